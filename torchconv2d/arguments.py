@@ -1,0 +1,125 @@
+"""What users may write, made canonical once; each refusal names the argument, the rule, the value.
+
+Which of ``ValueError`` and ``TypeError`` is raised follows ``brainstate.nn.Conv2d`` wherever that
+raises one of the two: a wrong-length pair and a dilation below 1 are its ``TypeError``, anything
+wrong with ``padding`` or ``in_size`` its ``ValueError``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import SupportsIndex, cast
+
+import numpy as np
+
+from .geometry import Padding, Pair
+
+PADDING_RULE = (
+    "`padding` must be 'SAME', 'VALID', an int, a Tuple[int, int] (one amount per axis), "
+    "or one or two (before, after) pairs of ints"
+)
+
+
+def as_index(value: object) -> int | None:
+    """The value as a Python int, or None if it is no integer, as no bool is here."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        return None
+
+
+def _type(value: object) -> str:
+    return type(value).__name__
+
+
+def integer(name: str, value: object, least: int, below: type[Exception] = ValueError) -> int:
+    """An integer of at least ``least``; ``below`` is what a smaller one raises."""
+    number = as_index(value)
+    if number is None:
+        raise TypeError(f"`{name}` must be an int, got {value!r} of type {_type(value)}.")
+    if number < least:
+        raise below(f"`{name}` must be at least {least}, got {number}.")
+    return number
+
+
+def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
+    """One positive integer for both axes, or a sequence of one or two."""
+    if as_index(value) is not None:
+        entries: Sequence[object] = (value,)
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        entries = cast(Sequence[object], value)
+    else:
+        raise TypeError(
+            f"`{name}` must be an int or a sequence of one or two ints, "
+            f"got {value!r} of type {_type(value)}."
+        )
+    if len(entries) not in (1, 2):
+        raise TypeError(
+            f"`{name}` must have one entry, for both axes, or two, (vertical, horizontal); "
+            f"got {len(entries)}: {value!r}."
+        )
+    return (integer(name, entries[0], 1, below), integer(name, entries[-1], 1, below))
+
+
+def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
+    """Three positive integers; every refusal is a ``ValueError``."""
+    order = "(C, H, W)" if channel_first else "(H, W, C)"
+    rule = f"`in_size` must be three positive ints, {order} without the batch"
+    if not isinstance(in_size, Iterable) or isinstance(in_size, (str, bytes)):
+        raise ValueError(f"{rule}; got {in_size!r} of type {_type(in_size)}.")
+    entries = tuple(cast(Iterable[object], in_size))
+    sizes = tuple(as_index(entry) for entry in entries)
+    if len(sizes) != 3:
+        raise ValueError(f"{rule}; got {len(sizes)} entries: {entries!r}.")
+    height, width, channels = sizes
+    if not (height and width and channels) or min(height, width, channels) < 1:
+        raise ValueError(f"{rule}; got {entries!r}.")
+    return height, width, channels
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False; 1, 0 and NumPy's bools are taken, other truth values are not."""
+    if isinstance(value, (bool, np.bool_)) or as_index(value) in (0, 1):
+        return bool(cast(object, value))
+    raise TypeError(f"`{name}` must be True or False, got {value!r} of type {_type(value)}.")
+
+
+def groups(groups: object, in_channels: int, out_channels: int) -> int:
+    """A positive integer that divides both channel counts."""
+    number = integer("groups", groups, 1)
+    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if channels % number:
+            raise ValueError(f"`{name}` (={channels}) must be divisible by `groups` (={number}).")
+    return number
+
+
+def padding(padding: object, strings: tuple[str, ...] = ("SAME", "VALID")) -> Padding:
+    """One of ``strings``, or ``((top, bottom), (left, right))``; anything else a ``ValueError``.
+
+    An int is put on all four sides; ``(p_h, p_w)`` above and below, and left and right; one pair
+    ``[(before, after)]`` serves both axes.
+    """
+    if isinstance(padding, str):
+        if padding not in strings:
+            known = " or ".join(map(repr, strings))
+            raise ValueError(f"A string `padding` must be {known}, got {padding!r}.")
+        return padding
+    both = as_index(padding)
+    if both is not None:
+        return (both, both), (both, both)
+    if not isinstance(padding, (tuple, list)) or not padding:
+        raise ValueError(f"{PADDING_RULE}; got {padding!r} of type {_type(cast(object, padding))}.")
+    entries = cast(Sequence[object], padding)
+    if len(entries) == 2 and all(as_index(entry) is not None for entry in entries):
+        vertical, horizontal = (cast(int, as_index(entry)) for entry in entries)
+        return (vertical, vertical), (horizontal, horizontal)
+    if len(entries) > 2 or not all(isinstance(entry, (tuple, list)) for entry in entries):
+        kinds = ", ".join(_type(entry) for entry in entries)
+        raise ValueError(f"{PADDING_RULE}; got {padding!r}, with entries of type {kinds}.")
+    pads = [tuple(as_index(p) for p in cast(Sequence[object], entry)) for entry in entries]
+    if any(len(p) != 2 or None in p for p in pads):
+        raise ValueError(f"{PADDING_RULE}; got {padding!r}.")
+    return cast(Pair, pads[0]), cast(Pair, pads[-1])

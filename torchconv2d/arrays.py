@@ -1,0 +1,91 @@
+"""Arrays as users bring them -- torch, NumPy, JAX, nested lists, numbers -- to tensors.
+
+Nothing is imported for their sake: a JAX array is read through NumPy's protocol, and a
+``saiunit``/``brainunit`` Quantity is known by its attributes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def _without_unit(name: str, value: Any) -> Any:
+    """A dimensionless Quantity as its number; anything else as it is."""
+    if not (hasattr(value, "mantissa") and hasattr(value, "unit")):
+        return value
+    if not value.dim.is_dimensionless:
+        raise TypeError(
+            f"`{name}` must be dimensionless, got the unit {value.unit}; "
+            f"divide by the unit that the numbers are meant in."
+        )
+    return value.to_decimal()
+
+
+def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
+    """A new tensor of ``dtype`` on the CPU, or on the value's device if it is a tensor.
+
+    Raises:
+        TypeError: the value is no array of numbers, or a Quantity with a unit.
+        ValueError: a ragged list, or a complex array for a real ``dtype``.
+    """
+    value = _without_unit(name, value)
+    if isinstance(value, Tensor):
+        tensor = value.detach()
+    else:
+        try:
+            # Copied, because what torch wraps must be writable, and JAX's arrays are not.
+            array: np.ndarray[Any, Any] = np.array(cast(Any, value))
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
+        if array.dtype.type.__module__ == "ml_dtypes":  # JAX's bfloat16 and float8
+            array = array.astype(np.float32)
+        if array.dtype.kind not in "biufc":
+            raise TypeError(
+                f"`{name}` must be an array of numbers, a number or a callable of the shape, "
+                f"got {type(value).__name__}."
+            )
+        if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has none
+            array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+        tensor = torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
+    if tensor.is_complex() and not dtype.is_complex:
+        raise ValueError(
+            f"`{name}` is complex ({tensor.dtype}) and the layer real ({dtype}); "
+            f"pass its real part, or `dtype=torch.complex64`."
+        )
+    return tensor.to(dtype, copy=True)
+
+
+def fill(name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A number fills ``shape``; an array must have it.
+
+    Raises:
+        ValueError: another shape, even one that would broadcast.
+        TypeError, ValueError: as for :func:`as_tensor`.
+    """
+    tensor = as_tensor(name, value, dtype)
+    if tensor.dim() > 0 and tensor.shape != shape:
+        raise ValueError(
+            f"`{name}` must have the shape {shape} exactly, got {tuple(tensor.shape)}; "
+            f"nothing is broadcast but a number."
+        )
+    return tensor.expand(shape)
+
+
+def broadcast(name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """The value broadcast to ``shape``, by NumPy's rule.
+
+    Raises:
+        ValueError: the shapes do not fit.
+        TypeError, ValueError: as for :func:`as_tensor`.
+    """
+    tensor = as_tensor(name, value, dtype)
+    try:
+        return tensor.expand(shape)
+    except RuntimeError:
+        raise ValueError(
+            f"`{name}` must broadcast to the shape {shape}, got {tuple(tensor.shape)}."
+        ) from None

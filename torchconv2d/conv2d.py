@@ -1,0 +1,353 @@
+"""The module: parameters, mask, bias, the batch axis and the layout. The arithmetic is below it."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from . import arguments, arrays, init
+from .geometry import plan
+from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
+from .lowerings import choose
+
+_DTYPES = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.complex64,
+    torch.complex128,
+)
+
+
+def _autocasts(x: Tensor, weight: Tensor) -> bool:
+    """Whether autocast is on and would bring both to one dtype."""
+    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        enabled = torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
+    else:
+        enabled = torch.is_autocast_enabled(x.device.type)
+    for dtype in (x.dtype, weight.dtype):
+        if dtype != torch.float32 and dtype != torch.float16 and dtype != torch.bfloat16:
+            enabled = False
+    return enabled
+
+
+class Conv2d(nn.Module):
+    """A two-dimensional convolution as ``brainstate.nn.Conv2d`` documents it.
+
+    A cross-correlation over channels-last input, with padding as JAX means it. With ``ld`` and
+    ``rd`` for the dilations, and zeros outside the input, per axis::
+
+        dilated = (size - 1) * ld + 1
+        out = max(0, (dilated + before + after - (k - 1) * rd - 1) // stride + 1)
+
+    Args:
+        in_size: ``(H, W, C)``, or ``(C, H, W)`` with ``channel_first``; without the batch. Every
+            shape follows from it, so the way of computing is settled here, once.
+        out_channels: number of output channels.
+        kernel_size: ``(kh, kw)``, or one int for both.
+        stride: ``(vertical, horizontal)`` distance between windows, or one int for both.
+        padding: ``'SAME'`` (``ceil(dilated / stride)`` outputs; of an odd number of zeros the
+            extra one goes after), ``'VALID'`` (none), an int (all four sides), ``(p_h, p_w)``
+            (above and below; left and right), or ``[(top, bottom), (left, right)]``, of which one
+            pair serves both axes. Negative amounts crop the dilated input.
+        lhs_dilation: puts ``lhs_dilation - 1`` zeros between neighbours of the input, as a
+            transposed convolution of that stride does. String padding counts the dilated size.
+        rhs_dilation: puts ``rhs_dilation - 1`` gaps between neighbours of the kernel (atrous).
+        groups: splits the channels; must divide both counts.
+        w_init: the kernel: a callable of ``kernel_shape``, an array of exactly that shape (torch,
+            NumPy, JAX, nested lists), or a number, which fills it.
+        b_init: the bias: None for none; a callable of ``(1, 1, out)`` (channel-first:
+            ``(1, out, 1, 1)``); or a number or an array of ``(out,)`` or of what broadcasts to
+            that shape.
+        w_mask: multiplies the kernel at each forward: None, a callable of ``kernel_shape``, or
+            what broadcasts to it. A buffer; the stored weight stays unmasked.
+        channel_first: whether input and output are channel-first.
+        name: a name for the user's own use.
+        param_type: makes weight and bias from tensors: ``torch.nn.Parameter``, or
+            ``torch.nn.Buffer`` for a frozen layer.
+        device: as for any ``torch.nn`` layer.
+        dtype: a floating or complex type; torch's default if None. What ``w_init``, ``b_init``
+            and ``w_mask`` bring is cast to it.
+
+    Raises:
+        TypeError: an argument of a wrong type, a pair of a wrong length, a dilation below 1, a
+            Quantity with a unit.
+        ValueError: a wrong value otherwise; anything wrong with ``padding`` or ``in_size``.
+
+    Attributes:
+        out_size: the result's shape without the batch, in the input's layout.
+        kernel_shape: ``(kh, kw, C // groups, out_channels)``.
+        weight: ``(out_channels, C // groups, kh, kw)``, torch's own layout, contiguous.
+        bias: ``(out_channels,)`` or None.
+        w_mask: the mask, of ``kernel_shape``, or None.
+        lowering: the way of computing, chosen from the geometry by
+            :func:`torchconv2d.lowerings.choose`.
+
+    The remaining arguments are attributes of the same name, pairs as tuples; so are
+    ``in_channels`` and ``channels_last``.
+
+    Example:
+        >>> import torch, torchconv2d
+        >>> stem = torchconv2d.Conv2d((224, 224, 3), 64, kernel_size=7, stride=2)
+        >>> stem(torch.randn(8, 224, 224, 3)).shape
+        torch.Size([8, 112, 112, 64])
+    """
+
+    if TYPE_CHECKING:  # At run time TorchScript sees that a missing bias or mask is just None.
+        weight: nn.Parameter
+        bias: nn.Parameter | None
+        w_mask: Tensor | None
+
+    # TorchScript keeps one branch of each test on these, and leaves the property out.
+    __constants__ = ["channels_last"]
+    __jit_unused_properties__ = ["kernel"]
+
+    def __init__(
+        self,
+        in_size: Sequence[int],
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: str | int | Sequence[int] | Sequence[Sequence[int]] = "SAME",
+        lhs_dilation: int | Sequence[int] = 1,
+        rhs_dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        w_init: Any = init.XavierNormal(),  # noqa: B008  it has no state to share
+        b_init: Any = None,
+        w_mask: Any = None,
+        channel_first: bool = False,
+        name: str | None = None,
+        param_type: Callable[[Tensor], Tensor] = nn.Parameter,
+        *,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.channel_first = arguments.flag("channel_first", channel_first)
+        self.channels_last = not self.channel_first
+        self.in_size = arguments.input_size(in_size, self.channel_first)
+        self.out_channels = arguments.integer("out_channels", out_channels, 0)
+        self.kernel_size = arguments.pair("kernel_size", kernel_size)
+        self.stride = arguments.pair("stride", stride)
+        self.padding = arguments.padding(padding)
+        self.lhs_dilation = arguments.pair("lhs_dilation", lhs_dilation, below=TypeError)
+        self.rhs_dilation = arguments.pair("rhs_dilation", rhs_dilation, below=TypeError)
+        if self.channel_first:
+            self.in_channels, *sides = self.in_size
+        else:
+            *sides, self.in_channels = self.in_size
+        self.groups = arguments.groups(groups, self.in_channels, self.out_channels)
+        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`name` must be a str or None, got {name!r}.")
+        self.name = name
+
+        geometry = plan(
+            (sides[0], sides[1]),
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.lhs_dilation,
+            self.rhs_dilation,
+            self.in_channels,
+            self.out_channels,
+            self.groups,
+        )
+        self.lowering = choose(geometry)(geometry)
+        out, in_per_group = self.out_channels, self.in_channels // self.groups
+        rows, columns = geometry.height.out, geometry.width.out
+        self.out_size = (out, rows, columns) if self.channel_first else (rows, columns, out)
+        self.kernel_shape = (*self.kernel_size, in_per_group, out)
+
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        if not isinstance(dtype, torch.dtype):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`dtype` must be a torch.dtype or None, got {dtype!r}.")
+        if dtype not in _DTYPES:
+            raise ValueError(f"`dtype` must be one of {', '.join(map(str, _DTYPES))}; got {dtype}.")
+        if w_init is None:
+            raise ValueError(
+                "`w_init` must be a callable of the shape, an array or a number, got None."
+            )
+        self.w_init, self.b_init, self._w_mask = w_init, b_init, w_mask
+        weight = torch.empty((out, in_per_group, *self.kernel_size), device=device, dtype=dtype)
+        self.weight = cast(nn.Parameter, _made(param_type, weight))
+        if b_init is None:
+            self.register_parameter("bias", None)
+        else:
+            self.bias = cast(nn.Parameter, _made(param_type, weight.new_empty(out)))
+        mask = None if w_mask is None else weight.new_empty(self.kernel_shape)
+        self.register_buffer("w_mask", mask)
+        self.reset_parameters()
+
+    @property
+    def kernel(self) -> Tensor:
+        """The weight in the documented layout, ``(kh, kw, C // groups, out)``; a view."""
+        return weight_to_kernel(self.weight)
+
+    def reset_parameters(self) -> None:
+        """Fill mask, weight and bias anew, drawn in this order, as at construction.
+
+        On the meta device arrays are checked and nothing is drawn.
+        """
+        out = self.out_channels
+        bias_shape = (1, out, 1, 1) if self.channel_first else (1, 1, out)
+        sources = (
+            ("w_mask", self._w_mask, self.kernel_shape, self._fit_mask, self.w_mask),
+            ("w_init", self.w_init, self.kernel_shape, self._fit_weight, self.weight),
+            ("b_init", self.b_init, bias_shape, self._fit_bias, self.bias),
+        )
+        fresh: list[tuple[Tensor, Tensor]] = []
+        # Arrays first, so that a bad one is refused before a random number is drawn.
+        for drawing in (False, True):
+            for name, source, shape, fit, target in sources:
+                if target is None or source is None or callable(source) is not drawing:
+                    continue
+                if drawing:
+                    if target.is_meta:
+                        continue
+                    source = self._drawn(source, shape)
+                fresh.append((target, fit(name, source)))
+        with torch.no_grad():
+            for target, value in fresh:
+                target.copy_(value)
+
+    def _drawn(self, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+        if isinstance(source, init.Initializer):
+            return source(shape, dtype=self.weight.dtype, device=self.weight.device)
+        return source(shape)
+
+    def _fit_mask(self, name: str, value: Any) -> Tensor:
+        return arrays.broadcast(name, value, self.kernel_shape, self.weight.dtype)
+
+    def _fit_weight(self, name: str, value: Any) -> Tensor:
+        return kernel_to_weight(arrays.fill(name, value, self.kernel_shape, self.weight.dtype))
+
+    def _fit_bias(self, name: str, value: Any) -> Tensor:
+        bias = arrays.as_tensor(name, value, self.weight.dtype)
+        out = self.out_channels
+        if bias.shape == (out,):
+            return bias
+        shape = (1, out, 1, 1) if self.channel_first else (1, 1, 1, out)
+        return arrays.broadcast(name, bias, shape, bias.dtype).reshape(out)
+
+    def fold_mask(self) -> "Conv2d":
+        """Multiply the mask into the stored weight and drop it, for export; returns the layer.
+
+        Raises:
+            RuntimeError: the weight is not stored but computed, by a parametrization or pruning.
+        """
+        if self.w_mask is None:
+            return self
+        weight = self._parameters.get("weight", self._buffers.get("weight"))
+        if weight is None:
+            raise RuntimeError(
+                "`fold_mask` needs a stored weight, and this one is computed at each forward; call "
+                "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or "
+                "torch.nn.utils.prune.remove(layer, 'weight') before."
+            )
+        with torch.no_grad():
+            weight.mul_(kernel_to_weight(self.w_mask))
+        self.w_mask = None
+        self._w_mask = None
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution of ``x``.
+
+        Args:
+            x: ``(B, *in_size)`` or ``in_size``, of the layer's dtype.
+
+        Returns:
+            ``(B, *out_size)`` or ``out_size``, dense in that order of axes; a channel-first input
+            in torch's channels-last memory format keeps it.
+
+        Raises:
+            TypeError: no tensor, or one of another dtype (autocast excepted).
+            ValueError: another shape, or another device.
+        """
+        weight = self.weight
+        self._check_input(x, weight)
+        if self.w_mask is not None:
+            weight = weight * kernel_to_weight(self.w_mask)
+        batch = x if x.dim() == 4 else x.unsqueeze(0)
+        if self.channels_last:
+            y = self.lowering(batch.permute(0, 3, 1, 2), weight, self.bias)
+            y = y.permute(0, 2, 3, 1).contiguous()
+        else:
+            y = self.lowering(batch, weight, self.bias)
+            if is_channels_innermost(batch):
+                y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+            else:
+                y = y.contiguous()
+        return y if x.dim() == 4 else y.squeeze(0)
+
+    def _check_input(self, x: Tensor, weight: Tensor) -> None:
+        if not torch.jit.is_scripting() and not isinstance(x, Tensor):  # pyright: ignore
+            raise TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
+        first, second, third = self.in_size
+        if (
+            (x.dim() != 4 and x.dim() != 3)
+            or x.size(-3) != first
+            or x.size(-2) != second
+            or x.size(-1) != third
+        ):
+            raise ValueError(
+                f"The input must have the shape (B, {first}, {second}, {third}) "
+                f"or ({first}, {second}, {third}), got {list(x.shape)}."
+            )
+        if x.dtype != weight.dtype and not _autocasts(x, weight):
+            raise TypeError(
+                f"The input has the dtype {x.dtype} and the layer {weight.dtype}; "
+                f"cast one of them with `.to(dtype)`."
+            )
+        if x.device != weight.device:
+            raise ValueError(
+                f"The input is on the device {x.device} and the layer on {weight.device}; "
+                f"move one of them with `.to(device)`."
+            )
+
+    def extra_repr(self) -> str:
+        shown = [
+            f"in_size={self.in_size}",
+            f"out_size={self.out_size}",
+            f"in_channels={self.in_channels}",
+            f"out_channels={self.out_channels}",
+            f"kernel_size={self.kernel_size}",
+        ]
+        for name, default in (
+            ("stride", (1, 1)),
+            ("padding", "SAME"),
+            ("lhs_dilation", (1, 1)),
+            ("rhs_dilation", (1, 1)),
+            ("groups", 1),
+            ("name", None),
+        ):
+            value = getattr(self, name)
+            if value != default:
+                shown.append(f"{name}={value!r}")
+        shown.append(f"bias={self.bias is not None}")
+        if self.w_mask is not None:
+            shown.append("w_mask=True")
+        shown.append(f"channel_first={self.channel_first}")
+        shown.append(f"lowering={type(self.lowering).__name__}")
+        return ", ".join(shown)
+
+    def __repr__(self) -> str:
+        # One line, unless something (a parametrization, say) was hung below the layer.
+        if list(self._modules) == ["lowering"]:
+            return f"{self._get_name()}({self.extra_repr()})"
+        return super().__repr__()
+
+
+def _made(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    """What ``param_type`` makes of a tensor, if a module can hold it."""
+    if not callable(param_type):
+        raise TypeError(f"`param_type` must be a callable of a tensor, got {param_type!r}.")
+    made = param_type(tensor)
+    if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            "`param_type` must make a torch.nn.Parameter or a torch.nn.Buffer, "
+            f"{param_type!r} made {type(made).__name__}."
+        )
+    return made

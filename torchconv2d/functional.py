@@ -1,0 +1,141 @@
+"""``conv_general_dilated``: the stateless twin of the layer, in any layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+from torch import Tensor
+
+from . import arguments
+from .geometry import Padding, Pair, plan
+from .layout import dimension_numbers as parse_dimension_numbers
+from .layout import inverse
+from .lowerings import Lowering, choose
+
+
+def conv_general_dilated(
+    lhs: Tensor,
+    rhs: Tensor,
+    window_strides: int | Sequence[int],
+    padding: str | Sequence[Sequence[int]],
+    lhs_dilation: int | Sequence[int] | None = None,
+    rhs_dilation: int | Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+) -> Tensor:
+    """``jax.lax.conv_general_dilated`` for two spatial dimensions.
+
+    Args:
+        lhs: the input, of four axes.
+        rhs: the kernel, of four axes and ``lhs``'s dtype.
+        window_strides: ``(vertical, horizontal)``; the vertical axis is the one that
+            ``dimension_numbers`` names first in the kernel.
+        padding: ``'SAME'``, ``'SAME_LOWER'`` (the extra zero goes before), ``'VALID'``, in capitals
+            or not, or ``[(top, bottom), (left, right)]``; negative amounts crop.
+        lhs_dilation: of the input, per axis; None for 1. Unlike JAX's, it may go with a string
+            ``padding``, which then counts the dilated size.
+        rhs_dilation: of the kernel, per axis; None for 1.
+        dimension_numbers: None for ``('NCHW', 'OIHW', 'NCHW')``, three such strings with the axes
+            in any order, or JAX's ``ConvDimensionNumbers``.
+        feature_group_count: groups of channels; ``rhs`` has ``in / feature_group_count`` of them.
+        batch_group_count: groups of the batch, each convolved with its part of the output
+            channels; the output's batch is that much smaller. One of the two counts must be 1.
+
+    Returns:
+        The result, dense in the order of axes that ``dimension_numbers`` asks for.
+
+    Raises:
+        TypeError: no tensors, other dtypes, wrong ``dimension_numbers``, a dilation below 1.
+        ValueError: a shape that does not fit, or another wrong value.
+
+    Example:
+        >>> x, kernel = torch.randn(2, 5, 7, 3), torch.randn(3, 3, 3, 8)
+        >>> spec = ("NHWC", "HWIO", "NHWC")
+        >>> conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=spec).shape
+        torch.Size([2, 3, 4, 8])
+    """
+    _check_operands(lhs, rhs)
+    axes = parse_dimension_numbers(dimension_numbers)
+    features = arguments.integer("feature_group_count", feature_group_count, 1)
+    batches = arguments.integer("batch_group_count", batch_group_count, 1)
+    if features > 1 and batches > 1:
+        raise ValueError(
+            f"One of `feature_group_count` (={features}) and `batch_group_count` (={batches}) "
+            f"must be 1."
+        )
+    x, weight = lhs.permute(axes.lhs), rhs.permute(axes.rhs)
+    _check_channels(x, weight, features, batches)
+    if batches > 1:  # Groups of the batch are groups of channels, once moved there.
+        x = x.reshape(batches, -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
+    lowering = _lowering(
+        (x.size(2), x.size(3)),
+        (weight.size(2), weight.size(3)),
+        arguments.pair("window_strides", window_strides),
+        _padding(padding),
+        _dilation("lhs_dilation", lhs_dilation),
+        _dilation("rhs_dilation", rhs_dilation),
+        x.size(1),
+        weight.size(0),
+        features * batches,
+    )
+    y = lowering(x, weight, None)
+    return y.permute(inverse(axes.out)).contiguous()
+
+
+@lru_cache(maxsize=1024)
+def _lowering(*arguments: Any) -> Lowering:
+    geometry = plan(*arguments)
+    return choose(geometry)(geometry)
+
+
+def _check_operands(lhs: object, rhs: object) -> None:
+    for name, operand in (("lhs", lhs), ("rhs", rhs)):
+        if not isinstance(operand, Tensor):
+            raise TypeError(f"`{name}` must be a torch.Tensor, got {type(operand).__name__}.")
+        if operand.dim() != 4:
+            raise ValueError(
+                f"`{name}` must have four axes, two of them spatial; got the shape "
+                f"{tuple(operand.shape)}."
+            )
+    lhs, rhs = cast(Tensor, lhs), cast(Tensor, rhs)
+    if lhs.dtype != rhs.dtype:
+        raise TypeError(f"`lhs` and `rhs` must have one dtype, got {lhs.dtype} and {rhs.dtype}.")
+    if lhs.device != rhs.device:
+        raise ValueError(
+            f"`lhs` and `rhs` must be on one device, got {lhs.device} and {rhs.device}."
+        )
+
+
+def _check_channels(x: Tensor, weight: Tensor, features: int, batches: int) -> None:
+    if x.size(1) != weight.size(1) * features:
+        raise ValueError(
+            f"`rhs` must have the channels of `lhs` divided by `feature_group_count`, "
+            f"{x.size(1)} / {features}; got {weight.size(1)}."
+        )
+    for name, size, count in (
+        ("feature_group_count", weight.size(0), features),
+        ("batch_group_count", weight.size(0), batches),
+    ):
+        if size % count:
+            raise ValueError(
+                f"`{name}` (={count}) must divide the {size} output channels of `rhs`."
+            )
+    if x.size(0) % batches:
+        raise ValueError(f"`batch_group_count` (={batches}) must divide the batch, {x.size(0)}.")
+    if min(weight.shape[2:]) < 1:
+        raise ValueError(
+            f"`rhs` must have at least one tap per axis, got {tuple(weight.shape[2:])}."
+        )
+
+
+def _dilation(name: str, value: int | Sequence[int] | None) -> Pair:
+    return (1, 1) if value is None else arguments.pair(name, value, below=TypeError)
+
+
+def _padding(value: object) -> Padding:
+    if isinstance(value, str):
+        value = value.upper()
+    return arguments.padding(value, ("SAME", "SAME_LOWER", "VALID"))

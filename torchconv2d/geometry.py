@@ -1,0 +1,148 @@
+"""The geometry of a two-dimensional convolution: integers in, integers out, no tensor in sight.
+
+Terms, per axis (SAME, VALID and the sizes are those of XLA's convolution):
+
+``dilated``
+    The input's size with ``lhs_dilation - 1`` zeros between neighbours.
+``extent``
+    The kernel's size with ``rhs_dilation - 1`` gaps between neighbours.
+``before``, ``after``
+    Zeros put around the dilated input; a negative number crops it instead.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+Pair = tuple[int, int]
+Padding = str | tuple[Pair, Pair]  # 'SAME', 'SAME_LOWER', 'VALID' or explicit
+
+
+class Window(NamedTuple):
+    """How the padded axis is made of the dilated one: crop first, then add zeros around."""
+
+    start: int
+    length: int
+    zeros_before: int
+    zeros_after: int
+
+
+class Axis(NamedTuple):
+    """One spatial axis of a convolution."""
+
+    size: int
+    kernel: int
+    stride: int
+    lhs_dilation: int
+    rhs_dilation: int
+    before: int
+    after: int
+
+    @property
+    def dilated(self) -> int:
+        return dilate(self.size, self.lhs_dilation)
+
+    @property
+    def extent(self) -> int:
+        return dilate(self.kernel, self.rhs_dilation)
+
+    @property
+    def padded(self) -> int:
+        return self.dilated + self.before + self.after
+
+    @property
+    def out(self) -> int:
+        return max(0, (self.padded - self.extent) // self.stride + 1)
+
+    @property
+    def window(self) -> Window:
+        """The crop and the zeros, also where a crop reaches past the input.
+
+        Where nothing of the input is left, the padded axis is zeros alone, as many as the
+        other side's padding still provides.
+        """
+        start = min(max(-self.before, 0), self.dilated)
+        stop = min(self.dilated + self.after, self.dilated)
+        if stop <= start:
+            return Window(start, 0, self.padded, 0)
+        return Window(start, stop - start, max(self.before, 0), max(self.after, 0))
+
+
+class Geometry(NamedTuple):
+    """All that the choice of a way of computing may depend on."""
+
+    height: Axis
+    width: Axis
+    in_channels: int
+    out_channels: int
+    groups: int
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        return self.height, self.width
+
+    @property
+    def stride(self) -> Pair:
+        return self.height.stride, self.width.stride
+
+    @property
+    def lhs_dilation(self) -> Pair:
+        return self.height.lhs_dilation, self.width.lhs_dilation
+
+    @property
+    def rhs_dilation(self) -> Pair:
+        return self.height.rhs_dilation, self.width.rhs_dilation
+
+
+def dilate(size: int, dilation: int) -> int:
+    """The size with ``dilation - 1`` places between neighbours."""
+    return (size - 1) * dilation + 1 if size > 0 else 0
+
+
+def same_padding(dilated: int, extent: int, stride: int) -> Pair:
+    """SAME: ``ceil(dilated / stride)`` outputs; of an odd number of zeros, the extra one after."""
+    out = -(-dilated // stride)
+    total = max((out - 1) * stride + extent - dilated, 0)
+    return total // 2, total - total // 2
+
+
+def _pads(padding: Padding, axis: int, dilated: int, extent: int, stride: int) -> Pair:
+    if padding == "VALID":
+        return 0, 0
+    if padding == "SAME":
+        return same_padding(dilated, extent, stride)
+    if padding == "SAME_LOWER":
+        after, before = same_padding(dilated, extent, stride)
+        return before, after
+    return cast(tuple[Pair, Pair], padding)[axis]
+
+
+def plan(
+    size: Pair,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    lhs_dilation: Pair,
+    rhs_dilation: Pair,
+    in_channels: int,
+    out_channels: int,
+    groups: int,
+) -> Geometry:
+    """The geometry of canonical arguments, every string padding resolved.
+
+    Raises:
+        ValueError: the padding crops more than the dilated input and the other side's padding hold.
+    """
+    axes: list[Axis] = []
+    for i, side in enumerate(("height", "width")):
+        dilated = dilate(size[i], lhs_dilation[i])
+        extent = dilate(kernel[i], rhs_dilation[i])
+        before, after = _pads(padding, i, dilated, extent, stride[i])
+        axis = Axis(size[i], kernel[i], stride[i], lhs_dilation[i], rhs_dilation[i], before, after)
+        if axis.padded < 0:
+            raise ValueError(
+                f"`padding` must not crop more than there is: {(before, after)} takes "
+                f"{-axis.padded} too many from the {side}, which is {dilated} after `lhs_dilation`."
+            )
+        axes.append(axis)
+    return Geometry(axes[0], axes[1], in_channels, out_channels, groups)

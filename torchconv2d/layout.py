@@ -1,0 +1,112 @@
+"""Axis orders: the documented ones, NHWC and HWIO, torch's NCHW and OIHW, and any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from torch import Tensor
+
+Permutation = tuple[int, int, int, int]
+
+NCHW: Permutation = (0, 1, 2, 3)
+NHWC: Permutation = (0, 3, 1, 2)
+
+
+def kernel_to_weight(kernel: Tensor) -> Tensor:
+    """``(kh, kw, in, out)`` as ``(out, in, kh, kw)``; a view."""
+    return kernel.permute(3, 2, 0, 1)
+
+
+def weight_to_kernel(weight: Tensor) -> Tensor:
+    """``(out, in, kh, kw)`` as ``(kh, kw, in, out)``; a view."""
+    return weight.permute(2, 3, 1, 0)
+
+
+def is_channels_innermost(x: Tensor) -> bool:
+    """Whether a ``(B, C, H, W)`` tensor is in torch's channels-last memory format, and no other.
+
+    Asked of the strides, since ``is_contiguous(memory_format=...)`` does not work in ``vmap``.
+    """
+    return x.stride(1) == 1 and not x.is_contiguous()
+
+
+class DimensionNumbers(NamedTuple):
+    """Where batch, channel, height and width stand; in ``rhs`` out, in, height and width."""
+
+    lhs: Permutation
+    rhs: Permutation
+    out: Permutation
+
+
+def inverse(permutation: Permutation) -> Permutation:
+    """The permutation that undoes this one."""
+    return cast(Permutation, tuple(permutation.index(axis) for axis in range(4)))
+
+
+def dimension_numbers(value: Any) -> DimensionNumbers:
+    """What ``dimension_numbers`` of ``jax.lax.conv_general_dilated`` may be, as three permutations.
+
+    Args:
+        value: None for ``('NCHW', 'OIHW', 'NCHW')``; three strings, with any two characters for
+            the spatial axes, whose order in the kernel's string is the order of strides and
+            padding; or an object with ``lhs_spec``, ``rhs_spec`` and ``out_spec``, as JAX's
+            ``ConvDimensionNumbers``.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if value is None:
+        return DimensionNumbers(NCHW, NCHW, NCHW)
+    if hasattr(value, "lhs_spec"):
+        return _from_specs(value)
+    if not isinstance(value, (tuple, list)) or len(cast(Sequence[object], value)) != 3:
+        raise TypeError(
+            "`dimension_numbers` must be None, three strings such as ('NHWC', 'HWIO', 'NHWC'), "
+            f"or a ConvDimensionNumbers; got {value!r}."
+        )
+    lhs, rhs, out = cast(Sequence[object], value)
+    batch_channel = ("N", "C")
+    spatial = _spatial("rhs", rhs, ("O", "I"))
+    for side, spec in (("lhs", lhs), ("out", out)):
+        if set(_spatial(side, spec, batch_channel)) != set(spatial):
+            raise TypeError(
+                "`dimension_numbers` must name the same two spatial axes three times, "
+                f"got {value!r}."
+            )
+    return DimensionNumbers(
+        _positions(cast(str, lhs), (*batch_channel, *spatial)),
+        _positions(cast(str, rhs), ("O", "I", *spatial)),
+        _positions(cast(str, out), (*batch_channel, *spatial)),
+    )
+
+
+def _spatial(side: str, spec: object, others: tuple[str, str]) -> list[str]:
+    """The two spatial characters of one string, in its order."""
+    if (
+        not isinstance(spec, str)
+        or len(spec) != 4
+        or len(set(spec)) != 4
+        or set(others) - set(spec)
+    ):
+        raise TypeError(
+            f"The {side} string of `dimension_numbers` must have four different characters, "
+            f"{others[0]!r} and {others[1]!r} among them; got {spec!r}."
+        )
+    return [character for character in spec if character not in others]
+
+
+def _positions(spec: str, order: tuple[str, ...]) -> Permutation:
+    return cast(Permutation, tuple(map(spec.index, order)))
+
+
+def _from_specs(value: Any) -> DimensionNumbers:
+    specs = [
+        tuple(int(axis) for axis in s) for s in (value.lhs_spec, value.rhs_spec, value.out_spec)
+    ]
+    if any(sorted(spec) != [0, 1, 2, 3] for spec in specs):
+        raise TypeError(
+            "`dimension_numbers` must permute four axes, (0, 1, 2, 3), in each of its three specs; "
+            f"got {value!r}."
+        )
+    return DimensionNumbers(*cast(list[Permutation], specs))

@@ -1,0 +1,47 @@
+"""``F.conv2d`` as it is: the input undilated, the padding the same on both sides of an axis."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import Axis, Geometry
+from .lowering import Lowering
+
+
+def _padding(axis: Axis) -> int:
+    return max(axis.before, 0)
+
+
+def _is_even(axis: Axis) -> bool:
+    """Whether as many zeros after as before give neither fewer windows nor more."""
+    padded = axis.window.length + 2 * _padding(axis)
+    fits = axis.window.length > 0 and padded >= axis.extent
+    return fits and (padded - axis.extent) // axis.stride + 1 == axis.out
+
+
+class Plain(Lowering):
+    """One call of ``F.conv2d``. Negative padding is a view of the input, not a copy."""
+
+    __constants__ = ["cropped"]  # TorchScript then keeps one branch only
+
+    @staticmethod
+    def applies(geometry: Geometry) -> bool:
+        undilated = geometry.lhs_dilation == (1, 1) and geometry.out_channels > 0
+        return undilated and all(map(_is_even, geometry.axes))
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        height, width = geometry.axes
+        self.top, self.rows = height.window[:2]
+        self.left, self.columns = width.window[:2]
+        self.cropped = (self.rows, self.columns) != (height.size, width.size)
+        self.stride = geometry.stride
+        self.padding = (_padding(height), _padding(width))
+        self.dilation = geometry.rhs_dilation
+        self.groups = geometry.groups
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.cropped:
+            x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
