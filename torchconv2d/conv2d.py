@@ -22,10 +22,10 @@ _DTYPES = (
 
 
 def _autocasts(x: Tensor, weight: Tensor) -> bool:
-    """Whether autocast is on and would bring both to one dtype."""
-    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-        enabled = torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
-    else:
+    """Whether autocast may bring both to one dtype."""
+    enabled = True
+    # A script cannot ask: the operator for it crashes in torch 2.13. It leaves this to torch.
+    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
         enabled = torch.is_autocast_enabled(x.device.type)
     for dtype in (x.dtype, weight.dtype):
         if dtype != torch.float32 and dtype != torch.float16 and dtype != torch.bfloat16:

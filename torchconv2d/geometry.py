@@ -55,6 +55,14 @@ class Axis(NamedTuple):
         return max(0, (self.padded - self.extent) // self.stride + 1)
 
     @property
+    def reads_input(self) -> bool:
+        """Whether any tap of any window meets an entry, not only padded or inserted zeros."""
+        entries = range(0, self.dilated, self.lhs_dilation)
+        windows = range(-self.before, self.out * self.stride - self.before, self.stride)
+        taps = range(0, self.extent, self.rhs_dilation)
+        return any(start + tap in entries for tap in taps for start in windows)
+
+    @property
     def window(self) -> Window:
         """The crop and the zeros, also where a crop reaches past the input.
 
@@ -80,6 +88,12 @@ class Geometry(NamedTuple):
     @property
     def axes(self) -> tuple[Axis, Axis]:
         return self.height, self.width
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether there is an output, and anything in the input that it depends on."""
+        channels = self.in_channels > 0 and self.out_channels > 0
+        return channels and all(axis.reads_input for axis in self.axes)
 
     @property
     def stride(self) -> Pair:

@@ -1,10 +1,20 @@
 """The ways of computing the convolution, one a file, and :func:`choose`, which picks one."""
 
+from .bias_only import BiasOnly
 from .choose import WAYS, choose
-from .empty import Empty
 from .lowering import Lowering
+from .phases import Phases
 from .plain import Plain
 from .transposed import Transposed
 from .zero_insertion import ZeroInsertion
 
-__all__ = ["WAYS", "Empty", "Lowering", "Plain", "Transposed", "ZeroInsertion", "choose"]
+__all__ = [
+    "WAYS",
+    "BiasOnly",
+    "Lowering",
+    "Phases",
+    "Plain",
+    "Transposed",
+    "ZeroInsertion",
+    "choose",
+]

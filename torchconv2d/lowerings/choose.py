@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from ..geometry import Geometry
-from .empty import Empty
+from .bias_only import BiasOnly
 from .lowering import Lowering
+from .phases import Phases
 from .plain import Plain
 from .transposed import Transposed
 from .zero_insertion import ZeroInsertion
 
-WAYS: tuple[type[Lowering], ...] = (
-    Empty,  # nothing to compute
-    Plain,  # no copy of the input, no wasted multiplication
-    Transposed,  # no copy of the input, no multiplication by an inserted zero
-    ZeroInsertion,  # everything else
-)
+WAYS: tuple[type[Lowering], ...] = (BiasOnly, Plain, Transposed, Phases, ZeroInsertion)
 
 
 def choose(geometry: Geometry) -> type[Lowering]:
-    """The first of :data:`WAYS` that applies: each costs at most what the next one does."""
-    return next(way for way in WAYS if way.applies(geometry))
+    """The way of computing that suits a geometry best."""
+    for way in (
+        BiasOnly,  # nothing to multiply
+        Plain,  # no copy of the input, no wasted multiplication
+    ):
+        if way.applies(geometry):
+            return way
+    return Phases

@@ -16,8 +16,7 @@ def _padding(axis: Axis) -> int:
 def _is_even(axis: Axis) -> bool:
     """Whether as many zeros after as before give neither fewer windows nor more."""
     padded = axis.window.length + 2 * _padding(axis)
-    fits = axis.window.length > 0 and padded >= axis.extent
-    return fits and (padded - axis.extent) // axis.stride + 1 == axis.out
+    return padded >= axis.extent and (padded - axis.extent) // axis.stride + 1 == axis.out
 
 
 class Plain(Lowering):
@@ -27,7 +26,7 @@ class Plain(Lowering):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        undilated = geometry.lhs_dilation == (1, 1) and geometry.out_channels > 0
+        undilated = geometry.reads_input and geometry.lhs_dilation == (1, 1)
         return undilated and all(map(_is_even, geometry.axes))
 
     def __init__(self, geometry: Geometry) -> None:

@@ -25,20 +25,19 @@ def _folds(axis: Axis) -> bool:
     # torch takes no ``output_padding`` beyond the larger of the two dilations.
     limit = max(axis.lhs_dilation, axis.rhs_dilation)
     exact = padding >= 0 and 0 <= output_padding < limit
-    return exact and axis.stride == 1 and axis.size > 0
+    return exact and axis.stride == 1
 
 
 class Transposed(Lowering):
     """One call of ``F.conv_transpose2d`` with the kernel's channels swapped and its taps flipped.
 
-    Only where the crop is said by its own ``padding`` and ``output_padding``: outputs dropped
-    afterwards would still take part in the weight's gradient, as zero times the input, and a NaN
-    there would reach taps that never read it.
+    Only where the crop is said by its own ``padding`` and ``output_padding``, so that nothing is
+    computed to be thrown away.
     """
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        return geometry.out_channels > 0 and all(map(_folds, geometry.axes))
+        return geometry.reads_input and all(map(_folds, geometry.axes))
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)

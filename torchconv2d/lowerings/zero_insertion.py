@@ -12,15 +12,15 @@ from .lowering import Lowering
 class ZeroInsertion(Lowering):
     """The dilated and padded input made in memory, then ``F.conv2d`` without padding.
 
-    Does ``lhs_dilation`` squared times the work and copies the input, but applies wherever there
-    is an output.
+    Does ``lhs_dilation`` squared times the work and copies the input, but applies wherever the
+    input is read at all.
     """
 
     __constants__ = ["dilates"]  # TorchScript then keeps one branch only
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        return geometry.out_channels > 0 and all(axis.out > 0 for axis in geometry.axes)
+        return geometry.reads_input
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)

@@ -1,0 +1,279 @@
+"""The table of layers that drives the tests: what must work, and what must be refused.
+
+Every case is a dictionary of arguments of ``Conv2d``. Height and width, channels in and out, and
+whatever has one value per axis differ, so that no swap can go unseen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+import torchconv2d
+
+BASE: dict[str, Any] = {"in_size": (7, 6, 4), "out_channels": 6, "kernel_size": (3, 2)}
+
+_checkerboard = np.arange(3 * 2 * 4 * 6).reshape(3, 2, 4, 6) % 3 > 0
+
+
+def _drawn_mask(shape: tuple[int, ...]) -> torch.Tensor:
+    return (torch.arange(int(np.prod(shape))).reshape(shape) % 5 > 1).float()
+
+
+VALID: dict[str, dict[str, Any]] = {
+    # padding
+    "same": {},
+    "same_odd": {"kernel_size": (3, 5)},
+    "same_stride": {"stride": (2, 3)},
+    "same_stride_even_input": {"in_size": (8, 10, 4), "kernel_size": 3, "stride": 2},
+    "same_stride_beyond_kernel": {"kernel_size": (2, 1), "stride": (3, 4)},
+    "valid": {"padding": "VALID"},
+    "valid_stride": {"padding": "VALID", "stride": (2, 3)},
+    "int": {"padding": 2},
+    "int_negative": {"padding": -1},
+    "per_axis": {"padding": (1, 2)},
+    "per_axis_mixed": {"padding": (-1, 2)},
+    "one_pair": {"padding": [(2, 1)]},
+    "pairs": {"padding": [(1, 2), (0, 1)]},
+    "pairs_as_lists": {"padding": [[0, 2], [1, 0]], "stride": (1, 2)},
+    "even_but_for_the_stride": {"padding": [(1, 0), (2, 3)], "kernel_size": 3, "stride": (4, 3)},
+    "crop": {"padding": [(-1, -2), (0, -1)]},
+    "crop_stride": {"padding": [(-1, -1), (-2, 0)], "stride": (2, 1)},
+    "crop_before_pad_after": {"padding": [(-1, 2), (-2, 3)]},
+    "pad_before_crop_after": {"padding": [(2, -1), (3, -2)]},
+    "crop_past_the_input": {"padding": [(-9, 12), (1, 0)]},
+    "crop_past_the_end": {"padding": [(12, -9), (0, 1)]},
+    "pad_beyond_the_kernel": {"padding": [(4, 4), (3, 3)]},
+    # dilation of the kernel
+    "rhs": {"rhs_dilation": (2, 3)},
+    "rhs_stride": {"rhs_dilation": (3, 2), "stride": (2, 3)},
+    "rhs_valid": {"rhs_dilation": (2, 4), "padding": "VALID"},
+    # dilation of the input
+    "lhs_same": {"lhs_dilation": (2, 3)},
+    "lhs_valid": {"lhs_dilation": (3, 2), "padding": "VALID"},
+    "lhs_upsample": {"lhs_dilation": 2, "kernel_size": (4, 3), "padding": [(2, 2), (1, 2)]},
+    "lhs_one_axis": {"lhs_dilation": (1, 2), "padding": [(1, 1), (1, 0)]},
+    "lhs_output_padding": {"lhs_dilation": (3, 2), "padding": [(2, 4), (1, 2)]},
+    "lhs_uneven_crop": {"lhs_dilation": 2, "kernel_size": 3, "padding": [(2, 1), (1, 2)]},
+    "lhs_wide_padding": {"lhs_dilation": (2, 3), "padding": [(4, 5), (6, 2)]},
+    "lhs_crop": {"lhs_dilation": (2, 3), "padding": [(-3, 1), (2, -4)]},
+    "lhs_crop_past_the_input": {"lhs_dilation": 2, "padding": [(-14, 6), (0, 1)]},
+    "lhs_stride": {"lhs_dilation": (2, 3), "stride": (3, 2)},
+    "lhs_equals_stride": {"lhs_dilation": 3, "stride": 3, "padding": [(2, 1), (1, 3)]},
+    "lhs_stride_rhs": {"lhs_dilation": (2, 3), "stride": (3, 2), "rhs_dilation": (2, 1)},
+    "lhs_rhs": {"lhs_dilation": (3, 2), "rhs_dilation": (2, 3)},
+    # channels
+    "groups": {"groups": 2},
+    "groups_lhs": {"groups": 2, "lhs_dilation": (2, 3)},
+    "depthwise": {"groups": 4, "out_channels": 4},
+    "depthwise_multiplier": {"groups": 4, "out_channels": 12, "stride": (2, 1)},
+    "depthwise_lhs_stride": {"groups": 4, "out_channels": 8, "lhs_dilation": 2, "stride": (1, 3)},
+    "one_input_channel": {"in_size": (7, 6, 1)},
+    "one_input_channel_lhs": {"in_size": (7, 6, 1), "lhs_dilation": 2},
+    "one_output_channel": {"out_channels": 1},
+    # sizes
+    "pointwise": {"kernel_size": 1},
+    "pointwise_stride": {"kernel_size": 1, "stride": (3, 2)},
+    "one_pixel": {"in_size": (1, 1, 4)},
+    "one_pixel_lhs": {"in_size": (1, 1, 4), "lhs_dilation": 3, "padding": 2},
+    "one_row": {"in_size": (1, 9, 4)},
+    "kernel_beyond_input": {"kernel_size": (9, 8)},
+    # mask, bias, layout
+    "mask": {"w_mask": _checkerboard},
+    "mask_scalar": {"w_mask": -2.0},
+    "mask_per_tap": {"w_mask": np.arange(6.0).reshape(3, 2, 1, 1) - 2},
+    "mask_per_output": {"w_mask": [1, 0, 2, 0, -1, 3]},
+    "mask_drawn": {"w_mask": _drawn_mask},
+    "mask_lhs": {"w_mask": _checkerboard, "lhs_dilation": (2, 3), "b_init": [3, 1, 4, 1, -5, 9]},
+    "bias": {"b_init": np.array([3, 1, 4, 1, -5, 9])},
+    "bias_stride": {"b_init": 2.0, "stride": (2, 3)},
+    "channel_first": {"in_size": (4, 7, 6), "channel_first": True, "b_init": [3, 1, 4, 1, -5, 9]},
+    "channel_first_lhs": {"in_size": (4, 7, 6), "channel_first": True, "lhs_dilation": (2, 3)},
+    "channel_first_stride": {
+        "in_size": (4, 7, 6),
+        "channel_first": True,
+        "stride": (2, 3),
+        "w_mask": _checkerboard,
+    },
+    # nothing to compute
+    "empty": {"kernel_size": (8, 2), "padding": "VALID", "b_init": 1.0},
+    "empty_width": {"kernel_size": (3, 9), "padding": [(0, 0), (1, 0)]},
+    "empty_after_crop": {"padding": [(-4, -3), (0, 0)]},
+    "empty_lhs": {"lhs_dilation": 2, "kernel_size": (14, 2), "padding": "VALID"},
+    "no_entry": {"lhs_dilation": 3, "stride": 3, "kernel_size": 1, "padding": 1, "b_init": 2.0},
+    "no_output_channels": {"out_channels": 0, "b_init": 1.0, "w_mask": 2.0},
+}
+
+# Keyword arguments, the class raised, and what the message must say.
+INVALID: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
+    "in_size_pair": ({"in_size": (7, 6)}, ValueError, ["in_size", "three", "(7, 6)"]),
+    "in_size_batched": ({"in_size": (2, 7, 6, 4)}, ValueError, ["in_size", "4 entries", "batch"]),
+    "in_size_zero": ({"in_size": (7, 0, 4)}, ValueError, ["in_size", "positive", "(7, 0, 4)"]),
+    "in_size_negative": ({"in_size": (7, -6, 4)}, ValueError, ["in_size", "positive", "-6"]),
+    "in_size_float": ({"in_size": (7.0, 6, 4)}, ValueError, ["in_size", "ints", "7.0"]),
+    "in_size_bool": ({"in_size": (True, 6, 4)}, ValueError, ["in_size", "True"]),
+    "in_size_int": ({"in_size": 7}, ValueError, ["in_size", "(H, W, C)", "7"]),
+    "in_size_none": ({"in_size": None}, ValueError, ["in_size", "None"]),
+    "in_size_string": ({"in_size": "764"}, ValueError, ["in_size", "'764'"]),
+    "in_size_channel_first": (
+        {"in_size": (4, 7), "channel_first": True},
+        ValueError,
+        ["in_size", "(C, H, W)"],
+    ),
+    "out_channels_negative": ({"out_channels": -6}, ValueError, ["out_channels", "-6"]),
+    "out_channels_float": ({"out_channels": 6.0}, TypeError, ["out_channels", "int", "6.0"]),
+    "out_channels_none": ({"out_channels": None}, TypeError, ["out_channels", "None"]),
+    "out_channels_bool": ({"out_channels": True}, TypeError, ["out_channels", "True"]),
+    "kernel_zero": ({"kernel_size": 0}, ValueError, ["kernel_size", "at least 1", "0"]),
+    "kernel_negative": ({"kernel_size": (3, -2)}, ValueError, ["kernel_size", "-2"]),
+    "kernel_triple": ({"kernel_size": (3, 2, 1)}, TypeError, ["kernel_size", "3", "(3, 2, 1)"]),
+    "kernel_none_at_all": ({"kernel_size": ()}, TypeError, ["kernel_size", "0"]),
+    "kernel_float": ({"kernel_size": 3.0}, TypeError, ["kernel_size", "3.0", "float"]),
+    "kernel_float_inside": ({"kernel_size": (3, 2.0)}, TypeError, ["kernel_size", "2.0"]),
+    "kernel_bool": ({"kernel_size": True}, TypeError, ["kernel_size", "True"]),
+    "kernel_string": ({"kernel_size": "33"}, TypeError, ["kernel_size", "'33'", "str"]),
+    "kernel_none": ({"kernel_size": None}, TypeError, ["kernel_size", "None"]),
+    "stride_zero": ({"stride": (0, 1)}, ValueError, ["stride", "at least 1", "0"]),
+    "stride_negative": ({"stride": -1}, ValueError, ["stride", "-1"]),
+    "stride_triple": ({"stride": [1, 2, 3]}, TypeError, ["stride", "[1, 2, 3]"]),
+    "stride_float": ({"stride": 2.0}, TypeError, ["stride", "2.0"]),
+    "lhs_zero": ({"lhs_dilation": 0}, TypeError, ["lhs_dilation", "at least 1", "0"]),
+    "lhs_triple": ({"lhs_dilation": (2, 1, 3)}, TypeError, ["lhs_dilation", "(2, 1, 3)"]),
+    "lhs_float": ({"lhs_dilation": 2.5}, TypeError, ["lhs_dilation", "2.5"]),
+    "rhs_negative": ({"rhs_dilation": (1, -1)}, TypeError, ["rhs_dilation", "-1"]),
+    "rhs_none": ({"rhs_dilation": None}, TypeError, ["rhs_dilation", "None"]),
+    "padding_lower_case": ({"padding": "same"}, ValueError, ["padding", "'SAME'", "'same'"]),
+    "padding_unknown": ({"padding": "FULL"}, ValueError, ["padding", "'VALID'", "'FULL'"]),
+    "padding_same_lower": ({"padding": "SAME_LOWER"}, ValueError, ["padding", "'SAME_LOWER'"]),
+    "padding_empty": ({"padding": []}, ValueError, ["padding", "[]"]),
+    "padding_one_int": ({"padding": (1,)}, ValueError, ["padding", "(1,)"]),
+    "padding_three_ints": ({"padding": (1, 2, 3)}, ValueError, ["padding", "(1, 2, 3)"]),
+    "padding_three_pairs": ({"padding": [(1, 1)] * 3}, ValueError, ["padding", "(1, 1)"]),
+    "padding_short_pair": ({"padding": ((1, 2), (3,))}, ValueError, ["padding", "(3,)"]),
+    "padding_long_pair": ({"padding": [(1, 2, 3)]}, ValueError, ["padding", "(1, 2, 3)"]),
+    "padding_mixed": ({"padding": [(1, 2), 1]}, ValueError, ["padding", "tuple, int"]),
+    "padding_float": ({"padding": 1.5}, ValueError, ["padding", "1.5", "float"]),
+    "padding_floats": ({"padding": (1.5, 2.5)}, ValueError, ["Tuple[int, int]", "float"]),
+    "padding_float_inside": ({"padding": [(1, 2.5), (0, 1)]}, ValueError, ["padding", "2.5"]),
+    "padding_strings": ({"padding": [("1", "2")]}, ValueError, ["padding", "'1'"]),
+    "padding_bool": ({"padding": True}, ValueError, ["padding", "True"]),
+    "padding_none": ({"padding": None}, ValueError, ["padding", "None"]),
+    "padding_array": ({"padding": np.array([1, 2])}, ValueError, ["padding", "ndarray"]),
+    "padding_crops_all": (
+        {"padding": [(0, 0), (-4, -3)]},
+        ValueError,
+        ["padding", "(-4, -3)", "width", "6", "1 too many"],
+    ),
+    "padding_crops_all_lhs": (
+        {"padding": [(-14, 0), (0, 0)], "lhs_dilation": 2},
+        ValueError,
+        ["padding", "(-14, 0)", "height", "13"],
+    ),
+    "groups_zero": ({"groups": 0}, ValueError, ["groups", "at least 1", "0"]),
+    "groups_negative": ({"groups": -2}, ValueError, ["groups", "-2"]),
+    "groups_in": ({"groups": 3}, ValueError, ["in_channels", "4", "groups", "3"]),
+    "groups_out": ({"groups": 4}, ValueError, ["out_channels", "6", "groups", "4"]),
+    "groups_float": ({"groups": 2.0}, TypeError, ["groups", "2.0"]),
+    "groups_none": ({"groups": None}, TypeError, ["groups", "None"]),
+    "w_init_none": ({"w_init": None}, ValueError, ["w_init", "None"]),
+    "w_init_string": ({"w_init": "zeros"}, TypeError, ["w_init", "str"]),
+    "w_init_object": ({"w_init": {"a": 1}}, TypeError, ["w_init", "dict"]),
+    "w_init_transposed": (
+        {"w_init": np.zeros((6, 4, 3, 2))},
+        ValueError,
+        ["w_init", "(3, 2, 4, 6)", "(6, 4, 3, 2)"],
+    ),
+    "w_init_broadcasts": (
+        {"w_init": np.zeros((1, 1, 4, 6))},
+        ValueError,
+        ["w_init", "(3, 2, 4, 6)", "(1, 1, 4, 6)"],
+    ),
+    "w_init_ragged": ({"w_init": [[1.0], [2.0, 3.0]]}, ValueError, ["w_init", "array"]),
+    "w_init_complex": ({"w_init": 1j}, ValueError, ["w_init", "complex", "float32"]),
+    "w_init_makes_none": ({"w_init": lambda shape: None}, TypeError, ["w_init", "NoneType"]),
+    "w_init_makes_another_shape": (
+        {"w_init": lambda shape: torch.zeros(shape[::-1])},
+        ValueError,
+        ["w_init", "(3, 2, 4, 6)", "(6, 4, 2, 3)"],
+    ),
+    "b_init_size": ({"b_init": np.ones(5)}, ValueError, ["b_init", "(5,)", "6"]),
+    "b_init_map": ({"b_init": np.ones((7, 1, 6))}, ValueError, ["b_init", "(7, 1, 6)"]),
+    "b_init_channel_first": (
+        {"b_init": np.ones((1, 1, 6)), "in_size": (4, 7, 6), "channel_first": True},
+        ValueError,
+        ["b_init", "(1, 6, 1, 1)", "(1, 1, 6)"],
+    ),
+    "b_init_complex": ({"b_init": np.ones(6) * 1j}, ValueError, ["b_init", "complex"]),
+    "b_init_string": ({"b_init": "zeros"}, TypeError, ["b_init", "str"]),
+    "w_mask_shape": (
+        {"w_mask": np.ones((2, 2, 4, 6))},
+        ValueError,
+        ["w_mask", "(3, 2, 4, 6)", "(2, 2, 4, 6)"],
+    ),
+    "w_mask_rank": (
+        {"w_mask": np.ones((1, 3, 2, 4, 6))},
+        ValueError,
+        ["w_mask", "(1, 3, 2, 4, 6)"],
+    ),
+    "w_mask_complex": ({"w_mask": np.ones(6) * 1j}, ValueError, ["w_mask", "complex"]),
+    "w_mask_string": ({"w_mask": "causal"}, TypeError, ["w_mask", "str"]),
+    "channel_first_string": ({"channel_first": "NCHW"}, TypeError, ["channel_first", "'NCHW'"]),
+    "channel_first_none": ({"channel_first": None}, TypeError, ["channel_first", "None"]),
+    "name": ({"name": 3}, TypeError, ["name", "3"]),
+    "param_type_none": ({"param_type": None}, TypeError, ["param_type", "None"]),
+    "param_type_dict": (
+        {"param_type": lambda tensor: {"value": tensor}},
+        TypeError,
+        ["param_type", "Parameter", "dict"],
+    ),
+    "param_type_tensor": (
+        {"param_type": lambda tensor: tensor},
+        TypeError,
+        ["param_type", "Buffer", "Tensor"],
+    ),
+    "dtype_int": ({"dtype": torch.int32}, ValueError, ["dtype", "float32", "int32"]),
+    "dtype_string": ({"dtype": "float32"}, TypeError, ["dtype", "torch.dtype", "'float32'"]),
+}
+
+
+def whole_numbers(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> torch.Tensor:
+    """Small whole numbers, -4 to 4, complex ones in both parts: sums of them are exact."""
+    generator = torch.Generator().manual_seed(seed)
+    value = torch.randint(-4, 5, shape, generator=generator).to(dtype)
+    if dtype.is_complex:
+        value = value + 1j * torch.randint(-4, 5, shape, generator=generator).to(dtype)
+    return value
+
+
+def normal_numbers(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> torch.Tensor:
+    """Standard normal numbers, drawn in float64 and rounded to ``dtype``."""
+    generator = torch.Generator().manual_seed(seed)
+    wide = torch.complex128 if dtype.is_complex else torch.float64
+    return torch.randn(shape, generator=generator, dtype=wide).to(dtype)
+
+
+def make_layer(
+    case: str,
+    /,
+    dtype: torch.dtype = torch.float32,
+    numbers: Any = whole_numbers,
+    **changes: Any,
+) -> torchconv2d.Conv2d:
+    """The layer of a valid case, its kernel drawn by ``numbers`` from the case's name."""
+    arguments = {
+        **BASE,
+        "w_init": lambda shape: numbers(shape, len(case), dtype),
+        **VALID[case],
+        "dtype": dtype,
+        **changes,
+    }
+    return torchconv2d.Conv2d(**arguments)
+
+
+def make_input(
+    layer: torchconv2d.Conv2d, numbers: Any = whole_numbers, batch: tuple[int, ...] = (2,)
+) -> torch.Tensor:
+    """An input that the layer takes."""
+    return numbers((*batch, *layer.in_size), 17, layer.weight.dtype)

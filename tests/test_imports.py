@@ -1,0 +1,54 @@
+"""The package's own boundaries: what it may import, what it offers, which way its imports run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import torchconv2d
+
+PACKAGE = Path(torchconv2d.__file__).parent
+
+IMPORTED = """
+import sys, torch, numpy
+before = set(sys.modules)
+import torchconv2d
+torchconv2d.Conv2d((5, 4, 3), 2, 3, lhs_dilation=2)
+print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+"""
+
+
+def test_nothing_but_torch_and_numpy_is_imported() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True
+    )
+    new = set(done.stdout.split()) - set(sys.stdlib_module_names)
+    assert "torchconv2d" in new
+    assert not new & {"jax", "jaxlib", "brainstate", "brainunit", "saiunit", "flax", "scipy"}
+    assert new <= {"torchconv2d", "torch", "numpy"}, new
+
+
+def test_public_names() -> None:
+    assert set(torchconv2d.__all__) <= set(vars(torchconv2d))
+    assert {"Conv2d", "conv_general_dilated", "init", "testing"} <= set(torchconv2d.__all__)
+    assert torchconv2d.__version__ == version("torchconv2d")
+    assert (PACKAGE / "py.typed").exists()
+
+
+# Each may import those to its left only, so that a reader can go bottom up.
+LAYERS = ["geometry", "arguments", "arrays", "layout", "init", "lowerings", "functional", "conv2d"]
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_imports_run_one_way(module: str) -> None:
+    files = (PACKAGE / module).glob("*.py") if module == "lowerings" else [PACKAGE / f"{module}.py"]
+    later = LAYERS[LAYERS.index(module) + 1 :]
+    for file in files:
+        text = file.read_text()
+        for other in later:
+            assert f"from .{other} " not in text, (file, other)
+            assert f"from ..{other} " not in text, (file, other)

@@ -1,0 +1,152 @@
+"""Each way of computing against the oracle, also where it would not be chosen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cases import VALID, make_layer, whole_numbers
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from torchconv2d import Conv2d, lowerings
+from torchconv2d.geometry import Geometry, plan
+
+
+def geometry_of(layer: Conv2d) -> Geometry:
+    height, width = layer.in_size[1:] if layer.channel_first else layer.in_size[:2]
+    return plan(
+        (height, width),
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        layer.lhs_dilation,
+        layer.rhs_dilation,
+        layer.in_channels,
+        layer.out_channels,
+        layer.groups,
+    )
+
+
+def run(way: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
+    """Output, and gradients of input, weight and bias, on whole numbers that the geometry fixes."""
+    shape = (2, geometry.in_channels, geometry.height.size, geometry.width.size)
+    kernel = (geometry.height.kernel, geometry.width.kernel)
+    in_per_group = geometry.in_channels // geometry.groups
+    x = whole_numbers(shape, 1, torch.float64).requires_grad_()
+    weight = whole_numbers((geometry.out_channels, in_per_group, *kernel), 2, torch.float64)
+    bias = whole_numbers((geometry.out_channels,), 3, torch.float64).requires_grad_()
+    y = way(geometry)(x, weight.requires_grad_(), bias)
+    assert y.shape == (2, geometry.out_channels, geometry.height.out, geometry.width.out)
+    cotangent = whole_numbers(tuple(y.shape), 4, torch.float64)
+    return (y.detach(), *torch.autograd.grad((y * cotangent).sum(), (x, weight, bias)))
+
+
+def compare_with_the_oracle(geometry: Geometry) -> int:
+    """How many ways apply, after each was found equal to zero insertion."""
+    ways = [way for way in lowerings.WAYS if way.applies(geometry)]
+    if geometry.reads_input:
+        expected = run(lowerings.ZeroInsertion, geometry)
+        for way in ways:
+            for result, truth in zip(run(way, geometry), expected, strict=True):
+                assert torch.equal(result, truth), (way, geometry)
+    return len(ways)
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_every_way_that_applies_agrees(name: str) -> None:
+    assert compare_with_the_oracle(geometry_of(make_layer(name))) > 0
+
+
+pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
+pads = st.tuples(st.integers(-6, 7), st.integers(-6, 7))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    kernel=pairs,
+    stride=pairs,
+    padding=st.one_of(st.sampled_from(["SAME", "VALID"]), st.tuples(pads, pads)),
+    lhs_dilation=pairs,
+    rhs_dilation=pairs,
+    channels=st.sampled_from([(4, 6, 2), (1, 3, 1), (3, 3, 3), (2, 6, 2), (3, 2, 1)]),
+)
+def test_every_way_agrees_on_random_geometries(
+    size, kernel, stride, padding, lhs_dilation, rhs_dilation, channels
+) -> None:
+    try:
+        geometry = plan(size, kernel, stride, padding, lhs_dilation, rhs_dilation, *channels)
+    except ValueError:
+        assume(False)
+    assert compare_with_the_oracle(geometry) > 0
+
+
+@pytest.mark.parametrize(
+    ("way", "names"),
+    [
+        (lowerings.BiasOnly, ["empty", "empty_after_crop", "crop_past_the_input", "no_entry"]),
+        (lowerings.Plain, ["valid_stride", "int", "int_negative", "crop_stride", "depthwise_odd"]),
+        (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
+        (lowerings.Phases, ["same", "lhs_same", "lhs_uneven_crop", "lhs_stride_rhs", "groups_lhs"]),
+    ],
+)
+def test_the_choice(way: type[lowerings.Lowering], names: list[str]) -> None:
+    odd = {"depthwise_odd": {"groups": 4, "out_channels": 4, "kernel_size": (3, 5)}}
+    odd["same_odd"] = {"kernel_size": (3, 5)}
+    for name in names:
+        layer = make_layer(name if name in VALID else "same", **odd.get(name, {}))
+        assert type(layer.lowering) is way, name
+        assert lowerings.choose(geometry_of(layer)) is way
+
+
+def test_a_way_refuses_what_it_cannot_compute() -> None:
+    geometry = geometry_of(make_layer("lhs_stride"))
+    for way in (lowerings.Plain, lowerings.Transposed, lowerings.BiasOnly):
+        with pytest.raises(ValueError, match=f"{way.__name__} cannot compute"):
+            way(geometry)
+
+
+class Operations(TorchDispatchMode):
+    """Notes each operation that reaches torch's dispatcher, and the shape of what it makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        result = func(*args, **(kwargs or {}))
+        self.shapes += [tuple(result.shape)] if isinstance(result, torch.Tensor) else []
+        return result
+
+
+VIEWS = {"permute", "slice", "unsqueeze", "squeeze", "view", "expand", "detach", "alias"}
+
+
+@pytest.mark.parametrize("name", ["same_odd", "valid_stride", "crop", "crop_stride", "pointwise"])
+@pytest.mark.parametrize("channel_first", [False, True])
+def test_permuting_and_cropping_copy_nothing(name: str, channel_first: bool) -> None:
+    """One convolution and views: no clone, no copy, no padding; neither in nor out."""
+    in_size = (4, 7, 6) if channel_first else (7, 6, 4)
+    layer = make_layer(name, in_size=in_size, channel_first=channel_first, b_init=1.0)
+    for batch in ((2,), ()):
+        x = whole_numbers((*batch, *in_size), 1, torch.float32)
+        with torch.no_grad(), Operations() as operations:
+            y = layer(x)
+        assert y.is_contiguous()
+        assert operations.names.count("convolution") == 1
+        assert set(operations.names) <= VIEWS | {"convolution"}, operations.names
+
+
+@pytest.mark.parametrize("name", [name for name in VALID if "lhs" in name and "pixel" not in name])
+def test_no_dilated_input_is_ever_made(name: str) -> None:
+    layer = make_layer(name)
+    height, width = geometry_of(layer).axes
+    x = whole_numbers((2, *layer.in_size), 1, torch.float32)
+    with torch.no_grad(), Operations() as operations:
+        layer(x)
+    dilated = (layer.in_channels, height.dilated, width.dilated)
+    made = [shape for shape in operations.shapes if len(shape) == 4 and shape[1] == dilated[0]]
+    assert not [shape for shape in made if shape[2] >= dilated[1] and shape[3] >= dilated[2]]

@@ -1,0 +1,131 @@
+"""Scripted layers: the same answers, also where this package cannot be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from cases import VALID, make_input, make_layer, normal_numbers
+
+from torchconv2d import Conv2d
+
+# Torch says so on each call; its users deploy with it all the same.
+pytestmark = pytest.mark.filterwarnings(r"ignore:`torch.jit.(script|freeze)` is deprecated")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
+@pytest.mark.parametrize("name", VALID)
+def test_scripted_layers_give_the_same_answer(name: str, dtype: torch.dtype) -> None:
+    layer = make_layer(name, dtype, normal_numbers)
+    scripted = torch.jit.script(layer)
+    for batch in ((2,), (), (0,), (3,)):
+        x = make_input(layer, normal_numbers, batch)
+        y = scripted(x)
+        assert torch.equal(y, layer(x))
+        assert y.is_contiguous()
+
+
+@pytest.mark.parametrize("name", ["same_stride", "lhs_stride_rhs", "mask_lhs", "empty"])
+def test_scripted_layers_train_the_same(name: str) -> None:
+    layer = make_layer(name, torch.float64)
+    scripted = torch.jit.script(layer)
+    x = make_input(layer)
+    layer(x).square().sum().backward()
+    assert layer.weight.grad is not None
+    expected = layer.weight.grad.clone()
+    layer.weight.grad = None
+    scripted(x).square().sum().backward()
+    assert torch.equal(layer.weight.grad, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "absent"),
+    [
+        ({}, ["aten::pad", "aten::stack", "aten::mul", "aten::narrow"]),
+        ({"padding": "SAME", "stride": (2, 3)}, ["aten::stack", "aten::mul"]),
+        ({"w_mask": 2.0}, ["aten::pad", "aten::stack"]),
+    ],
+)
+def test_the_script_holds_the_chosen_way_only(changes: dict, absent: list[str]) -> None:
+    layer = make_layer("valid", **changes)
+    graph = str(torch.jit.script(layer).inlined_graph)
+    assert graph.count("aten::conv2d") == 1
+    for operation in absent:
+        assert operation not in graph
+    assert "aten::stack" in str(torch.jit.script(make_layer("lhs_same")).inlined_graph)
+
+
+def test_scripted_layers_refuse_what_the_layer_refuses() -> None:
+    scripted = torch.jit.script(make_layer("bias"))
+    for x, said in (
+        (torch.zeros(2, 7, 6, 3), r"\(B, 7, 6, 4\).*\[2, 7, 6, 3\]"),
+        (torch.zeros(6, 4), r"\(7, 6, 4\).*\[6, 4\]"),
+        (torch.zeros(2, 7, 6, 4).double(), "dtype"),
+    ):
+        with pytest.raises(torch.jit.Error, match=said):
+            scripted(x)
+
+
+def test_autocast_reaches_the_script() -> None:
+    layer = make_layer("bias", numbers=normal_numbers)
+    scripted, x = torch.jit.script(layer), make_input(layer, normal_numbers)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(scripted(x), layer(x))
+        assert scripted(x.bfloat16()).dtype == torch.bfloat16
+
+
+class Network(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = Conv2d((12, 10, 3), 8, 3, stride=2, b_init=0.5)
+        self.up = Conv2d(self.down.out_size, 4, 4, lhs_dilation=2, padding=[(2, 2), (2, 2)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.up(torch.relu(self.down(x)))
+
+
+LOADER = """
+import sys
+sys.modules["torchconv2d"] = None  # an import of it now fails
+import torch
+for case in torch.load(sys.argv[1] + "/cases.pt"):
+    loaded = torch.jit.load(sys.argv[1] + "/" + case["name"] + ".ts")
+    assert torch.equal(loaded(case["x"]), case["y"]), case["name"]
+    assert torch.equal(loaded(case["x"][0]), case["y"][0]), case["name"]
+    print("same", case["name"])
+"""
+
+
+def test_scripts_run_in_a_process_without_this_package(tmp_path: Path) -> None:
+    cases = []
+    layers = {name: make_layer(name, numbers=normal_numbers) for name in VALID}
+    for name, layer in layers.items():
+        x = make_input(layer, normal_numbers)
+        torch.jit.script(layer).save(str(tmp_path / f"{name}.ts"))
+        cases.append({"name": name, "x": x, "y": layer(x).detach()})
+    network, x = Network().eval(), torch.randn(2, 12, 10, 3)
+    torch.jit.freeze(torch.jit.script(network)).save(str(tmp_path / "network.ts"))
+    cases.append({"name": "network", "x": x, "y": network(x).detach()})
+    torch.save(cases, tmp_path / "cases.pt")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOADER, str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("same") == len(VALID) + 1
+
+
+def test_scripting_warns_of_nothing_else() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.jit.script(make_layer("mask_lhs"))
+    assert {str(each.message)[:32] for each in caught} == {"`torch.jit.script` is deprecated"}
