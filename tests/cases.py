@@ -72,6 +72,19 @@ VALID: dict[str, dict[str, Any]] = {
     "depthwise_lhs_stride": {"groups": 4, "out_channels": 8, "lhs_dilation": 2, "stride": (1, 3)},
     "one_input_channel": {"in_size": (7, 6, 1)},
     "one_input_channel_lhs": {"in_size": (7, 6, 1), "lhs_dilation": 2},
+    "one_input_channel_one_column": {
+        "in_size": (9, 5, 1),
+        "kernel_size": 4,
+        "stride": (1, 2),
+        "padding": "VALID",
+    },
+    "one_input_channel_one_column_lhs": {
+        "in_size": (9, 3, 1),
+        "kernel_size": (3, 5),
+        "stride": (1, 4),
+        "lhs_dilation": (2, 3),
+        "padding": [(1, 0), (0, 1)],
+    },
     "one_output_channel": {"out_channels": 1},
     # sizes
     "pointwise": {"kernel_size": 1},

@@ -70,6 +70,8 @@ def test_the_window_rebuilds_the_padded_axis(axis: Axis) -> None:
 def test_same_gives_as_many_outputs_as_strides_start_in_the_input(axis: Axis, name: str) -> None:
     planned = make_plan(axis, name)
     assert planned.out == len(range(0, planned.dilated, axis.stride))
+    if planned.out == 1:
+        return  # what lies behind a lone window is dropped, zeros included
     before, after = planned.before, planned.after
     total = before + after
     # The extra zero goes after, or before; and with one zero fewer a window would be missing.
@@ -80,7 +82,8 @@ def test_same_gives_as_many_outputs_as_strides_start_in_the_input(axis: Axis, na
 
 @given(axes)
 def test_valid_adds_nothing(axis: Axis) -> None:
-    assert make_plan(axis, "VALID") == axis._replace(before=0, after=0)
+    bare = axis._replace(before=0, after=0)
+    assert make_plan(axis, "VALID") == (bare if count_windows(bare) != 1 else lone(bare))
 
 
 @given(axes)
@@ -90,7 +93,15 @@ def test_explicit_padding_is_kept_and_refused_only_where_it_takes_too_much(axis:
         with pytest.raises(ValueError, match=r"padding.*height"):
             make_plan(axis, pads)
     else:
-        assert make_plan(axis, pads) == axis
+        assert make_plan(axis, pads) == (axis if count_windows(axis) != 1 else lone(axis))
+
+
+def lone(axis: Axis) -> Axis:
+    """The axis of a single window: what lies behind the window is dropped, and the stride."""
+    axis = axis._replace(stride=1)
+    while count_windows(axis) > 1:
+        axis = axis._replace(after=axis.after - 1)
+    return axis
 
 
 def make_plan(axis: Axis, padding: Any) -> Axis:

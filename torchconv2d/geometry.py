@@ -153,6 +153,10 @@ def plan(
         extent = dilate(kernel[i], rhs_dilation[i])
         before, after = _pads(padding, i, dilated, extent, stride[i])
         axis = Axis(size[i], kernel[i], stride[i], lhs_dilation[i], rhs_dilation[i], before, after)
+        if axis.out == 1:
+            # A lone window has no stride, and oneDNN is silently wrong with one: in float32, for
+            # one input channel and a single column of outputs.
+            axis = axis._replace(stride=1, after=after - (axis.padded - extent))
         if axis.padded < 0:
             raise ValueError(
                 f"`padding` must not crop more than there is: {(before, after)} takes "

@@ -1,0 +1,63 @@
+"""What ``python -m parity`` prints: a head line, a table, a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import numpy as np
+
+import torchconv2d
+
+from .comparison import Comparison
+
+# Under each head what fills its column; ``f64`` is the value, computed in float64.
+_HEADS = (
+    "picture",
+    "layer",
+    "output",
+    "|port - f64|",
+    "/ bound",
+    "|ref - f64| / bound",
+    "|port - ref|",
+    "verdict",
+)
+
+
+def headline() -> str:
+    installed = ", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "brainstate"))
+    return f"torchconv2d {torchconv2d.__version__} and brainstate.nn.Conv2d, float32 ({installed})"
+
+
+def size(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    rows = [_HEADS, *map(_row, comparisons)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = [str.ljust] * 3 + [str.rjust] * 4 + [str.ljust]
+    lines = []
+    for row in rows:
+        cells = [align(cell, n) for align, cell, n in zip(aligned, row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _row(comparison: Comparison) -> tuple[str, ...]:
+    return (
+        comparison.picture.name,
+        comparison.layer.name,
+        size(comparison.port.shape),
+        f"{comparison.error:.1e}",
+        f"{comparison.ratio:.3f}",
+        f"{comparison.reference_ratio:.3f}",
+        f"{comparison.difference.max():.1e}",
+        "agrees" if comparison.agrees else "DISAGREES",
+    )
+
+
+def summary(comparisons: Sequence[Comparison]) -> str:
+    agreeing = sum(comparison.agrees for comparison in comparisons)
+    worst = np.max([comparison.ratio for comparison in comparisons])
+    return f"{agreeing} of {len(comparisons)} agree; worst error/bound {worst:.2f}"
