@@ -188,6 +188,12 @@ def test_an_input_that_does_not_fit(x: Any, error: type[Exception], fragments: l
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+def test_a_meta_layer_refuses_as_any_other() -> None:
+    layer = make_layer("bias", device="meta")
+    with pytest.raises(TypeError, match=r"float64.*float32"):
+        layer(torch.empty(2, 7, 6, 4, device="meta", dtype=torch.float64))
+
+
 def test_autocast_takes_another_dtype_and_nothing_but_floats() -> None:
     layer = make_layer("bias")
     x = make_input(layer, normal_numbers)

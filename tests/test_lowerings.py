@@ -88,7 +88,9 @@ def test_every_way_agrees_on_random_geometries(
         (lowerings.BiasOnly, ["empty", "empty_after_crop", "crop_past_the_input", "no_entry"]),
         (lowerings.Plain, ["valid_stride", "int", "int_negative", "crop_stride", "depthwise_odd"]),
         (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
-        (lowerings.Phases, ["same", "lhs_same", "lhs_uneven_crop", "lhs_stride_rhs", "groups_lhs"]),
+        (lowerings.Even, ["same_stride_even_input", "one_output_channel"]),
+        (lowerings.Padded, ["same", "pairs", "crop_before_pad_after", "pad_before_crop_after"]),
+        (lowerings.Phases, ["lhs_same", "lhs_uneven_crop", "lhs_stride_rhs", "groups_lhs"]),
     ],
 )
 def test_the_choice(way: type[lowerings.Lowering], names: list[str]) -> None:

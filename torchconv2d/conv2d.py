@@ -26,7 +26,8 @@ def _autocasts(x: Tensor, weight: Tensor) -> bool:
     enabled = True
     # A script cannot ask: the operator for it crashes in torch 2.13. It leaves this to torch.
     if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-        enabled = torch.is_autocast_enabled(x.device.type)
+        device = x.device.type
+        enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     for dtype in (x.dtype, weight.dtype):
         if dtype != torch.float32 and dtype != torch.float16 and dtype != torch.bfloat16:
             enabled = False

@@ -62,6 +62,18 @@ class Axis(NamedTuple):
         taps = range(0, self.extent, self.rhs_dilation)
         return any(start + tap in entries for tap in taps for start in windows)
 
+    def settled(self) -> Axis:
+        """The same axis, without a crop or a stride that changes nothing.
+
+        The stride of a lone window does not, and oneDNN is silently wrong with it: in float32, for
+        one input channel and a single column of outputs.
+        """
+        if self.out == 1:
+            return self._replace(stride=1, after=self.after - (self.padded - self.extent))
+        whole = self._replace(after=0)
+        # A crop of what no window reads anyway.
+        return whole if self.after < 0 and whole.out == self.out else self
+
     @property
     def window(self) -> Window:
         """The crop and the zeros, also where a crop reaches past the input.
@@ -106,6 +118,11 @@ class Geometry(NamedTuple):
     @property
     def rhs_dilation(self) -> Pair:
         return self.height.rhs_dilation, self.width.rhs_dilation
+
+    def undilated(self) -> Geometry:
+        """The same convolution of an input that has been dilated already."""
+        height, width = (axis._replace(size=axis.dilated, lhs_dilation=1) for axis in self.axes)
+        return self._replace(height=height, width=width)
 
 
 def dilate(size: int, dilation: int) -> int:
@@ -153,14 +170,10 @@ def plan(
         extent = dilate(kernel[i], rhs_dilation[i])
         before, after = _pads(padding, i, dilated, extent, stride[i])
         axis = Axis(size[i], kernel[i], stride[i], lhs_dilation[i], rhs_dilation[i], before, after)
-        if axis.out == 1:
-            # A lone window has no stride, and oneDNN is silently wrong with one: in float32, for
-            # one input channel and a single column of outputs.
-            axis = axis._replace(stride=1, after=after - (axis.padded - extent))
         if axis.padded < 0:
             raise ValueError(
                 f"`padding` must not crop more than there is: {(before, after)} takes "
                 f"{-axis.padded} too many from the {side}, which is {dilated} after `lhs_dilation`."
             )
-        axes.append(axis)
+        axes.append(axis.settled())
     return Geometry(axes[0], axes[1], in_channels, out_channels, groups)

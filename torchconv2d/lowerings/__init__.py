@@ -2,7 +2,9 @@
 
 from .bias_only import BiasOnly
 from .choose import WAYS, choose
+from .even import Even
 from .lowering import Lowering
+from .padded import Padded
 from .phases import Phases
 from .plain import Plain
 from .transposed import Transposed
@@ -11,7 +13,9 @@ from .zero_insertion import ZeroInsertion
 __all__ = [
     "WAYS",
     "BiasOnly",
+    "Even",
     "Lowering",
+    "Padded",
     "Phases",
     "Plain",
     "Transposed",

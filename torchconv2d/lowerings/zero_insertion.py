@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from .lowering import Lowering
+from .padded import Padded
 
 
 class ZeroInsertion(Lowering):
@@ -16,8 +17,6 @@ class ZeroInsertion(Lowering):
     input is read at all.
     """
 
-    __constants__ = ["dilates"]  # TorchScript then keeps one branch only
-
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         return geometry.reads_input
@@ -25,21 +24,12 @@ class ZeroInsertion(Lowering):
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
         height, width = geometry.axes
-        self.dilates = geometry.lhs_dilation != (1, 1)
         self.dilated = (height.dilated, width.dilated)
         # ``F.pad`` counts from the last axis backwards.
         self.gaps = (0, width.lhs_dilation - 1, 0, 0, 0, height.lhs_dilation - 1)
-        self.top, self.rows, *above_below = height.window
-        self.left, self.columns, *left_right = width.window
-        self.zeros = (*left_right, *above_below)
-        self.stride = geometry.stride
-        self.dilation = geometry.rhs_dilation
-        self.groups = geometry.groups
+        self.padded = Padded(geometry.undilated())
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.dilates:
-            x = F.pad(x.unsqueeze(3).unsqueeze(5), self.gaps).flatten(4, 5).flatten(2, 3)
-            x = x.narrow(2, 0, self.dilated[0]).narrow(3, 0, self.dilated[1])
-        x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
-        x = F.pad(x, self.zeros)
-        return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)
+        x = F.pad(x.unsqueeze(3).unsqueeze(5), self.gaps).flatten(4, 5).flatten(2, 3)
+        x = x.narrow(2, 0, self.dilated[0]).narrow(3, 0, self.dilated[1])
+        return self.padded(x, weight, bias)

@@ -1,0 +1,32 @@
+"""Copy the input into zeros, then convolve: uneven padding where the input is the smaller side."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import Geometry
+from .lowering import Lowering
+
+
+class Padded(Lowering):
+    """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that."""
+
+    @staticmethod
+    def applies(geometry: Geometry) -> bool:
+        return geometry.reads_input and geometry.lhs_dilation == (1, 1)
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        height, width = geometry.axes
+        self.top, self.rows, *above_below = height.window
+        self.left, self.columns, *left_right = width.window
+        self.zeros = (*left_right, *above_below)  # ``F.pad`` counts from the last axis backwards
+        self.stride = geometry.stride
+        self.dilation = geometry.rhs_dilation
+        self.groups = geometry.groups
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
+        x = F.pad(x, self.zeros)
+        return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)

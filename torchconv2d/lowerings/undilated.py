@@ -1,0 +1,25 @@
+"""Which way computes a convolution of an undilated input; read from top to bottom."""
+
+from __future__ import annotations
+
+from ..geometry import Geometry
+from .bias_only import BiasOnly
+from .even import Even
+from .lowering import Lowering
+from .padded import Padded
+from .plain import Plain
+
+
+def choose_undilated(geometry: Geometry) -> type[Lowering]:
+    """The way for ``lhs_dilation`` 1, which is also asked for each phase of a dilated input."""
+    for way in (
+        BiasOnly,  # nothing to multiply
+        Plain,  # no copy of anything
+    ):
+        if way.applies(geometry):
+            return way
+    # Uneven padding costs a copy, be it of the input or of the output: take the smaller one.
+    height, width = geometry.axes
+    copied_in = geometry.in_channels * height.size * width.size
+    copied_out = geometry.out_channels * height.out * width.out
+    return Even if Even.applies(geometry) and copied_out < copied_in else Padded
