@@ -63,16 +63,18 @@ class Axis(NamedTuple):
         return any(start + tap in entries for tap in taps for start in windows)
 
     def settled(self) -> Axis:
-        """The same axis, without a crop or a stride that changes nothing.
+        """The same axis, without a stride, a dilation or a crop that changes nothing.
 
-        The stride of a lone window does not, and oneDNN is silently wrong with it: in float32, for
-        one input channel and a single column of outputs.
+        Those of a lone window and of a lone tap do not, and oneDNN goes wrong with them: it is
+        silently wrong in float32 for one input channel and a single column of outputs, and in
+        bfloat16 it may crash.
         """
-        if self.out == 1:
-            return self._replace(stride=1, after=self.after - (self.padded - self.extent))
-        whole = self._replace(after=0)
+        axis = self if self.kernel > 1 else self._replace(rhs_dilation=1)
+        if axis.out == 1:
+            return axis._replace(stride=1, after=axis.after - (axis.padded - axis.extent))
+        whole = axis._replace(after=0)
         # A crop of what no window reads anyway.
-        return whole if self.after < 0 and whole.out == self.out else self
+        return whole if axis.after < 0 and whole.out == axis.out else axis
 
     @property
     def window(self) -> Window:

@@ -103,7 +103,8 @@ class Even(Lowering):
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             return self.compute(x, weight, bias)
         else:  # noqa: RET505  the script compiles nothing of this branch
-            by_hand = torch.is_grad_enabled() and weight.requires_grad
+            # Not for complex numbers, of which torch makes three real convolutions.
+            by_hand = torch.is_grad_enabled() and weight.requires_grad and not weight.is_complex()
             if by_hand and not torch.compiler.is_compiling():
                 return _Trained.apply(x, weight, bias, self)  # pyright: ignore
             return self.compute(x, weight, bias)

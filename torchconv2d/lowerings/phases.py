@@ -70,7 +70,8 @@ class Phases(Lowering):
         outputs: list[Tensor] = []
         for i, part in enumerate(self.parts):
             u, v = self.taps[i]
-            outputs.append(part(x, weight[:, :, u :: self.step_u, v :: self.step_v], bias))
+            taps = weight[:, :, u :: self.step_u, v :: self.step_v].contiguous()
+            outputs.append(part(x, taps, bias))
         return self._weave(outputs)
 
     def _weave(self, outputs: list[Tensor]) -> Tensor:
