@@ -228,6 +228,16 @@ INVALID: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
     ),
     "w_init_ragged": ({"w_init": [[1.0], [2.0, 3.0]]}, ValueError, ["w_init", "array"]),
     "w_init_complex": ({"w_init": 1j}, ValueError, ["w_init", "complex", "float32"]),
+    "w_init_meta": (
+        {"w_init": torch.empty(3, 2, 4, 6, device="meta")},
+        ValueError,
+        ["w_init", "meta"],
+    ),
+    "w_init_sparse": (
+        {"w_init": torch.ones(3, 2, 4, 6).to_sparse()},
+        TypeError,
+        ["w_init", "dense"],
+    ),
     "w_init_makes_none": ({"w_init": lambda shape: None}, TypeError, ["w_init", "NoneType"]),
     "w_init_makes_another_shape": (
         {"w_init": lambda shape: torch.zeros(shape[::-1])},

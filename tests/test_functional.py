@@ -123,6 +123,11 @@ def test_sizes_of_zero() -> None:
         assert y.shape == expected
         gradients = torch.autograd.grad(y.sum(), (x, kernel))
         assert [g.shape for g in gradients] == [x.shape, kernel.shape]
+    x = torch.ones(2, 0, 6, 4, dtype=torch.float64)
+    y = conv_general_dilated(
+        x, kernel, (1, 1), [(1, 2), (0, 0)], dimension_numbers=NHWC, batch_group_count=2
+    )
+    assert torch.equal(y, torch.zeros(1, 1, 5, 6, dtype=torch.float64))
     x = torch.ones(2, 7, 6, 0, dtype=torch.float64)
     y = conv_general_dilated(x, kernel[:, :, :0], (1, 1), "VALID", dimension_numbers=NHWC)
     assert torch.equal(y, torch.zeros(2, 5, 5, 6, dtype=torch.float64))
@@ -143,6 +148,7 @@ CALL: dict[str, Any] = {
         ({"lhs": torch.zeros(2, 7, 4)}, ValueError, ["lhs", "four axes", "(2, 7, 4)"]),
         ({"rhs": torch.zeros(3, 2, 2, 4, 6)}, ValueError, ["rhs", "four axes", "(3, 2, 2, 4, 6)"]),
         ({"lhs": [[0.0]]}, TypeError, ["lhs", "Tensor", "list"]),
+        ({"lhs": torch.zeros(2, 7, 6, 4).bool()}, TypeError, ["lhs", "torch.bool"]),
         ({"rhs": torch.zeros(3, 2, 4, 6).double()}, TypeError, ["float32", "float64"]),
         ({"rhs": torch.zeros(3, 2, 4, 6, device="meta")}, ValueError, ["cpu", "meta"]),
         ({"rhs": torch.zeros(3, 2, 5, 6)}, ValueError, ["rhs", "4 / 1", "5"]),

@@ -25,6 +25,36 @@ def _without_unit(name: str, value: Any) -> Any:
     return value.to_decimal()
 
 
+def _dense(name: str, tensor: Tensor) -> Tensor:
+    """The tensor, if it holds its numbers one by one."""
+    if tensor.is_meta:
+        raise ValueError(f"`{name}` must hold numbers, got a tensor on the meta device.")
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
+        raise TypeError(f"`{name}` must be a dense tensor; call `.to_dense()` or `.dequantize()`.")
+    return tensor
+
+
+def _wrapped(name: str, value: object) -> Tensor:
+    """An array of another library, a number or nested lists of them, as a tensor."""
+    try:
+        # Copied, because what torch wraps must be writable, and JAX's arrays are not.
+        array: np.ndarray[Any, Any] = np.array(cast(Any, value))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
+    except TypeError as error:
+        raise TypeError(f"`{name}` must be an array of numbers: {error}") from error
+    if array.dtype.type.__module__ == "ml_dtypes":  # JAX's bfloat16 and float8
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"`{name}` must be an array of numbers, a number or a callable of the shape, "
+            f"got {type(value).__name__}."
+        )
+    if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has none
+        array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
+
+
 def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
     """A new tensor of ``dtype`` on the CPU, or on the value's device if it is a tensor.
 
@@ -33,24 +63,7 @@ def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
         ValueError: a ragged list, or a complex array for a real ``dtype``.
     """
     value = _without_unit(name, value)
-    if isinstance(value, Tensor):
-        tensor = value.detach()
-    else:
-        try:
-            # Copied, because what torch wraps must be writable, and JAX's arrays are not.
-            array: np.ndarray[Any, Any] = np.array(cast(Any, value))
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
-        if array.dtype.type.__module__ == "ml_dtypes":  # JAX's bfloat16 and float8
-            array = array.astype(np.float32)
-        if array.dtype.kind not in "biufc":
-            raise TypeError(
-                f"`{name}` must be an array of numbers, a number or a callable of the shape, "
-                f"got {type(value).__name__}."
-            )
-        if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has none
-            array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
-        tensor = torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
+    tensor = _dense(name, value.detach()) if isinstance(value, Tensor) else _wrapped(name, value)
     if tensor.is_complex() and not dtype.is_complex:
         raise ValueError(
             f"`{name}` is complex ({tensor.dtype}) and the layer real ({dtype}); "

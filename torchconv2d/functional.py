@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from . import arguments
@@ -69,7 +70,7 @@ def conv_general_dilated(
     x, weight = lhs.permute(axes.lhs), rhs.permute(axes.rhs)
     _check_channels(x, weight, features, batches)
     if batches > 1:  # Groups of the batch are groups of channels, once moved there.
-        x = x.reshape(batches, -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
+        x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
     lowering = _lowering(
         (x.size(2), x.size(3)),
         (weight.size(2), weight.size(3)),
@@ -100,6 +101,8 @@ def _check_operands(lhs: object, rhs: object) -> None:
                 f"`{name}` must have four axes, two of them spatial; got the shape "
                 f"{tuple(operand.shape)}."
             )
+        if operand.dtype == torch.bool:
+            raise TypeError(f"`{name}` must hold numbers, got {operand.dtype}.")
     lhs, rhs = cast(Tensor, lhs), cast(Tensor, rhs)
     if lhs.dtype != rhs.dtype:
         raise TypeError(f"`lhs` and `rhs` must have one dtype, got {lhs.dtype} and {rhs.dtype}.")
