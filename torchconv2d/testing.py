@@ -1,9 +1,22 @@
-"""How equal two convolutions must be: a bound that follows from the arithmetic, not from taste."""
+"""How equal two convolutions must be, by arithmetic; an assertion that they are, or why not."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import combinations, permutations, product
+from typing import Any, NamedTuple
+
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .arrays import as_tensor
+
+Function = Callable[..., Any]
+Change = Callable[[Tensor], Tensor]
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -16,21 +29,322 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
-def rounding_bound(y64: Tensor, magnitude: Tensor, products: int, dtype: torch.dtype) -> Tensor:
+def rounding_bound(
+    y64: Tensor, magnitude: Tensor, products: int | Tensor, dtype: torch.dtype
+) -> Tensor:
     """How far each output may be from the true value: ``(K + 2) u_acc M + u_out |y64|``.
 
     From the error of a sum of ``K`` rounded products in any order, to first order (Higham,
     *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1), with two more roundings
-    for the bias and a masked weight, and one of the result to ``dtype``.
+    for the bias and a masked weight, and one of the result to ``dtype``. Underflow is left aside.
+
+    A complex error is bounded in modulus, with ``4 (K + 4)`` for ``K + 2``. By four real products
+    for a complex one, each part is a sum of ``2 K``, which with Cauchy's inequality gives
+    ``2 sqrt(2) (K + 1)`` (compare lemma 3.5 there). By three, as in torch and JAX, the terms of
+    the imaginary part, ``sum (a + b)(c + d) - sum ac - sum bd``, are ``3 M`` in all (section
+    23.2.4), which gives ``sqrt(10) (K + 4)`` and a little, below ``4 (K + 4)`` for every ``K``.
 
     Args:
         y64: the value, computed in float64 or complex128.
         magnitude: ``M``, the same convolution of absolute values, plus ``|bias|``.
-        products: ``K``, how many products one output sums.
+        products: ``K``, how many products one output sums, or that number for each output.
         dtype: the type of the result that is judged.
 
     Returns:
         A float64 tensor of ``y64``'s shape.
     """
     u_acc, u_out = unit_roundoff(accumulator(dtype)), unit_roundoff(dtype)
-    return (products + 2) * u_acc * magnitude + u_out * y64.abs()
+    roundings = 4 * (products + 4) if dtype.is_complex else products + 2
+    return roundings * u_acc * magnitude + u_out * y64.abs()
+
+
+def assert_parity(
+    port: Function, reference: Function, inputs: Sequence[Any], *, vjp: Function | None = None
+) -> float:
+    """Assert that nothing but rounding sets a port and its reference apart, or say what does.
+
+    The truth is what the port computes in float64; both must be within :func:`rounding_bound` of
+    it, each for the dtype of its own result. ``M`` is what the port makes of absolute values, and
+    ``K`` of ones: valid if it is linear in each argument, but for a bias added last. Half-precision
+    sums may be rounded before that bias too, but not weights as they are masked. NaN agrees with
+    NaN, an infinity with itself. Winograd's algorithm may exceed the bound.
+
+    After a failure the usual faults are built into the port, in float64, and those named that alone
+    explain it: an argument or the result flipped, transposed, regrouped (channels in turn to the
+    groups) or shifted by one (judged away from the border); an argument left out or rounded to half
+    precision or TF32; a factor; a bias. That takes hundreds of runs: small arrays serve best, of
+    unlike sizes and without symmetry.
+
+    Args:
+        port: a function of tensors, one per input, in their dtype, that multiplies nothing else;
+            or a module, whose parameters and buffers then count as further arguments.
+        reference: a function of ``inputs`` as they are given.
+        inputs: floating or complex arrays of JAX, NumPy or torch, in any layout, picture first.
+        vjp: ``jax.vjp``, ``torch.func.vjp`` or what is called as they are, to differentiate the
+            reference and compare the gradients of all inputs too, for one random cotangent.
+
+    Returns:
+        The largest ratio of error to bound.
+
+    Raises:
+        AssertionError: that is above 1; the message says where and why.
+        TypeError: an array of other numbers, or a port that computes in a dtype of its own.
+
+    Example:
+        >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
+        >>> assert_parity(torch.conv2d, torch.conv2d, (x, weight), vjp=torch.func.vjp) <= 1
+        True
+    """
+    run, own_vjp = _Run.of(port, inputs), None if vjp is None else _autograd_vjp
+    truths, ours = run.truths(own_vjp), _results(run.function, run.arguments, own_vjp)
+    largest = 0.0
+    for i, theirs in enumerate(_results(reference, inputs, vjp)):
+        result = f"gradient of {run.names[i - 1]}" if i else "forward"
+        if theirs.shape != ours[i].shape:
+            shapes = f"{tuple(theirs.shape)}, the port {tuple(ours[i].shape)}"
+            raise AssertionError(f"{result}: the reference has the shape {shapes}.")
+        sides = {"reference": theirs, "port": ours[i]}
+        for side, observed in sides.items():
+            ratio = truths[i].ratios(observed).amax().item() if observed.numel() else 0.0
+            if not ratio <= 1:
+                faults = " or ".join(run.faults(i, observed, truths[i])) or "no usual fault"
+                difference = truths[i].difference(side, sides)
+                raise AssertionError(f"{result}: {difference}\nExplained by {faults} in the port.")
+            largest = max(largest, ratio)
+    return largest
+
+
+@contextmanager
+def full_precision() -> Generator[None]:
+    """Make torch, and JAX if it is imported, multiply float32 numbers as they are.
+
+    For torch this sets each ``fp32_precision`` of ``torch.backends`` for cuBLAS, cuDNN and oneDNN
+    to ``"ieee"``, so neither TF32 nor bfloat16. The older ``set_float32_matmul_precision`` and
+    ``allow_tf32`` are set to match, since torch refuses to read them where they do not. For JAX it
+    is ``jax.default_matmul_precision("highest")``. All is put back at the end, errors or not.
+
+    Example:
+        >>> with full_precision():
+        ...     torch.backends.cudnn.conv.fp32_precision
+        'ieee'
+    """
+    b: Any = torch.backends
+    narrow = b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv, b.mkldnn.rnn
+    settings = (b, b.cudnn, b.mkldnn, *narrow)
+    with ExitStack() as stack:
+        if "jax" in sys.modules:
+            jax: Any = sys.modules["jax"]
+            stack.enter_context(jax.default_matmul_precision("highest"))
+        # One that is "none" reads as the next wider. So each shows its own value once the wider,
+        # which come first, are "none". (In torch 2.13 to set mkldnn's sets the widest: no harm.)
+        for setting in settings:
+            stack.callback(setattr, setting, "fp32_precision", setting.fp32_precision)
+            setting.fp32_precision = "none"
+        stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        torch.set_float32_matmul_precision("highest")
+        tf32 = True  # if torch refuses to say, since that is at odds with the precisions
+        with suppress(RuntimeError):
+            tf32 = b.cudnn.allow_tf32
+        stack.callback(setattr, b.cudnn, "allow_tf32", tf32)
+        b.cudnn.allow_tf32 = False
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        yield
+
+
+class _Truth(NamedTuple):
+    """A result in float64 or complex128, and what bounds the rounding of others."""
+
+    value: Tensor
+    magnitude: Tensor
+    products: Tensor
+    bias: Tensor
+
+    def bound(self, dtype: torch.dtype) -> Tensor:
+        """For a result of ``dtype``, the error of the value itself included."""
+        unbiased = torch.where(self.bias == 0, 0.0, self.value.abs() + self.bias.abs())
+        both = [rounding_bound(*self[:3], each) for each in (dtype, self.value.dtype)]
+        return both[0] + both[1] + unit_roundoff(dtype) * unbiased
+
+    def ratios(self, observed: Tensor) -> Tensor:
+        """Error over bound; infinite where non-finite values differ."""
+        error = (observed - self.value).abs()
+        ratios = torch.where(error.isfinite(), error / self.bound(observed.dtype), torch.inf)
+        same = (observed == self.value) | observed.isnan() & self.value.isnan()
+        return torch.where(same, 0.0, ratios)
+
+    def difference(self, side: str, sides: Mapping[str, Tensor]) -> str:
+        """Where the side differs, and by how much."""
+        ratios, bound = self.ratios(sides[side]), self.bound(sides[side].dtype)
+        at = tuple(int(i) for i in torch.unravel_index(ratios.argmax(), ratios.shape))
+        values = {**sides, "port in float64": self.value}
+        shown = ", ".join(f"{name} {value[at].item():.9g}" for name, value in values.items())
+        error = (sides[side][at] - self.value[at]).abs().item()
+        return (
+            f"{int((ratios > 1).sum())} of {ratios.numel()} entries of the {side} exceed the "
+            f"rounding bound. Worst at {at}: {shown}; error {error:.3g}, "
+            f"bound {bound[at].item():.3g}, ratio {ratios[at].item():.3g}."
+        )
+
+
+class _Run(NamedTuple):
+    """A function of tensors, what it is run on, and what messages call that."""
+
+    function: Function
+    arguments: list[Tensor]
+    names: list[str]
+
+    @classmethod
+    def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
+        """The port as a function of its inputs and, if it is a module, of its state."""
+        count, tensors = len(inputs), [_as_tensor(each) for each in inputs]
+        names = [f"input {i}" for i in range(count)]
+        if not isinstance(port, nn.Module):
+            return cls(port, tensors, names)
+        state = {
+            name: tensor
+            for name, tensor in port.state_dict().items()
+            if tensor.is_floating_point() or tensor.is_complex()
+        }
+
+        def function(*arguments: Tensor) -> Any:
+            named = dict(zip(state, arguments[count:], strict=True))
+            return torch.func.functional_call(port, named, arguments[:count])
+
+        moved = [tensor.to(next(iter(state.values()), tensor).device) for tensor in tensors]
+        return cls(function, [*moved, *state.values()], [*names, *state])
+
+    def truths(self, vjp: Function | None) -> list[_Truth]:
+        wide = [_wide(argument) for argument in self.arguments]
+        values, magnitudes, products = (
+            _results(self.function, [change(argument) for argument in wide], vjp, change)
+            for change in (torch.clone, _modulus, torch.ones_like)
+        )
+        if values[0].dtype != _wide(values[0]).dtype:
+            raise TypeError(f"`port` must compute float64 in float64, not in {values[0].dtype}.")
+        constant = _results(self.function, [torch.zeros_like(wide[0]), *wide[1:]], None)
+        biases = [*constant, *map(torch.zeros_like, values[1:])]
+        rows = zip(values, magnitudes, products, biases, strict=True)
+        return [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
+
+    def faults(self, i: int, observed: Tensor, truth: _Truth) -> list[str]:
+        """The usual faults, each of which alone would explain result ``i``."""
+        tolerance = truth.bound(observed.dtype).max()
+
+        def fits(name: str, value: Tensor) -> bool:
+            error = (observed - value).abs()
+            if "shifted" in name:  # What a shift lets in from beyond the border is not known.
+                error = error[tuple(slice(n // 3, n - n // 3) for n in error.shape)]
+            return bool((error <= tolerance).all())
+
+        candidates = self.faulty(i, observed, truth.value)
+        return [name for name, y in candidates if fits(name, y) and not fits(name, truth.value)]
+
+    def faulty(self, i: int, observed: Tensor, value: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Result ``i`` with each fault, by name."""
+        for name, change in _rearrangements(value):
+            yield f"the result {name}", change(value)
+        spread = [j for j, each in enumerate(self.arguments) if sum(n > 1 for n in each.shape) > 1]
+        for j, argument in enumerate(self.arguments):
+            for name, change in [*_rearrangements(argument), *_LOSSES]:
+                yield f"{self.names[j]} {name}", self.changed(i, {j: change})
+        for name, change in _LOSSES[1:]:
+            reduced = self.changed(i, dict.fromkeys(spread, change))
+            yield f"all but biases {name}, which full_precision() forbids,", reduced
+        factor = (value.conj() * observed).sum() / value.abs().square().sum()
+        yield f"the result times {factor.item():.6g}", factor * value
+        for axis, size in enumerate(value.shape):
+            if size < value.numel():
+                others = [other for other in range(value.dim()) if other != axis]
+                yield f"a bias along {axis}", value + (observed - value).mean(others, keepdim=True)
+
+    def changed(self, i: int, changes: Mapping[int, Change]) -> Tensor:
+        """Result ``i`` in float64, of the function with arguments that are changed first."""
+
+        def function(*arguments: Tensor) -> Any:
+            return self.function(*(changes.get(j, torch.clone)(a) for j, a in enumerate(arguments)))
+
+        wide = [_wide(argument) for argument in self.arguments]
+        return _results(function, wide, _autograd_vjp if i else None)[i]
+
+
+def _results(
+    function: Function, arguments: Sequence[Any], vjp: Function | None, change: Change = torch.clone
+) -> list[Tensor]:
+    """The value and, with a vjp, the gradients for a random cotangent, changed first."""
+    if vjp is None:
+        return [_as_tensor(function(*arguments)).cpu()]
+    value, pullback = vjp(function, *arguments)
+    y = _as_tensor(value)
+    # Eighths from -1 to 1 without 0, which no dtype rounds.
+    eighths = torch.randint(-8, 8, (2, *y.shape), generator=torch.Generator().manual_seed(0))
+    real, imaginary = torch.where(eighths < 0, eighths, eighths + 1).double() / 8
+    cotangent = change((torch.complex(real, imaginary) if y.is_complex() else real).to(y))
+    if isinstance(value, Tensor):
+        gradients = pullback(cotangent)
+    else:  # JAX's convention for complex numbers is the conjugate of torch's.
+        array = _wide(cotangent).conj().resolve_conj().numpy().astype(np.asarray(value).dtype)
+        gradients = [_as_tensor(each).conj() for each in pullback(array)]
+    return [_as_tensor(result).cpu() for result in (y, *gradients)]
+
+
+def _autograd_vjp(function: Function, *arguments: Tensor) -> tuple[Tensor, Function]:
+    leaves = [argument.detach().requires_grad_() for argument in arguments]
+    with torch.enable_grad():
+        y = function(*leaves)
+    return y, partial(torch.autograd.grad, y, leaves, materialize_grads=True)
+
+
+def _as_tensor(value: Any) -> Tensor:
+    kind = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype.name
+    dtype = getattr(torch, str(kind).removeprefix("torch."), torch.uint8)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise TypeError(f"Inputs and results must be floating or complex arrays, got {kind}.")
+    return as_tensor("an input or a result", value, dtype)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
+def _modulus(tensor: Tensor) -> Tensor:
+    return tensor.abs().to(tensor.dtype)
+
+
+def _rearrangements(tensor: Tensor) -> Iterator[tuple[str, Change]]:
+    """By name, those that leave the tensor its shape."""
+    axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]
+    for order in permutations(range(tensor.dim())):
+        if tensor.permute(order).shape == tensor.shape:
+            yield f"transposed to {order}", partial(torch.permute, dims=order)
+    for some in [*combinations(axes, 1), *combinations(axes, 2)]:
+        yield f"flipped along {some}", partial(torch.flip, dims=some)
+        for steps in product((-1, 1), repeat=len(some)):
+            if min(tensor.shape[axis] for axis in some) > 2:
+                yield f"shifted {steps} along {some}", partial(torch.roll, shifts=steps, dims=some)
+    for axis in axes:
+        for groups in range(2, tensor.shape[axis]):
+            if tensor.shape[axis] % groups == 0:
+                yield f"regrouped along {axis} by {groups}", partial(_regrouped, axis, groups)
+
+
+def _regrouped(axis: int, groups: int, tensor: Any) -> Tensor:
+    grid = tensor.unflatten(axis, (groups, -1))
+    return grid.transpose(axis, axis + 1).flatten(axis, axis + 1)
+
+
+def _rounded(bits: int, rounding: Change, tensor: Tensor) -> Tensor:
+    """To so many significant bits; for autograd the identity."""
+    parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    mantissa, exponent = torch.frexp(parts.detach())
+    rounded = torch.ldexp(rounding(mantissa * 2**bits), exponent - bits)
+    rounded = torch.view_as_complex(rounded) if tensor.is_complex() else rounded
+    return tensor + (rounded - tensor).detach()
+
+
+_LOSSES: list[tuple[str, Change]] = [
+    ("left out", partial(torch.mul, other=0)),
+    ("rounded to bfloat16", partial(_rounded, 8, torch.round)),
+    ("rounded to TF32/float16", partial(_rounded, 11, torch.round)),
+    ("cut off to TF32", partial(_rounded, 11, torch.trunc)),
+]

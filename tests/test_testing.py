@@ -1,0 +1,446 @@
+"""The tools for users' own ports: what passes, what fails, and whether the right fault is named."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import normal_numbers, whole_numbers
+from torch import Tensor
+from torch.backends import cuda, cudnn, mkldnn
+
+from parity.numpy_conv import convolve
+from torchconv2d import Conv2d
+from torchconv2d.testing import assert_parity, full_precision, rounding_bound, unit_roundoff
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Hundreds of tiny convolutions: threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def conv(x, kernel, bias=None, pads=(1, 1, 1, 1), stride=1, groups=1) -> Tensor:
+    """A port such as users write: NHWC and HWIO; ``pads`` left, right, top, bottom."""
+    x = torch.nn.functional.pad(x.permute(0, 3, 1, 2), pads)
+    y = torch.conv2d(x, kernel.permute(3, 2, 0, 1), None, stride, groups=groups)
+    return y.permute(0, 2, 3, 1) if bias is None else y.permute(0, 2, 3, 1) + bias
+
+
+def inputs(dtype=torch.float32, groups=1, size=(9, 8), numbers=normal_numbers) -> list[Tensor]:
+    shapes = (2, *size, 4), (3, 3, 4 // groups, 6), (6,)
+    return [numbers(shape, seed, dtype) for seed, shape in enumerate(shapes)]
+
+
+def failure(*arguments: Any, **keywords: Any) -> str:
+    with pytest.raises(AssertionError) as caught:
+        assert_parity(*arguments, **keywords)
+    return str(caught.value)
+
+
+def faults(*arguments: Any, **keywords: Any) -> str:
+    found = re.search(r"^Explained by (.*) in the port\.$", failure(*arguments, **keywords), re.M)
+    assert found
+    return found[1]
+
+
+# The bound
+
+
+def test_the_bound_is_its_formula() -> None:
+    y64, magnitude = torch.tensor([-2.0, 0.0]).double(), torch.tensor([8.0, 1.0]).double()
+    bound = rounding_bound(y64, magnitude, 30, torch.float32)
+    assert torch.equal(bound, torch.tensor([32 * 8 + 2, 32]).double() * 2**-24)
+    bound = rounding_bound(y64, magnitude, torch.tensor([30, 6]), torch.bfloat16)
+    assert torch.equal(bound, torch.tensor([32 * 8 * 2**-24 + 2 * 2**-8, 8 * 2**-24]).double())
+    bound = rounding_bound(y64, magnitude, 30, torch.complex64)
+    assert torch.equal(bound, torch.tensor([4 * 34 * 8 + 2, 4 * 34]).double() * 2**-24)
+
+
+def three_products(x: Tensor, y: Tensor) -> Tensor:
+    ac, bd = x.real * y.real, x.imag * y.imag
+    return torch.complex(ac - bd, (x.real + x.imag) * (y.real + y.imag) - ac - bd)
+
+
+def gauss(x: Tensor, y: Tensor) -> Tensor:
+    first, second = (x.real + x.imag) * y.real, x.real * (y.imag - y.real)
+    return torch.complex(first - x.imag * (y.real + y.imag), first + second)
+
+
+@pytest.mark.parametrize("multiply", [torch.mul, three_products, gauss])
+def test_every_way_to_multiply_complex_numbers_is_within_the_bound(multiply: Any) -> None:
+    x, y = (normal_numbers((100_000,), seed, torch.complex64) for seed in (1, 2))
+    exact = x.to(torch.complex128) * y.to(torch.complex128)
+    error = (multiply(x, y) - exact).abs()
+    assert torch.all(error < rounding_bound(exact, exact.abs(), 1, torch.complex64))
+    if multiply is not torch.mul:  # The real formula would not do.
+        assert torch.any(error > 3 * unit_roundoff(torch.complex64) * exact.abs())
+
+
+# What passes
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float32, torch.float64, torch.complex64], ids=str
+)
+def test_a_port_passes_with_its_gradients(dtype: torch.dtype) -> None:
+    def taps(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        """The same sums in float32 at least, in an order of their own."""
+        wide = torch.float32 if dtype == torch.bfloat16 else dtype
+        x, kernel = torch.nn.functional.pad(x.to(wide), (0, 0, 1, 1, 1, 1)), kernel.to(wide)
+        places = [(u, v) for v in reversed(range(3)) for u in range(3)]
+        y = sum(x[:, u : u + 9, v : v + 8] @ kernel[u, v] for u, v in places)
+        return y.to(dtype) + bias
+
+    assert 0 < assert_parity(conv, taps, inputs(dtype), vjp=torch.func.vjp) <= 1
+
+
+def test_float16_passes() -> None:
+    """Forward; torch's own float16 gradients are summed in float16 on a CPU."""
+    assert 0 < assert_parity(conv, conv, inputs(torch.float16)) <= 1
+
+
+def test_the_ratio_is_zero_without_an_error() -> None:
+    assert assert_parity(conv, conv, inputs(numbers=whole_numbers), vjp=torch.func.vjp) == 0
+    x, kernel, bias = inputs()
+    assert assert_parity(conv, conv, (x[:0], kernel, bias), vjp=torch.func.vjp) == 0
+
+
+def test_the_bound_is_not_a_loose_one() -> None:
+    """Rounding each partial sum to the output's dtype, as no accumulator should, is seen."""
+
+    def narrow(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        padded, y = torch.nn.functional.pad(x, (0, 0, 1, 1, 1, 1)), bias.expand(2, 9, 8, 6)
+        for u, v, c in np.ndindex(3, 3, 4):
+            y = y + padded[:, u : u + 9, v : v + 8, c, None] * kernel[u, v, c]
+        return y
+
+    assert assert_parity(conv, narrow, inputs()) <= 1
+    for dtype in (torch.float16, torch.bfloat16):
+        assert faults(conv, narrow, inputs(dtype)) == "no usual fault"
+
+
+def numpy_vjp(function: Any, *primals: np.ndarray) -> tuple[np.ndarray, Any]:
+    """Like ``jax.vjp``: arrays, and the transpose without torch's complex conjugation."""
+    value = function(*primals).astype(primals[0].dtype)
+
+    def pullback(cotangent: np.ndarray) -> list[np.ndarray]:
+        assert cotangent.dtype == value.dtype
+        pull = torch.func.vjp(conv, *map(torch.tensor, primals))[1]
+        return [each.numpy().conj() for each in pull(torch.from_numpy(cotangent.conj()))]
+
+    return value, pullback
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=str)
+def test_arrays_and_their_gradients(dtype: torch.dtype) -> None:
+    arrays = [tensor.numpy() for tensor in inputs(dtype)]
+    for array in arrays:
+        array.setflags(write=False)  # as JAX's are
+    assert 0 < assert_parity(conv, convolve, arrays, vjp=numpy_vjp) <= 1
+    assert 0 < assert_parity(conv, convolve, arrays) <= 1  # in float64
+
+
+def test_a_module_brings_its_own_weights() -> None:
+    x, kernel, bias = inputs()
+    layer = Conv2d((9, 8, 4), 6, 3, w_init=kernel, b_init=bias)
+    assert 0 < assert_parity(layer, lambda x: conv(x, kernel, bias), [x], vjp=torch.func.vjp) <= 1
+    fault = faults(layer, lambda x: conv(x, kernel.flip(0, 1), bias), [x])
+    assert fault == "weight flipped along (2, 3)"
+    assert torch.equal(layer.kernel, kernel)
+    assert layer.weight.grad is None
+    masked = Conv2d((9, 8, 4), 6, 3, w_init=kernel, b_init=bias, w_mask=kernel > 0)
+    assert 0 < assert_parity(masked, lambda x: conv(x, kernel.relu(), bias), [x]) <= 1
+
+
+# What fails, and why
+
+
+def dealt(tensor: Tensor, groups: int) -> Tensor:
+    order = np.arange(tensor.shape[3]).reshape(groups, -1).T.ravel()
+    return tensor.index_select(3, torch.from_numpy(order))
+
+
+def tf32(tensor: Tensor, half: int = 0x1000) -> Tensor:
+    """Of 23 stored bits the leading 10; float64 is left alone, as by the hardware."""
+    if tensor.dtype != torch.float32:
+        return tensor
+    return ((tensor.view(torch.int32) + half) & ~0x1FFF).view(torch.float32)
+
+
+def cut_off(tensor: Tensor) -> Tensor:
+    return tf32(tensor, 0)
+
+
+def bfloat16(tensor: Tensor) -> Tensor:
+    return tensor.bfloat16().float() if tensor.dtype == torch.float32 else tensor
+
+
+def port(x: Any = None, w: Any = None, y: Any = None, **geometry: Any) -> Callable[..., Tensor]:
+    """The convolution with something done to the input, to the kernel or to the result."""
+    x, w, y = (change or (lambda tensor: tensor) for change in (x, w, y))
+    return lambda image, kernel, *bias: y(conv(x(image), w(kernel), *bias, **geometry))
+
+
+GROUPED, STRIDED = {"groups": 2}, {"stride": 2, "pads": (0, 1, 0, 1)}
+FORBIDDEN = ", which full_precision() forbids,"
+# By name: a port with a fault, what mends it, and the geometry of the port without.
+PLANTED: dict[str, tuple[Any, ...]] = {
+    "flip": (port(w=lambda w: w.flip(0, 1)), "input 1 flipped along (0, 1)"),
+    "flip_columns": (port(w=lambda w: w.flip(1)), "input 1 flipped along (1,)"),
+    "flip_channels": (
+        port(lambda x: x.flip(3)),
+        "input 0 flipped along (3,) or input 1 flipped along (2,)",
+    ),
+    "flip_batch": (
+        port(lambda x: x.flip(0)),
+        "the result flipped along (0,) or input 0 flipped along (0,)",
+    ),
+    "swap": (port(w=lambda w: w.transpose(0, 1)), "input 1 transposed to (1, 0, 2, 3)"),
+    "shift_down": (
+        port(pads=(1, 1, 2, 0)),
+        "the result shifted (-1,) along (1,) or input 0 shifted (-1,) along (1,)",
+    ),
+    "shift_left": (
+        port(pads=(0, 2, 1, 1)),
+        "the result shifted (1,) along (2,) or input 0 shifted (1,) along (2,)",
+    ),
+    "same": (port(stride=2, pads=(1, 0, 1, 0)), "input 0 shifted (-1, -1) along (1, 2)", STRIDED),
+    "same_width": (port(stride=2, pads=(1, 0, 0, 1)), "input 0 shifted (-1,) along (2,)", STRIDED),
+    "groups_in": (
+        port(lambda x: dealt(x, 2), **GROUPED),
+        "input 0 regrouped along 3 by 2",
+        GROUPED,
+    ),
+    "groups_out": (
+        port(w=lambda w: dealt(w, 2), **GROUPED),
+        "input 1 regrouped along 3 by 3",
+        GROUPED,
+    ),
+    "groups_result": (
+        port(y=lambda y: dealt(y, 2), **GROUPED),
+        "the result regrouped along 3 by 3",
+        GROUPED,
+    ),
+    "bias": (lambda x, w, b: conv(x, w), "a bias along 3"),
+    "factor": (port(y=lambda y: y / 4), "the result times 4"),
+    "bfloat16": (
+        port(bfloat16, bfloat16),
+        f"all but biases rounded to bfloat16{FORBIDDEN}",
+    ),
+    "tf32": (port(tf32, tf32), f"all but biases rounded to TF32/float16{FORBIDDEN}"),
+    "tf32_cut": (port(cut_off, cut_off), f"all but biases cut off to TF32{FORBIDDEN}"),
+    "tf32_kernel": (port(w=tf32), "input 1 rounded to TF32/float16"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_is_named_and_no_other(name: str) -> None:
+    faulty, expected, *geometry = PLANTED[name]
+    sound = port(**geometry[0]) if geometry else conv
+    given = inputs(groups=1 + ("groups" in name), size=(12, 10) if "same" in name else (9, 8))
+    assert faults(faulty, sound, given) == expected
+    assert 0 < assert_parity(sound, sound, given, vjp=torch.func.vjp) <= 1
+
+
+def test_an_argument_that_the_reference_lacks() -> None:
+    assert faults(conv, PLANTED["bias"][0], inputs()) == "input 2 left out or a bias along 3"
+
+
+def test_complex_numbers_are_diagnosed_too() -> None:
+    given = inputs(torch.complex64)
+    assert faults(PLANTED["flip"][0], conv, given) == "input 1 flipped along (0, 1)"
+    assert faults(port(y=lambda y: (2 + 1j) * y), conv, given) == "the result times 0.4-0.2j"
+    assert faults(conv, port(y=lambda y: y.real), given) == "no usual fault"
+
+
+class Spoiled(torch.autograd.Function):
+    """The convolution, with the bias's gradient wrong or, without a bias, the kernel's flipped."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        ctx.save_for_backward(*given)
+        return conv(*given)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        dx, dkernel, *dbias = torch.func.vjp(conv, *ctx.saved_tensors)[1](cotangent)
+        return (dx, dkernel, dbias[0].sin()) if dbias else (dx, dkernel.flip(0, 1))
+
+
+def test_faults_of_a_gradient_alone() -> None:
+    """Where a kernel is flipped its gradient is, too; so both are named."""
+    x, kernel, bias = inputs()
+    assert 0 < assert_parity(Spoiled.apply, conv, (x, kernel)) <= 1
+    message = failure(Spoiled.apply, conv, (x, kernel), vjp=torch.func.vjp)
+    # All taps but the middle one.
+    assert message.startswith("gradient of input 1: 192 of 216 entries of the reference exceed")
+    fault = "the result flipped along (0, 1) or input 1 flipped along (0, 1)"
+    assert message.endswith(f"Explained by {fault} in the port.")
+    even = kernel + kernel.flip(0, 1)  # whose value cannot tell
+    assert faults(PLANTED["flip"][0], conv, (x, even, bias), vjp=torch.func.vjp) == fault
+    row = bias.reshape(1, 1, 6)  # Of its gradient each entry could be a bias of its own.
+    message = failure(Spoiled.apply, conv, (x, kernel, row), vjp=torch.func.vjp)
+    assert message.startswith("gradient of input 2: 6 of 6 entries")
+    assert message.endswith("Explained by no usual fault in the port.")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_one_weight_a_thousandth_off_is_seen(scale: float) -> None:
+    """In a channel that is much smaller than the others, too."""
+    x, kernel, bias = inputs()
+    kernel[..., 3] *= scale
+    off = kernel.clone()
+    off[1, 1, 2, 3] *= 1 + 2**-10
+    message = failure(conv, lambda x, w, b: conv(x, off, 0 * b), (x, kernel, 0 * bias))
+    assert re.search(r"Worst at \(\d, \d, \d, 3\)", message)
+    assert "Explained by no usual fault" in message
+
+
+def test_the_message_says_where_and_how_much() -> None:
+    def spoiled(*given: Tensor) -> Tensor:
+        y = conv(*given)
+        y[1, 2, 3, 4] = 5.0
+        y[0, 0, 0, 0] += 1e-3
+        return y
+
+    given = inputs()
+    exact = conv(*(tensor.double() for tensor in given))[1, 2, 3, 4].item()
+    message = failure(conv, spoiled, given)
+    assert "forward: 2 of 864 entries of the reference exceed" in message
+    assert f"Worst at (1, 2, 3, 4): reference 5, port {exact:.5}"[:-1] in message
+    numbers = re.search(r"error (\S+), bound (\S+), ratio (\S+)\.", message)
+    assert numbers
+    error, bound, ratio = map(float, numbers.groups())
+    assert error == pytest.approx(abs(5 - exact), rel=1e-2)
+    assert ratio == pytest.approx(error / bound, rel=2e-2)
+    reduced = PLANTED["tf32"][0]
+    assert "entries of the port exceed" in failure(reduced, conv, given)
+    assert "entries of the reference exceed" in failure(conv, reduced, given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=str)
+def test_what_is_not_finite(dtype: torch.dtype) -> None:
+    x, *others = inputs(dtype)
+    x[0, 3, 3, 1], x[1, 2, 2, 0] = torch.nan, torch.inf
+    assert assert_parity(conv, conv, (x, *others), vjp=torch.func.vjp) <= 1
+    for value in (torch.nan, torch.inf):
+
+        def more(*given: Tensor, value: float = value) -> Tensor:
+            return conv(*given).index_fill(1, torch.tensor(8), value)
+
+        assert re.search("forward: 96 of 864 .* ratio inf", failure(conv, more, (x, *others)))
+        assert re.search("forward: 96 of 864 .* ratio inf", failure(more, conv, (x, *others)))
+    y = conv(x, *others)
+    turned = torch.where(y.isinf(), -y, y)
+    if dtype == torch.float32:
+        assert "forward: 54 of 864" in failure(conv, lambda *_: turned, (x, *others))
+
+
+def test_what_cannot_be_compared() -> None:
+    message = failure(conv, lambda *given: conv(*given, (0, 1, 2, 3)), inputs())
+    assert message == "forward: the reference has the shape (2, 12, 7, 6), the port (2, 9, 8, 6)."
+    x, kernel, bias = inputs()
+    with pytest.raises(TypeError, match="floating or complex arrays, got int64"):
+        assert_parity(conv, conv, (np.arange(4), kernel, bias))
+    with pytest.raises(TypeError, match=r"got torch\.int32"):
+        assert_parity(conv, lambda *given: conv(*given).int(), (x, kernel, bias))
+    with pytest.raises(TypeError, match=r"float64 in float64, not in torch\.float32"):
+        assert_parity(lambda *given: conv(*(each.float() for each in given)), conv, (x, kernel))
+
+
+# Full precision
+
+SETTINGS = [torch.backends, cudnn, cuda.matmul, cudnn.conv, cudnn.rnn]
+SETTINGS += [mkldnn.matmul, mkldnn.conv, mkldnn.rnn]
+FULL = [*["ieee"] * len(SETTINGS), "highest", False, False]
+
+
+def state() -> list[Any]:
+    """What each setting says, by the older names too unless torch refuses."""
+    readings: list[Any] = [setting.fp32_precision for setting in SETTINGS]
+    for name in (
+        "get_float32_matmul_precision()",
+        "backends.cuda.matmul.allow_tf32",
+        "backends.cudnn.allow_tf32",
+    ):
+        try:
+            readings.append(eval(f"torch.{name}"))
+        except RuntimeError:
+            readings.append("refused")
+    return readings
+
+
+@pytest.fixture
+def _defaults() -> Iterator[None]:
+    before = state()
+    yield
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = True
+    for setting, value in zip(SETTINGS, before, strict=False):
+        setting.fp32_precision = value
+    assert state() == before
+
+
+AT_ODDS = [{}, {2: "tf32", 6: "bf16"}, {3: "ieee", 4: "tf32"}, {0: "tf32", 3: "none"}, {1: "tf32"}]
+
+
+@pytest.mark.usefixtures("_defaults")
+@pytest.mark.parametrize("older", [("highest", True), ("medium", True), ("high", False)], ids=str)
+@pytest.mark.parametrize("newer", AT_ODDS, ids=str)
+def test_full_precision_is_set_and_put_back(newer: dict[int, str], older: Any) -> None:
+    torch.set_float32_matmul_precision(older[0])
+    cudnn.allow_tf32 = older[1]
+    for i, value in newer.items():
+        SETTINGS[i].fp32_precision = value
+    before = state()
+    with full_precision():
+        assert state() == FULL
+        with full_precision():
+            cudnn.conv.fp32_precision = "tf32"
+        assert state() == FULL
+    assert state() == before
+    # What has no value of its own must not have got one: it still follows the wider setting.
+    torch.backends.fp32_precision = "tf32"
+    following = state()
+    torch.backends.fp32_precision = before[0]
+    with full_precision():
+        pass
+    torch.backends.fp32_precision = "tf32"
+    assert state() == following
+
+
+def divide_by_zero() -> None:
+    with full_precision():
+        assert state() == FULL
+        raise ZeroDivisionError
+
+
+def test_jax_is_set_and_put_back_after_an_exception_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    @contextmanager
+    def default_matmul_precision(value: str) -> Iterator[None]:
+        log.append(value)
+        try:
+            yield
+        finally:
+            log.append("put back")
+
+    fake = SimpleNamespace(default_matmul_precision=default_matmul_precision)
+    monkeypatch.setitem(sys.modules, "jax", fake)
+    before = state()
+    with pytest.raises(ZeroDivisionError):
+        divide_by_zero()
+    assert log == ["highest", "put back"]
+    assert state() == before
