@@ -8,7 +8,7 @@ wrong with ``padding`` or ``in_size`` its ``ValueError``.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import SupportsIndex, cast
 
 import numpy as np
@@ -68,9 +68,11 @@ def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
     """Three positive integers; every refusal is a ``ValueError``."""
     order = "(C, H, W)" if channel_first else "(H, W, C)"
     rule = f"`in_size` must be three positive ints, {order} without the batch"
-    if not isinstance(in_size, Iterable) or isinstance(in_size, (str, bytes)):
-        raise ValueError(f"{rule}; got {in_size!r} of type {_type(in_size)}.")
-    entries = tuple(cast(Iterable[object], in_size))
+    if isinstance(in_size, np.ndarray):
+        in_size = cast(object, in_size.tolist())
+    if not isinstance(in_size, Sequence) or isinstance(in_size, (str, bytes)):
+        raise ValueError(f"{rule}; got {in_size!r} of type {_type(cast(object, in_size))}.")
+    entries = tuple(cast(Sequence[object], in_size))
     sizes = tuple(as_index(entry) for entry in entries)
     if len(sizes) != 3:
         raise ValueError(f"{rule}; got {len(sizes)} entries: {entries!r}.")
