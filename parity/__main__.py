@@ -1,6 +1,7 @@
-"""``python -m parity``: the layer and its reference side by side, on photographs.
+"""``python -m parity``: the layer and its reference side by side, on cases and on photographs.
 
-Exit status 0 if all agree, 1 if any does not, 2 if there was nothing to compare.
+Exit status 0 if all agree, 1 if any does not, 2 if there was nothing to compare, 130 if
+interrupted.
 """
 
 from __future__ import annotations
@@ -10,24 +11,62 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import photographs, pictures
+from . import command, photographs, pictures
+from .cases import Case
+from .grid import DTYPES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.case is not None:
+        return command.one(options.case)
+    if options.mutants:
+        return command.planted()
     try:
         chosen = [pictures.read(options.image)] if options.image else pictures.photographs()
         options.report.mkdir(parents=True, exist_ok=True)
     except (pictures.UnreadablePictureError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
-    return 0 if photographs.run(chosen, options.report) else 1
+    status = command.many(options.cases, options.dtypes, options.seed)
+    if status == command.INTERRUPTED:
+        return status
+    print()
+    return status if photographs.run(chosen, options.report) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m parity",
-        description="Run layers of torchconv2d and of brainstate on photographs and compare.",
+        description="Run layers of torchconv2d and of brainstate on many cases and on photographs, "
+        "and compare.",
+    )
+    parser.add_argument(
+        "--cases",
+        type=_count,
+        metavar="N",
+        default=0,
+        help="how many random cases beyond the grid (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=_count, metavar="S", default=0, help="of them (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dtypes",
+        nargs="+",
+        choices=DTYPES,
+        default=DTYPES,
+        metavar="DTYPE",
+        help=f"only these of {', '.join(DTYPES)}",
+    )
+    parser.add_argument(
+        "--case",
+        type=_case,
+        metavar="OPTIONS",
+        help="one case only, as a failure prints it, such as \"stride=(2, 1), padding='VALID'\"",
+    )
+    parser.add_argument(
+        "--mutants", action="store_true", help="test the suite instead, on planted faults"
     )
     parser.add_argument(
         "--image", type=Path, metavar="PATH", help="a picture to use instead of scikit-learn's two"
@@ -40,6 +79,20 @@ def _parser() -> argparse.ArgumentParser:
         help="where the figures go (default: %(default)s)",
     )
     return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative")
+    return number
+
+
+def _case(text: str) -> Case:
+    try:
+        return Case.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

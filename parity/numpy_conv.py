@@ -6,7 +6,7 @@ formula (SPEC section 2): the zeros are really there, and the sum runs over the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,28 +43,45 @@ def convolve(
         ``(B, out_h, out_w, out)``, float64, or complex128 if an argument is complex.
     """
     x, kernel = _wide(x), _wide(kernel)
-    taps = kernel.shape[:2]
-    extents = [(k - 1) * r + 1 for k, r in zip(taps, rhs_dilation, strict=True)]
-    canvas = _dilate_and_pad(x, lhs_dilation, _pads(x, extents, stride, padding, lhs_dilation))
-    rows, columns = (
-        max(0, (size - extent) // s + 1)
-        for size, extent, s in zip(canvas.shape[1:3], extents, stride, strict=True)
-    )
+    grid = Grid(x.shape[1:3], kernel.shape[:2], stride, padding, lhs_dilation, rhs_dilation)
+    canvas = grid.spread(x)
     features = kernel.shape[3]
-    y = np.zeros((len(x), rows, columns, features), np.result_type(x, kernel))
-    for u, v in np.ndindex(taps):
-        top, left = u * rhs_dilation[0], v * rhs_dilation[1]
-        # What tap (u, v) meets in each window.
-        met = canvas[
-            :,
-            top : top + rows * stride[0] : stride[0],
-            left : left + columns * stride[1] : stride[1],
-        ]
-        for group in range(groups):
-            ins = _part(x.shape[3], groups, group)
-            outs = _part(features, groups, group)
+    y = np.zeros((len(x), *grid.windows, features), np.result_type(x, kernel))
+    for u, v in np.ndindex(kernel.shape[:2]):
+        met = canvas[grid.met_by(u, v)]
+        for ins, outs in _parts(x.shape[3], features, groups):
             y[..., outs] += met[..., ins] @ kernel[u, v, :, outs]
     return y if bias is None else y + _wide(bias).reshape(features)
+
+
+def transposed(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    cotangent: ArrayLike,
+    *,
+    stride: Pair = (1, 1),
+    padding: str | Sequence[Pair] = "SAME",
+    lhs_dilation: Pair = (1, 1),
+    rhs_dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> tuple[Array, Array]:
+    """The gradients of ``sum(convolve(x, kernel) * cotangent)`` by ``x`` and by ``kernel``.
+
+    Each product of the sum in ``convolve`` gives its two, nothing conjugated.
+    """
+    x, kernel, cotangent = _wide(x), _wide(kernel), _wide(cotangent)
+    grid = Grid(x.shape[1:3], kernel.shape[:2], stride, padding, lhs_dilation, rhs_dilation)
+    canvas = grid.spread(x)
+    dtype = np.result_type(x, kernel, cotangent)
+    by_canvas, by_kernel = np.zeros(canvas.shape, dtype), np.zeros(kernel.shape, dtype)
+    for u, v in np.ndindex(kernel.shape[:2]):
+        met = grid.met_by(u, v)
+        for ins, outs in _parts(x.shape[3], kernel.shape[3], groups):
+            by_canvas[(*met, ins)] += cotangent[..., outs] @ kernel[u, v, :, outs].T
+            by_kernel[u, v, :, outs] = np.einsum(
+                "bijc,bijo->co", canvas[(*met, ins)], cotangent[..., outs]
+            )
+    return grid.collect(by_canvas), by_kernel
 
 
 def magnitude(
@@ -79,17 +96,21 @@ def _wide(array: ArrayLike) -> Array:
     return array.astype(np.result_type(array, np.float64))
 
 
-def _part(channels: int, groups: int, group: int) -> slice:
-    each = channels // groups
-    return slice(group * each, (group + 1) * each)
+def _parts(inputs: int, outputs: int, groups: int) -> Iterator[tuple[slice, slice]]:
+    """The channels in and out of each group."""
+    ins, outs = inputs // groups, outputs // groups
+    for group in range(groups):
+        yield (
+            slice(group * ins, (group + 1) * ins),
+            slice(group * outs, (group + 1) * outs),
+        )
 
 
 def _pads(
-    x: Array,
+    sizes: Sequence[int],
     extents: Sequence[int],
     stride: Pair,
     padding: str | Sequence[Pair],
-    lhs_dilation: Pair,
 ) -> Sequence[Pair]:
     """The padding in numbers. ``'SAME'`` makes ``ceil(size / stride)`` windows, just covered."""
     if not isinstance(padding, str):
@@ -99,33 +120,70 @@ def _pads(
     if padding != "SAME":
         raise ValueError(f"The padding {padding!r} is neither 'SAME' nor 'VALID'.")
     pads = []
-    for n, extent, s, gap in zip(x.shape[1:3], extents, stride, lhs_dilation, strict=True):
-        size = _dilated(n, gap)
+    for size, extent, s in zip(sizes, extents, stride, strict=True):
         windows = -(-size // s)
         zeros = max(0, (windows - 1) * s + extent - size)
         pads.append((zeros // 2, zeros - zeros // 2))
     return pads
 
 
-def _dilated(size: int, dilation: int) -> int:
-    return (size - 1) * dilation + 1 if size else 0
-
-
-def _dilate_and_pad(x: Array, dilation: Pair, pads: Sequence[Pair]) -> Array:
-    """Write each pixel where dilation and padding put it, on a canvas of zeros.
+class Grid:
+    """Where pixels lie on a canvas of zeros, once dilated and padded, and windows and taps too.
 
     A pixel that negative padding puts off the canvas is cropped.
     """
-    sizes, kept, places = [], [], []
-    for n, gap, (before, after) in zip(x.shape[1:3], dilation, pads, strict=True):
-        size = _dilated(n, gap) + before + after
-        if size < 0:
-            raise ValueError(f"The padding {(before, after)} crops more than there is.")
-        place = np.arange(n) * gap + before
-        on_canvas = (place >= 0) & (place < size)
-        sizes.append(size)
-        kept.append(np.flatnonzero(on_canvas))
-        places.append(place[on_canvas])
-    canvas = np.zeros((len(x), *sizes, x.shape[3]), x.dtype)
-    canvas[:, places[0][:, None], places[1]] = x[:, kept[0][:, None], kept[1]]
-    return canvas
+
+    def __init__(
+        self,
+        size: Sequence[int],
+        taps: Sequence[int],
+        stride: Pair,
+        padding: str | Sequence[Pair],
+        lhs_dilation: Pair,
+        rhs_dilation: Pair,
+    ) -> None:
+        dilated = [(n - 1) * gap + 1 if n else 0 for n, gap in zip(size, lhs_dilation, strict=True)]
+        extents = [(k - 1) * r + 1 for k, r in zip(taps, rhs_dilation, strict=True)]
+        self.size, self.stride, self.rhs_dilation = size, stride, rhs_dilation
+        self.pads = _pads(dilated, extents, stride, padding)
+        self.canvas: list[int] = []
+        self.windows: list[int] = []
+        self.kept: list[NDArray[np.intp]] = []
+        self.places: list[NDArray[np.intp]] = []
+        for axis, (before, after) in enumerate(self.pads):
+            whole = dilated[axis] + before + after
+            if whole < 0:
+                raise ValueError(f"The padding {(before, after)} crops more than there is.")
+            place = np.arange(size[axis]) * lhs_dilation[axis] + before
+            on_canvas = (place >= 0) & (place < whole)
+            self.canvas.append(whole)
+            self.windows.append(max(0, (whole - extents[axis]) // stride[axis] + 1))
+            self.kept.append(np.flatnonzero(on_canvas))
+            self.places.append(place[on_canvas])
+
+    def spread(self, x: Array) -> Array:
+        """Each pixel to its place on the canvas."""
+        canvas = np.zeros((len(x), *self.canvas, x.shape[3]), x.dtype)
+        canvas[:, self.places[0][:, None], self.places[1]] = x[
+            :, self.kept[0][:, None], self.kept[1]
+        ]
+        return canvas
+
+    def collect(self, canvas: Array) -> Array:
+        """Each pixel back from its place; zero for what was cropped."""
+        x = np.zeros((len(canvas), *self.size, canvas.shape[3]), canvas.dtype)
+        x[:, self.kept[0][:, None], self.kept[1]] = canvas[
+            :, self.places[0][:, None], self.places[1]
+        ]
+        return x
+
+    def met_by(self, u: int, v: int) -> tuple[slice, ...]:
+        """What tap ``(u, v)`` meets in each window."""
+        corners = u * self.rhs_dilation[0], v * self.rhs_dilation[1]
+        return (
+            slice(None),
+            *(
+                slice(start, start + count * s, s)
+                for start, count, s in zip(corners, self.windows, self.stride, strict=True)
+            ),
+        )

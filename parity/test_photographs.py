@@ -10,7 +10,7 @@ from PIL import Image
 
 from torchconv2d import Conv2d
 
-from . import figure, oracles, pictures
+from . import command, figure, oracles, pictures
 from .__main__ import main
 
 FORWARD = Conv2d.forward
@@ -25,6 +25,7 @@ def run(tmp_path, monkeypatch, capsys):
         for picture in pictures.photographs()
     ]
     monkeypatch.setattr(pictures, "photographs", lambda: cuts)
+    monkeypatch.setattr(command, "many", lambda count, dtypes, seed: 0)  # tested elsewhere
 
     def run(*arguments):
         status = main(["--report", str(tmp_path / "report"), *map(str, arguments)])
@@ -74,11 +75,17 @@ def test_black_picture_agrees(run, tmp_path):
 
 def test_as_a_command_without_a_warning(tmp_path):
     Image.effect_noise((40, 30), 50).save(tmp_path / "own.png")
-    command = [sys.executable, "-W", "error", "-m", "parity", "--report", tmp_path]
+    # Of the grid one case: all of them take a minute.
+    code = "from parity import __main__, cases, command; command.grid = lambda *_: [cases.Case()]"
+    arguments = ["--report", str(tmp_path), "--image", str(tmp_path / "own.png")]
     ran = subprocess.run(
-        [*command, "--image", tmp_path / "own.png"], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", f"{code}; exit(__main__.main({arguments!r}))"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+    assert "1 of 1 cases run, all agree" in ran.stdout
     assert "5 of 5 agree" in ran.stdout
 
 

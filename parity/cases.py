@@ -1,0 +1,109 @@
+"""A case: plain values from which a layer, its input and a cotangent follow, the same each time."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+Pair = tuple[int, int]
+Padding = str | int | Sequence[Any]
+
+
+class Case(NamedTuple):
+    """One convolution to be judged. ``Case.parse(str(case)) == case``.
+
+    Pairs are ``(vertical, horizontal)``. ``channels`` are in, out and groups; ``batch`` is None for
+    an input without that axis; ``mask`` and ``memory`` are names that ``arrays.py`` knows.
+    """
+
+    size: Pair = (7, 6)
+    channels: tuple[int, int, int] = (4, 6, 1)
+    kernel: Pair = (3, 2)
+    stride: Pair = (1, 1)
+    padding: Padding = "SAME"
+    lhs_dilation: Pair = (1, 1)
+    rhs_dilation: Pair = (1, 1)
+    mask: str | None = None
+    bias: bool = False
+    channel_first: bool = False
+    batch: int | None = 2
+    memory: str = "contiguous"
+    channels_last_weight: bool = False
+    dtype: str = "float32"
+    seed: int = 0
+
+    def __str__(self) -> str:
+        """The options that are not the default's, as Python writes keyword arguments."""
+        values = zip(self._fields, self, strict=True)
+        return ", ".join(f"{k}={v!r}" for k, v in values if v != self._field_defaults[k])
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """The case that ``str`` wrote.
+
+        Raises:
+            ValueError: no such option, or not a literal.
+        """
+        try:
+            call = ast.parse(f"case({text})", mode="eval").body
+        except SyntaxError:
+            raise ValueError(f"{text!r} is no list of options, such as stride=(2, 1).") from None
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError(f"{text!r} is no list of options, such as stride=(2, 1).")
+        options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+        if unknown := options.keys() - set(cls._fields):
+            raise ValueError(f"There is no option {', '.join(map(str, unknown))}.")
+        return cls(**options)
+
+    @property
+    def command(self) -> str:
+        """What runs this case alone, in a shell."""
+        return f'python -m parity --case "{self}"'
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        inputs, outputs, groups = self.channels
+        return (*self.kernel, inputs // groups, outputs)
+
+    @property
+    def pads(self) -> str | tuple[Pair, Pair]:
+        """The padding as the oracles take it: a string or two pairs."""
+        if isinstance(self.padding, str):
+            return self.padding
+        if isinstance(self.padding, int):
+            return ((self.padding, self.padding),) * 2
+        if len(self.padding) == 1:
+            return (tuple(self.padding[0]),) * 2
+        if all(isinstance(pad, int) for pad in self.padding):
+            vertical, horizontal = self.padding
+            return (vertical, vertical), (horizontal, horizontal)
+        top_bottom, left_right = self.padding
+        return tuple(top_bottom), tuple(left_right)
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """The keyword arguments of ``numpy_conv.convolve``."""
+        return {
+            "stride": self.stride,
+            "padding": self.pads,
+            "lhs_dilation": self.lhs_dilation,
+            "rhs_dilation": self.rhs_dilation,
+            "groups": self.channels[2],
+        }
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of either ``Conv2d``, but for arrays and the dtype."""
+        inputs, outputs, groups = self.channels
+        return {
+            "in_size": (inputs, *self.size) if self.channel_first else (*self.size, inputs),
+            "out_channels": outputs,
+            "kernel_size": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "lhs_dilation": self.lhs_dilation,
+            "rhs_dilation": self.rhs_dilation,
+            "groups": groups,
+            "channel_first": self.channel_first,
+        }

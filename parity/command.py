@@ -1,0 +1,66 @@
+"""The suite from the command line: progress, summary, exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import chain
+
+from . import faults, suite
+from .cases import Case
+from .grid import beyond, grid
+from .mutants import MUTANTS, run
+from .progress import Progress
+from .summary import Summary
+
+INTERRUPTED = 130
+
+
+def many(count: int, dtypes: Sequence[str], seed: int) -> int:
+    """The grid and ``count`` random cases; the exit status."""
+    cases = grid(dtypes, seed)
+    total = len(cases) + count
+    print(f"seed {seed}: a grid of {len(cases)} cases and {count:,} random ones")
+    progress, summary = Progress(total, sys.stderr), Summary()
+    interrupted = False
+    try:
+        for outcome in suite.run(chain(cases, beyond(count, dtypes, seed))):
+            summary.add(outcome)
+            progress.show(summary.total.cases, summary.total.failed)
+    except KeyboardInterrupt:
+        interrupted = True
+    progress.close()
+    print(summary.text(), end="\n\n")
+    gone = [] if interrupted else faults.gone()
+    for fault in gone:
+        print(f"gone, to be taken out of faults.py: {fault.name} ({fault.upstream})")
+    failed = summary.total.failed
+    verdict = f"{failed:,} failed" if failed else "all agree"
+    print(f"{summary.total.cases:,} of {total:,} cases run, {verdict}", end="")
+    print("; interrupted" if interrupted else "")
+    if interrupted:
+        return INTERRUPTED
+    return 1 if failed or gone else 0
+
+
+def planted() -> int:
+    """Each mutant told with the checks that caught it; the exit status."""
+    cases = grid()
+    survivors = []
+    print(f"{len(MUTANTS)} planted faults, each on up to {len(cases)} cases, without JAX")
+    for trial in run(MUTANTS, cases):
+        fate = ", ".join(trial.caught_by) if trial.caught_by else "SURVIVES"
+        print(f"{trial.mutant:40} case {trial.cases:3}: {fate}", flush=True)
+        if not trial.caught_by:
+            survivors.append(trial.mutant)
+    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} caught")
+    return 1 if survivors else 0
+
+
+def one(case: Case) -> int:
+    """One case, every finding told; the exit status."""
+    outcome = suite.judge(case)
+    for finding in outcome.findings:
+        name = f"{finding.check}, {finding.quantity}"
+        print(f"{name:30} {finding.verdict.value}  {finding.detail}".rstrip())
+    return 1 if outcome.failures else 0

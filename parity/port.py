@@ -1,0 +1,122 @@
+"""The layer of the port on a case, in torch; NumPy arrays in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchconv2d import Conv2d
+
+from .arrays import Array, Arrays
+from .cases import Case
+from .expected import Results
+
+
+class WrongLayoutError(Exception):
+    """The output has another shape or dtype than it says, or is not dense."""
+
+
+def layer(case: Case, arrays: Arrays) -> Conv2d:
+    conv = Conv2d(
+        **case.arguments,
+        w_init=arrays.kernel,
+        b_init=arrays.bias,
+        w_mask=arrays.mask,
+        dtype=getattr(torch, case.dtype),
+    )
+    return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv
+
+
+def tensor(case: Case, array: Array) -> Tensor:
+    """A batch of images in the layer's order of axes and the case's dtype."""
+    batch = torch.from_numpy(array.copy()).to(getattr(torch, case.dtype))
+    if case.channel_first:
+        batch = batch.permute(0, 3, 1, 2).contiguous()
+    return batch[0] if case.batch is None else batch
+
+
+def images(case: Case, array: Array) -> Tensor:
+    """The same, laid out in memory as the case asks."""
+    x = tensor(case, array)
+    match case.memory:
+        case "contiguous":
+            return x
+        case "permuted":
+            axes = list(range(x.dim()))
+            return x.permute(axes[::-1]).contiguous().permute(axes[::-1])
+        case "sliced":
+            return torch.nn.functional.pad(x, (1, 2, 3, 1))[..., 3:-1, 1:-2]
+        case "expanded":
+            width = -1 if case.channel_first else -2
+            return x.narrow(width, 0, 1).expand_as(x)
+        case unknown:
+            raise ValueError(f"There is no memory {unknown!r}.")
+
+
+def array(case: Case, batch: Tensor) -> Array:
+    """What ``tensor`` was made of."""
+    batch = batch.detach()
+    batch = batch.unsqueeze(0) if case.batch is None else batch
+    batch = batch.permute(0, 2, 3, 1) if case.channel_first else batch
+    return wide(batch)
+
+
+def wide(values: Tensor) -> Array:
+    values = values.detach().resolve_conj()
+    return values.to(torch.complex128 if values.is_complex() else torch.float64).numpy()
+
+
+def results(case: Case, arrays: Arrays) -> Results:
+    """Output and gradients, as the layer and torch's autograd make them.
+
+    Raises:
+        WrongLayoutError: the output is not what the layer says it will be.
+    """
+    conv = layer(case, arrays)
+    x = images(case, arrays.x).requires_grad_()
+    y = conv(x)
+    check_layout(case, conv, x, y)
+    cotangent = tensor(case, arrays.cotangent)
+    if y.shape != cotangent.shape:
+        raise WrongLayoutError(f"an output of {tuple(y.shape)}, not {tuple(cotangent.shape)}")
+    # torch's gradient is the conjugate of what jax.vjp makes of the conjugate.
+    leaves = (x, *conv.parameters())
+    by_x, *by_parameters = torch.autograd.grad(y, leaves, cotangent.conj().resolve_conj())
+    by_weight, by_bias = by_parameters if arrays.bias is not None else (*by_parameters, None)
+    return Results(
+        array(case, y),
+        array(case, by_x.conj()),
+        kernel_array(by_weight.conj()),
+        None if by_bias is None else wide(by_bias.conj()),
+    )
+
+
+def check_layout(case: Case, conv: Conv2d, x: Tensor, y: Tensor) -> None:
+    said = (*x.shape[:-3], *conv.out_size)
+    if y.shape != said:
+        raise WrongLayoutError(f"an output of {tuple(y.shape)}, which was to have {said}")
+    if y.dtype != x.dtype:
+        raise WrongLayoutError(f"an output of {y.dtype} from an input of {x.dtype}")
+    # A channel-first input whose channels lie innermost keeps that; a single one does so anyway.
+    innermost = case.channel_first and x.stride(-3) == 1
+    last = y.movedim(-3, -1) if innermost else y
+    if not (y.is_contiguous() or last.is_contiguous()):
+        raise WrongLayoutError(f"an output with the strides {y.stride()}, which is not dense")
+
+
+def call(conv: Conv2d) -> Callable[..., Tensor]:
+    """The layer as a function of its input and parameters."""
+    names = [name for name, _ in conv.named_parameters()]
+
+    def run(x: Tensor, *parameters: Tensor) -> Tensor:
+        return torch.func.functional_call(conv, dict(zip(names, parameters, strict=True)), (x,))
+
+    return run
+
+
+def kernel_array(weight: Tensor) -> Array:
+    """``(out, in, kh, kw)`` as ``(kh, kw, in, out)``."""
+    return np.moveaxis(wide(weight), (0, 1), (3, 2))

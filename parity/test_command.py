@@ -1,0 +1,156 @@
+"""``python -m parity`` on cases: what it prints, and its exit status."""
+
+import io
+import shlex
+
+import pytest
+
+from torchconv2d import Conv2d
+
+from . import command, faults, photographs, suite, summary
+from .__main__ import main
+from .cases import Case
+from .findings import Finding, Outcome, Verdict
+from .progress import Progress
+from .summary import Summary
+
+FORWARD = Conv2d.forward
+FEW = [Case(), Case(stride=(2, 1), dtype="bfloat16"), Case(padding=-1, dtype="float64")]
+
+
+@pytest.fixture
+def few(monkeypatch, tmp_path, capsys):
+    """The command on a few cases and no photograph; returns status and output."""
+    monkeypatch.setattr(command, "grid", lambda dtypes, seed: FEW)
+    monkeypatch.setattr(photographs, "run", lambda pictures, folder: True)
+
+    def run(*arguments):
+        status = main([*arguments, "--report", str(tmp_path)])
+        return status, capsys.readouterr()
+
+    return run
+
+
+def test_all_agree(few):
+    status, (out, err) = few("--cases", "2", "--seed", "7")
+    assert status == 0, out
+    assert err == ""
+    assert "seed 7: a grid of 3 cases and 2 random ones" in out
+    assert "5 of 5 cases run, all agree" in out
+    for word in ("lhs_dilation", "one axis", "bfloat16", "second order", "error/bound", "of JAX"):
+        assert word in out
+
+
+def test_photographs_that_differ_are_status_1(few, monkeypatch):
+    monkeypatch.setattr(photographs, "run", lambda pictures, folder: False)
+    assert few()[0] == 1
+
+
+def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys):
+    def faulty(layer, x):
+        y = FORWARD(layer, x)
+        return y.flip(-2) if layer.stride == (2, 1) else y
+
+    monkeypatch.setattr(Conv2d, "forward", faulty)
+    status, (out, _) = few()
+    assert status == 1
+    assert "3 of 3 cases run, 1 failed" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("python -m parity --case")]
+    words = shlex.split(line)[3:]
+    assert main(words) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert main(words) == 0
+    assert "DIFFERS" not in capsys.readouterr().out
+
+
+def test_a_known_fault_that_went_is_status_1(few, monkeypatch):
+    fixed = faults.KNOWN[1]._replace(shows=lambda: False)
+    monkeypatch.setattr(faults, "KNOWN", (fixed,))
+    status, (out, _) = few()
+    assert status == 1
+    assert f"gone, to be taken out of faults.py: {fixed.name}" in out
+
+
+def test_an_interruption_prints_what_was_found(few, monkeypatch):
+    def run(cases):
+        yield suite.judge(FEW[0], with_jax=False)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.suite, "run", run)
+    status, (out, _) = few()
+    assert status == 130
+    assert "1 of 3 cases run, all agree; interrupted" in out
+    assert "rounding" in out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--cases", "-1"], ["--dtypes", "int8"], ["--case", "colour=1"], ["--seed", "x"]]
+)
+def test_wrong_arguments_are_status_2(few, arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        few(*arguments)
+    assert caught.value.code == 2
+    assert "error: argument" in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_rewritten_on_a_terminal_and_taken_away():
+    terminal = Terminal()
+    progress = Progress(4, terminal)
+    progress.shown -= 1
+    progress.show(2, 0)
+    progress.show(3, 0)  # too soon after
+    assert terminal.getvalue().count("\r") == 1
+    assert "2 of 4 cases, 0 failed" in terminal.getvalue()
+    assert "\n" not in terminal.getvalue()
+    progress.close()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_progress_is_plain_lines_elsewhere():
+    stream = io.StringIO()
+    progress = Progress(4, stream)
+    progress.show(1, 0)
+    assert stream.getvalue() == ""
+    progress.shown -= 60
+    progress.show(2, 1)
+    progress.close()
+    assert stream.getvalue() == "2 of 4 cases, 1 failed, 0 s\n"
+
+
+def test_a_summary_keeps_few_failures_and_counts_all():
+    failing = Finding("exact", "output", Verdict.DIFFERS, "all of it")
+    worse = Finding("rounding", "input", Verdict.AGREES, "", 0.5, 0.25)
+    kept = Summary()
+    for seed in range(1000):
+        kept.add(Outcome(Case(seed=seed), [failing, worse]))
+    assert len(kept.failures) == 20
+    text = kept.text()
+    assert "... and 980 more cases that failed" in text
+    assert "DIFFERS: exact, output: all of it" in text
+    assert kept.by_quantity["float32", "input"].worst == 0.5
+    assert kept.by_option["dtype"]["float32"].reference_worst == 0.25
+
+
+@pytest.mark.parametrize(
+    ("case", "option", "said"),
+    [
+        (Case(padding=((-1, 2), (0, 0))), "padding", "pairs, mixed"),
+        (Case(padding=-1), "padding", "int, cropping"),
+        (Case(padding=(1, 2)), "padding", "ints"),
+        (Case(stride=(1, 2)), "stride", "one axis"),
+        (Case(kernel=(9, 1)), "kernel", "larger than the input"),
+        (Case(kernel=(1, 1)), "kernel", "one tap"),
+        (Case(channels=(1, 4, 1)), "channels", "one in"),
+        (Case(channels=(4, 4, 4)), "channels", "depthwise"),
+        (Case(channels=(4, 4, 2)), "channels", "grouped"),
+        (Case(size=(1, 4)), "axis", "of one"),
+    ],
+)
+def test_options_are_described(case, option, said):
+    assert summary.described(case)[option] == said

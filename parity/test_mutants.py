@@ -1,0 +1,45 @@
+"""Planted faults are caught, and one that is not is told."""
+
+from contextlib import nullcontext
+
+import pytest
+
+from . import command, mutants, suite
+from .__main__ import main
+from .cases import Case
+from .grid import grid
+
+FEW = [Case(bias=True), Case(stride=(2, 1), mask="real", dtype="float64")]
+
+
+def test_there_are_enough():
+    assert len(mutants.MUTANTS) >= 40
+
+
+@pytest.mark.parametrize("name", list(mutants.MUTANTS)[::4])
+def test_a_mutant_is_caught_and_leaves_nothing_behind(name):
+    (trial,) = mutants.run({name: mutants.MUTANTS[name]}, GRID)
+    assert trial.caught_by
+    assert not any(outcome.failures for outcome in suite.run(FEW, with_jax=False))
+
+
+GRID = grid()
+
+
+def test_a_survivor_is_told_and_status_1(monkeypatch, capsys):
+    few = {"nothing at all": nullcontext, "bias dropped": mutants.MUTANTS["bias dropped"]}
+    monkeypatch.setattr(command, "MUTANTS", few)
+    monkeypatch.setattr(command, "grid", lambda: FEW)
+    assert main(["--mutants"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("nothing at all")
+    assert lines[1].endswith("case   2: SURVIVES")
+    assert "case   1: exact" in lines[2]
+    assert lines[-1] == "1 of 2 caught"
+
+
+def test_all_caught_is_status_0(monkeypatch, capsys):
+    monkeypatch.setattr(command, "MUTANTS", {"kernel": mutants.MUTANTS["kernel flipped"]})
+    monkeypatch.setattr(command, "grid", lambda: FEW)
+    assert main(["--mutants"]) == 0
+    assert "1 of 1 caught" in capsys.readouterr().out

@@ -1,0 +1,135 @@
+"""The three tiers (SPEC section 7.2 to 7.5): exact, within rounding, and what is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from . import expected, faults, port
+from .arrays import Array, Arrays
+from .findings import Finding, Verdict
+from .numpy_conv import convolve, transposed
+from .subject import Subject
+
+
+def exact(subject: Subject) -> Iterator[Finding]:
+    """Of small whole numbers every bit, from the port, from JAX and from the definition."""
+    right = subject.exact
+    jax = subject.reference.results(subject.whole) if subject.with_jax else None
+    if subject.with_jax and (avoided := subject.reference.avoided):
+        yield Finding("exact", "all", Verdict.KNOWN_FAULT, f"{avoided.name}: JAX asked in float64")
+    for quantity, value in right._asdict().items():
+        if value is None:
+            continue
+        ours = getattr(subject.port, quantity)
+        yield subject.judged("exact", quantity, _equal(ours, value), _difference(ours, value))
+        if jax is not None and not _equal(theirs := getattr(jax, quantity), value):
+            detail = f"{subject.reference.name} is not the definition: {_difference(theirs, value)}"
+            yield _blamed(subject, "exact", quantity, "jax", Verdict.ORACLES_DISAGREE, detail)
+
+
+def rounding(subject: Subject) -> Iterator[Finding]:
+    """Of other numbers all that rounding can explain, for the port and for JAX."""
+    case, arrays = subject.case, subject.normal
+    value = expected.value(case, arrays)
+    ours, limits = port.results(case, arrays), expected.bound(case, arrays, value)
+    jax = jax_limits = None
+    if subject.with_jax:
+        jax = subject.reference.results(arrays)
+        jax_limits = expected.bound(case, arrays, value, by_reference=True)
+    for quantity, right in value._asdict().items():
+        if right is None:
+            continue
+        ratio = expected.ratio(getattr(ours, quantity), right, getattr(limits, quantity))
+        theirs = None
+        if jax is not None:
+            theirs = expected.ratio(getattr(jax, quantity), right, getattr(jax_limits, quantity))
+        detail = f"error/bound {ratio:.3g}"
+        verdict = Verdict.AGREES if ratio <= 1 else Verdict.DIFFERS
+        yield Finding("rounding", quantity, verdict, detail, ratio, theirs)
+        if theirs is not None and theirs > 1:
+            detail = f"{subject.reference.name}: error/bound {theirs:.3g}"
+            yield _blamed(subject, "rounding", quantity, "jax", Verdict.ORACLES_DISAGREE, detail)
+
+
+def non_finite(subject: Subject) -> Iterator[Finding]:
+    """A bad pixel reaches the outputs and taps that read it, a bad cotangent the pixels it read.
+
+    And no other: there the numbers are those of the clean input.
+    """
+    arrays, clean = subject.whole, subject.exact
+    for bad in (np.nan, np.inf, -np.inf):
+        if arrays.x.size:
+            spoilt, marked = _spoil(subject, arrays.x, bad)
+            ones = np.ones(arrays.cotangent.shape)
+            reached = {
+                "output": convolve(marked, np.ones(arrays.kernel.shape), **subject.case.geometry),
+                "weight": transposed(marked, arrays.kernel, ones, **subject.case.geometry)[1],
+            }
+            yield from _reaches(subject, arrays._replace(x=spoilt), clean, reached)
+        if arrays.cotangent.size:
+            spoilt, marked = _spoil(subject, arrays.cotangent, bad)
+            kernel = np.ones(arrays.kernel.shape)
+            reached = {"input": transposed(arrays.x, kernel, marked, **subject.case.geometry)[0]}
+            if arrays.bias is not None:
+                reached["bias"] = marked.sum((0, 1, 2))
+            yield from _reaches(subject, arrays._replace(cotangent=spoilt), clean, reached)
+
+
+def _spoil(subject: Subject, array: Array, bad: float) -> tuple[Array, Array]:
+    """``array`` with one entry that is ``bad``, and zeros with a one there."""
+    random = np.random.default_rng(subject.case.seed)
+    at = tuple(int(random.integers(n)) for n in array.shape)
+    if array is subject.whole.x and subject.case.memory == "expanded":
+        at = (*at[:2], slice(None), at[3])  # its columns are one
+    spoilt, marked = array.copy(), np.zeros(array.shape)
+    spoilt[at], marked[at] = bad, 1
+    return spoilt, marked
+
+
+def _reaches(
+    subject: Subject, arrays: Arrays, clean: expected.Results, reached: dict[str, Array]
+) -> Iterator[Finding]:
+    ours = port.results(subject.case, arrays)
+    for quantity, marks in reached.items():
+        got, right = getattr(ours, quantity), getattr(clean, quantity)
+        should = marks != 0
+        detail = ""
+        if got.shape != right.shape:
+            detail = f"the shape {got.shape}, not {right.shape}"
+        elif missed := int((should & np.isfinite(got)).sum()):
+            detail = f"{missed} of {should.sum()} entries that read it are finite"
+        elif spread := int((~should & ~np.isfinite(got)).sum()):
+            detail = f"{spread} entries that do not read it are not finite"
+        elif not np.array_equal(got[~should], right[~should]):
+            detail = "other entries have changed"
+        if detail:
+            yield _blamed(subject, "non-finite", quantity, "torch", Verdict.DIFFERS, detail)
+        else:
+            yield subject.judged("non-finite", quantity, True)
+
+
+def _blamed(
+    subject: Subject, check: str, quantity: str, culprit: str, otherwise: Verdict, detail: str
+) -> Finding:
+    """A fault that is known and not ours, or ``otherwise``."""
+    fault = faults.explaining(subject.case, check, quantity, culprit)
+    if fault is None:
+        return Finding(check, quantity, otherwise, detail)
+    return Finding(check, quantity, Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")
+
+
+def _equal(actual: Array, right: Array) -> bool:
+    return np.array_equal(actual, right)
+
+
+def _difference(actual: Array, right: Array) -> str:
+    if actual.shape != right.shape:
+        return f"the shape {actual.shape}, not {right.shape}"
+    wrong = np.argwhere(actual != right)
+    if not len(wrong):
+        return ""
+    at = tuple(map(int, wrong[0]))
+    first = f"first at {at}: {actual[at]} for {right[at]}"
+    return f"{len(wrong)} of {right.size} entries, {first}"
