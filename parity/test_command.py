@@ -65,7 +65,7 @@ def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys)
 
 
 def test_a_known_fault_that_went_is_status_1(few, monkeypatch):
-    fixed = faults.KNOWN[1]._replace(shows=lambda: False)
+    fixed = faults.KNOWN[1]._replace(shows=lambda: False, needs="architecture")
     monkeypatch.setattr(faults, "KNOWN", (fixed,))
     status, (out, _) = few()
     assert status == 1
