@@ -8,8 +8,10 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(VENV)/bin/python -m parity
 
+# Two processes: torch's libraries and JAX's share none of the thousands of layers of the first.
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest tests
+	$(VENV)/bin/python -m pytest parity
 
 lint: $(READY)
 	$(VENV)/bin/ruff check
