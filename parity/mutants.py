@@ -291,9 +291,6 @@ MUTANTS: dict[str, Mutant] = {
     "float32 for float64": _forward(
         lambda original, layer, x: _in_dtype(original, layer, x, torch.float64, torch.float32)
     ),
-    "bfloat16 for float16": _forward(
-        lambda original, layer, x: _in_dtype(original, layer, x, torch.float16, torch.bfloat16)
-    ),
     "half-precision sums": _forward(_half_accumulator),
     "a NaN anywhere is everywhere": _operands(lambda x, w, b: (x + 0 * x.sum(), w, b)),
     "a gradient too large": _operands(_wrong_gradient),
