@@ -77,7 +77,7 @@ def test_as_a_command_without_a_warning(tmp_path):
     Image.effect_noise((40, 30), 50).save(tmp_path / "own.png")
     # Of the grid one case: all of them take a minute.
     code = "from parity import __main__, cases, command; command.grid = lambda *_: [cases.Case()]"
-    arguments = ["--report", str(tmp_path), "--image", str(tmp_path / "own.png")]
+    arguments = ["--cases", "0", "--report", str(tmp_path), "--image", str(tmp_path / "own.png")]
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"{code}; exit(__main__.main({arguments!r}))"],
         capture_output=True,
