@@ -28,12 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (pictures.UnreadablePictureError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
-    status = 0
-    if options.cases is not None:
-        status = command.many(options.cases, options.dtypes, options.seed)
-        if status == command.INTERRUPTED:
-            return status
-        print()
+    status = command.many(options.cases, options.dtypes, options.seed)
+    if status == command.INTERRUPTED:
+        return status
+    print()
     return status if photographs.run(chosen, options.report) else 1
 
 
@@ -47,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         "--cases",
         type=_count,
         metavar="N",
-        help="also run the grid of cases, and N random ones beyond it",
+        default=0,
+        help="random ones beyond the grid (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=_count, metavar="S", default=0, help="of them (default: %(default)s)"

@@ -48,10 +48,11 @@ def normal(case: Case) -> Arrays:
     return _draw_all(case, draw)
 
 
-def whole(case: Case) -> Arrays:
+def whole(case: Case, beside: Arrays | None = None) -> Arrays:
     """Whole numbers so small, and so many of them zero, that the dtype holds every sum exactly.
 
-    In whatever order and with however many roundings it is made.
+    In whatever order and with however many roundings it is made; ``beside`` others, so that sums
+    of products of the ones with the others are exact as well.
     """
     dtype = getattr(torch, case.dtype)
     limit = 2 / torch.finfo(dtype).eps
@@ -59,7 +60,11 @@ def whole(case: Case) -> Arrays:
     while True:
         draw = partial(_whole_numbers, most=most, density=density, dtype=dtype)
         arrays = _draw_all(case, draw)
-        if _HEADROOM * _largest_sum(case, arrays) <= limit:
+        if beside is None:
+            fits = _HEADROOM * _largest_sum(case, arrays) <= limit
+        else:
+            fits = _largest_sum(case, _absolute_sum(arrays, beside)) <= limit
+        if fits:
             return arrays
         if most > 1:
             most //= 2
@@ -126,13 +131,19 @@ def _mask(case: Case, random: np.random.Generator) -> Array | None:
             raise ValueError(f"There is no mask {unknown!r}.")
 
 
+def _absolute_sum(one: Arrays, other: Arrays) -> Arrays:
+    def add(a: Array | None, b: Array | None) -> Any:
+        return None if a is None or b is None else abs(a) + abs(b)
+
+    return Arrays(*map(add, one, other))
+
+
 def _largest_sum(case: Case, arrays: Arrays) -> float:
-    """Of absolute values, among the outputs and all gradients."""
-    x, masked, cotangent = arrays.x, arrays.masked, arrays.cotangent
+    """Of absolute values, among the outputs and all gradients, under any mask (of up to 2)."""
+    x, kernel, cotangent = arrays.x, 2 * arrays.kernel, arrays.cotangent
     sums = [
-        magnitude(x, masked, arrays.bias, **case.geometry),
-        *transposed(abs(x), abs(masked), abs(cotangent), **case.geometry),
+        magnitude(x, kernel, arrays.bias, **case.geometry),
+        *transposed(abs(x), abs(kernel), abs(cotangent), **case.geometry),
         abs(cotangent).sum((0, 1, 2)),
     ]
-    # The gradient by the kernel is then multiplied by the mask, of up to 2.
-    return 2 * max(float(each.max(initial=0)) for each in sums)
+    return max(float(each.max(initial=0)) for each in sums)

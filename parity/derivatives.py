@@ -107,7 +107,7 @@ def _same(left: Tensor, right: Tensor) -> bool:
 
 def _another(subject: Subject) -> arrays.Arrays:
     """Other whole numbers for the same layer, with the same mask."""
-    other = arrays.whole(subject.case._replace(seed=subject.case.seed + 1))
+    other = arrays.whole(subject.case._replace(seed=subject.case.seed + 1), subject.whole)
     return other._replace(mask=subject.whole.mask)
 
 

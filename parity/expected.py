@@ -55,11 +55,12 @@ def bound(case: Case, arrays: Arrays, expected: Results, *, by_reference: bool =
     )
     if by_reference and arrays.bias is not None:
         output = output + _roundoff(case) * abs(expected.output - arrays.bias)
+    limit = _reference_gradient_bound if by_reference else _bound
     return Results(
         output,
-        _gradient_bound(case, expected.input, by_x, kh * kw * outputs // case.channels[2]),
-        _gradient_bound(case, expected.weight, by_kernel, positions),
-        None if by_bias is None else _gradient_bound(case, expected.bias, by_bias, positions),
+        limit(case, expected.input, by_x, kh * kw * outputs // case.channels[2]),
+        limit(case, expected.weight, by_kernel, positions),
+        None if by_bias is None else limit(case, expected.bias, by_bias, positions),
     )
 
 
@@ -74,12 +75,8 @@ def _bound(case: Case, y: Array, largest: Array, products: int) -> Array:
     return limit.numpy() + torch.finfo(dtype).smallest_normal * _roundoff(case)
 
 
-def _gradient_bound(case: Case, y: Array, largest: Array, products: int) -> Array:
-    """The same, but half-precision sums may be held in half precision.
-
-    torch's float16 convolution on a CPU does so, autograd where a tensor is used more than once,
-    and XLA for the bias.
-    """
+def _reference_gradient_bound(case: Case, y: Array, largest: Array, products: int) -> Array:
+    """The same, but half-precision sums may be held in half precision, as XLA's for the bias."""
     limit = _bound(case, y, largest, products)
     if case.dtype in ("float16", "bfloat16"):
         limit = limit + (products + 2) * _roundoff(case) * largest

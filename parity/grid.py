@@ -10,10 +10,7 @@ from . import covering
 from .arrays import layout
 from .cases import Case, Pair
 
-# Not bfloat16: the gradients of its small convolutions corrupt memory in torch 2.13 (oneDNN, where
-# the processor has avx512_bf16), and the process dies sooner or later: within 8 cases when it was
-# last tried. `tests/` hold its outputs to their bound.
-DTYPES = ("float32", "float64", "float16", "complex64")
+DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64")
 
 # The first value of each goes with every other. No size, stride, dilation or padding is the same on
 # both axes where it need not be, so that no swap can go unseen.

@@ -101,8 +101,8 @@ class Conv2d(nn.Module):
         bias: nn.Parameter | None
         w_mask: Tensor | None
 
-    # TorchScript keeps one branch of each test on these, and leaves the property out.
-    __constants__ = ["channels_last", "_plain_weight"]
+    # TorchScript keeps one branch of each test on it, and leaves the property out.
+    __constants__ = ["channels_last"]
     __jit_unused_properties__ = ["kernel"]
 
     def __init__(
@@ -160,8 +160,6 @@ class Conv2d(nn.Module):
         rows, columns = geometry.height.out, geometry.width.out
         self.out_size = (out, rows, columns) if self.channel_first else (rows, columns, out)
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
-        # Torch reads channels-last weights of several groups, or with an axis of size 1, wrongly.
-        self._plain_weight = self.groups > 1 or 1 in (*self.kernel_size, in_per_group)
 
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if not isinstance(dtype, torch.dtype):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -273,8 +271,6 @@ class Conv2d(nn.Module):
         self._check_input(x, weight)
         if self.w_mask is not None:
             weight = weight * kernel_to_weight(self.w_mask)
-        if self._plain_weight:
-            weight = weight.contiguous()
         batch = x if x.dim() == 4 else x.unsqueeze(0)
         if self.channels_last:
             y = self.lowering(batch.permute(0, 3, 1, 2), weight, self.bias)

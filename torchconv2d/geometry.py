@@ -104,6 +104,10 @@ class Geometry(NamedTuple):
         return self.height, self.width
 
     @property
+    def in_per_group(self) -> int:
+        return self.in_channels // self.groups
+
+    @property
     def reads_input(self) -> bool:
         """Whether there is an output, and anything in the input that it depends on."""
         channels = self.in_channels > 0 and self.out_channels > 0

@@ -99,17 +99,17 @@ class Even(Lowering):
         whole = _border(geometry.height, 0, self.rows)[0]
         self._parts += [(whole, border) for border in width.borders]
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-            return self.compute(x, weight, bias)
+            return self.outputs(x, weight, bias)
         else:  # noqa: RET505  the script compiles nothing of this branch
             # Not for complex numbers, of which torch makes three real convolutions.
             by_hand = torch.is_grad_enabled() and weight.requires_grad and not weight.is_complex()
             if by_hand and not torch.compiler.is_compiling():
                 return _Trained.apply(x, weight, bias, self)  # pyright: ignore
-            return self.compute(x, weight, bias)
+            return self.outputs(x, weight, bias)
 
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs, of which torch could compute the gradients as well, only slowly."""
         y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         return y.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
@@ -152,13 +152,13 @@ class Even(Lowering):
 
 
 class _Trained(torch.autograd.Function):
-    """:meth:`Even.compute`, with its gradients by hand; they can be differentiated again."""
+    """:meth:`Even.outputs`, with its gradients by hand; they can be differentiated again."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, way: Even) -> Tensor:
-        return way.compute(x, weight, bias)
+        return way.outputs(x, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -182,7 +182,7 @@ class _Trained(torch.autograd.Function):
         (x, weight), way = ctx.saved_tensors, ctx.way
         x_tangent, weight_tangent, bias_tangent, _ = grad_inputs
         terms = [
-            way.compute(x_tangent, weight, bias_tangent) if x_tangent is not None else bias_tangent,
-            way.compute(x, weight_tangent, None) if weight_tangent is not None else None,
+            way.outputs(x_tangent, weight, bias_tangent) if x_tangent is not None else bias_tangent,
+            way.outputs(x, weight_tangent, None) if weight_tangent is not None else None,
         ]
         return sum(term for term in terms if term is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from ..geometry import Geometry
@@ -17,19 +18,29 @@ class Lowering(nn.Module, ABC):
     and a line in ``choose.py``.
     """
 
+    # TorchScript keeps one branch of each test on these.
+    __constants__ = ["_plain_weight"]
+
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
         if not self.applies(geometry):
             raise ValueError(f"{type(self).__name__} cannot compute {geometry}.")
+        sizes = (*(axis.kernel for axis in geometry.axes), geometry.in_per_group)
+        # Torch reads channels-last weights of several groups, or with an axis of size 1, wrongly.
+        self._plain_weight = geometry.groups > 1 or 1 in sizes
 
     @staticmethod
     @abstractmethod
     def applies(geometry: Geometry) -> bool:
         """Whether this way computes that geometry exactly, value and gradients."""
 
-    @abstractmethod
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution in torch's own layouts.
+
+        On a CPU float16, and bfloat16 where gradients are recorded, are computed in float32 and
+        rounded once. Torch sums float16 there in float16, and takes many times as long over it;
+        oneDNN's bfloat16 weight gradients are wrong for some shapes, and write past their memory
+        for others.
 
         Args:
             x: ``(B, C, H, W)``, in any memory format.
@@ -39,3 +50,27 @@ class Lowering(nn.Module, ABC):
         Returns:
             ``(B, out, out_h, out_w)``, in whatever memory format torch computes it.
         """
+        dtype = x.dtype
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            if x.is_cpu and torch.is_autocast_enabled("cpu") and dtype in _AUTOCAST:
+                # Autocast would turn the float32 below into half precision again.
+                dtype = torch.get_autocast_dtype("cpu")
+                with torch.autocast("cpu", enabled=False):
+                    bias = None if bias is None else bias.to(dtype)
+                    return self.forward(x.to(dtype), weight.to(dtype), bias)
+        half = dtype == torch.float16 or (dtype == torch.bfloat16 and torch.is_grad_enabled())
+        in_float32 = half and x.is_cpu
+        if in_float32:
+            x, weight = x.float(), weight.float()
+            bias = None if bias is None else bias.float()
+        if self._plain_weight:  # not by `contiguous`, which second derivatives undo
+            weight = weight.flatten().reshape(weight.shape)
+        y = self.compute(x, weight, bias)
+        return y.to(dtype) if in_float32 else y
+
+    @abstractmethod
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same, of numbers that torch computes well."""
+
+
+_AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)

@@ -66,11 +66,11 @@ class Phases(Lowering):
         self.parts = nn.ModuleList([choose_undilated(part)(part) for part in parts])
         self.out = (geometry.height.out, geometry.width.out)
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         outputs: list[Tensor] = []
         for i, part in enumerate(self.parts):
             u, v = self.taps[i]
-            taps = weight[:, :, u :: self.step_u, v :: self.step_v].contiguous()
+            taps = weight[:, :, u :: self.step_u, v :: self.step_v]
             outputs.append(part(x, taps, bias))
         return self._weave(outputs)
 

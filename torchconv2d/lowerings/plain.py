@@ -22,7 +22,7 @@ def _is_even(axis: Axis) -> bool:
 class Plain(Lowering):
     """One call of ``F.conv2d``. Negative padding is a view of the input, not a copy."""
 
-    __constants__ = ["cropped"]  # TorchScript then keeps one branch only
+    __constants__ = [*Lowering.__constants__, "cropped"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
@@ -40,7 +40,7 @@ class Plain(Lowering):
         self.dilation = geometry.rhs_dilation
         self.groups = geometry.groups
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.cropped:
             x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)

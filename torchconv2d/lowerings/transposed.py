@@ -50,7 +50,7 @@ class Transposed(Lowering):
         channels = geometry.out_channels // groups, geometry.in_channels // groups
         self.grouped = (groups, *channels, *(axis.kernel for axis in geometry.axes))
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # (out, in / groups, ...) to (in, out / groups, ...), each group by itself.
         swapped = weight.reshape(self.grouped).transpose(1, 2).flatten(0, 1).flip(2, 3)
         return F.conv_transpose2d(

@@ -29,7 +29,7 @@ class ZeroInsertion(Lowering):
         self.gaps = (0, width.lhs_dilation - 1, 0, 0, 0, height.lhs_dilation - 1)
         self.padded = Padded(geometry.undilated())
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = F.pad(x.unsqueeze(3).unsqueeze(5), self.gaps).flatten(4, 5).flatten(2, 3)
         x = x.narrow(2, 0, self.dilated[0]).narrow(3, 0, self.dilated[1])
-        return self.padded(x, weight, bias)
+        return self.padded.compute(x, weight, bias)
