@@ -152,3 +152,17 @@ def test_no_dilated_input_is_ever_made(name: str) -> None:
     dilated = (layer.in_channels, height.dilated, width.dilated)
     made = [shape for shape in operations.shapes if len(shape) == 4 and shape[1] == dilated[0]]
     assert not [shape for shape in made if shape[2] >= dilated[1] and shape[3] >= dilated[2]]
+
+
+def test_even_trains_complex_numbers_as_it_infers_them() -> None:
+    torch.manual_seed(5)
+
+    def draw(shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randn(shape, dtype=torch.complex64)
+
+    layer = Conv2d((8, 7, 3), 2, (4, 2), w_init=draw, b_init=draw, dtype=torch.complex64)
+    assert isinstance(layer.lowering, lowerings.Even)
+    x = draw((2, 8, 7, 3))
+    with torch.no_grad():
+        expected = layer(x)
+    assert torch.equal(layer(x), expected)

@@ -103,11 +103,20 @@ class Even(Lowering):
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             return self.outputs(x, weight, bias)
         else:  # noqa: RET505  the script compiles nothing of this branch
-            # Not for complex numbers, of which torch makes three real convolutions.
-            by_hand = torch.is_grad_enabled() and weight.requires_grad and not weight.is_complex()
-            if by_hand and not torch.compiler.is_compiling():
-                return _Trained.apply(x, weight, bias, self)  # pyright: ignore
-            return self.outputs(x, weight, bias)
+            by_hand = torch.is_grad_enabled() and weight.requires_grad
+            if not by_hand or torch.compiler.is_compiling():
+                return self.outputs(x, weight, bias)
+            if not weight.is_complex():
+                return self._trained(x, weight, bias)
+            # In three real convolutions, as torch does.
+            of_real, of_both = (None, None) if bias is None else (bias.real, bias.real + bias.imag)
+            real = self._trained(x.real, weight.real, of_real)
+            imaginary = self._trained(x.imag, weight.imag, None)
+            mixed = self._trained(x.real + x.imag, weight.real + weight.imag, of_both)
+            return torch.complex(real - imaginary, mixed - real - imaginary)
+
+    def _trained(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _Trained.apply(x, weight, bias, self)  # pyright: ignore
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs, of which torch could compute the gradients as well, only slowly."""
