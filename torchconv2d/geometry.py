@@ -118,6 +118,15 @@ class Geometry(NamedTuple):
         return self.height.stride, self.width.stride
 
     @property
+    def samples_one_axis(self) -> bool:
+        """Whether it is a 1x1 convolution with a stride on one axis only.
+
+        oneDNN's weight gradient of such a one, unpadded, writes past its memory for few channels.
+        Slicing does what the stride does.
+        """
+        return self.height.kernel == self.width.kernel == 1 and self.stride.count(1) == 1
+
+    @property
     def lhs_dilation(self) -> Pair:
         return self.height.lhs_dilation, self.width.lhs_dilation
 

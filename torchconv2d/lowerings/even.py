@@ -80,7 +80,8 @@ class Even(Lowering):
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         undilated = geometry.reads_input and geometry.lhs_dilation == (1, 1)
-        return undilated and all(map(_is_solved, geometry.axes))
+        solved = undilated and all(map(_is_solved, geometry.axes))
+        return solved and not geometry.samples_one_axis
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)

@@ -12,6 +12,8 @@ from .lowering import Lowering
 class Padded(Lowering):
     """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that."""
 
+    __constants__ = [*Lowering.__constants__, "sliced"]
+
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         return geometry.reads_input and geometry.lhs_dilation == (1, 1)
@@ -22,11 +24,14 @@ class Padded(Lowering):
         self.top, self.rows, *above_below = height.window
         self.left, self.columns, *left_right = width.window
         self.zeros = (*left_right, *above_below)  # ``F.pad`` counts from the last axis backwards
-        self.stride = geometry.stride
+        self.sliced = geometry.samples_one_axis
+        self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
         self.groups = geometry.groups
 
     def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         x = F.pad(x, self.zeros)
+        if self.sliced:
+            x = x[:, :, :: self.step[0], :: self.step[1]]
         return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)

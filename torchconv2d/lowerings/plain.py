@@ -22,7 +22,7 @@ def _is_even(axis: Axis) -> bool:
 class Plain(Lowering):
     """One call of ``F.conv2d``. Negative padding is a view of the input, not a copy."""
 
-    __constants__ = [*Lowering.__constants__, "cropped"]
+    __constants__ = [*Lowering.__constants__, "cropped", "sliced"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
@@ -35,12 +35,15 @@ class Plain(Lowering):
         self.top, self.rows = height.window[:2]
         self.left, self.columns = width.window[:2]
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
-        self.stride = geometry.stride
         self.padding = (_padding(height), _padding(width))
+        self.sliced = geometry.samples_one_axis and self.padding == (0, 0)
+        self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
         self.groups = geometry.groups
 
     def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.cropped:
             x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
+        if self.sliced:
+            x = x[:, :, :: self.step[0], :: self.step[1]]
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)

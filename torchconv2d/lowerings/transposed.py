@@ -37,7 +37,10 @@ class Transposed(Lowering):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        return geometry.reads_input and all(map(_folds, geometry.axes))
+        folds = geometry.reads_input and all(map(_folds, geometry.axes))
+        # oneDNN writes past the memory of that one's weight gradient, see Geometry.
+        kernel = (geometry.height.kernel, geometry.width.kernel)
+        return folds and kernel != (1, 1)
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
