@@ -51,7 +51,7 @@ class Lowering(nn.Module, ABC):
             ``(B, out, out_h, out_w)``, in whatever memory format torch computes it.
         """
         dtype = x.dtype
-        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
             if x.is_cpu and torch.is_autocast_enabled("cpu") and dtype in _AUTOCAST:
                 # Autocast would turn the float32 below into half precision again.
                 dtype = torch.get_autocast_dtype("cpu")
