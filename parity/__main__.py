@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import command, photographs, pictures
+from . import command, page, photographs, pictures
 from .cases import Case
 from .grid import DTYPES
 
@@ -20,19 +20,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.case is not None:
         return command.one(options.case)
-    if options.mutants:
-        return command.planted()
     try:
-        chosen = [pictures.read(options.image)] if options.image else pictures.photographs()
         options.report.mkdir(parents=True, exist_ok=True)
+        if options.mutants:
+            trials = command.planted()
+            _report(options.report, mutants=page.of_mutants(trials))
+            return 0 if all(trial.caught_by for trial in trials) else 1
+        chosen = [pictures.read(options.image)] if options.image else pictures.photographs()
     except (pictures.UnreadablePictureError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
-    status = command.many(options.cases, options.dtypes, options.seed)
-    if status == command.INTERRUPTED:
-        return status
+    run = command.many(options.cases, options.dtypes, options.seed)
+    cases = page.of_cases(run.summary, options.seed)
     print()
-    return status if photographs.run(chosen, options.report) else 1
+    if run.status == command.INTERRUPTED:
+        _report(options.report, cases=cases)
+        return run.status
+    seen = photographs.run(chosen, options.report)
+    _report(options.report, cases=cases, photographs=page.of_photographs(seen))
+    return run.status if seen.agree else 1
+
+
+def _report(folder: Path, **sections: page.Section) -> None:
+    path = page.update(folder, **sections)
+    print(f"report: {path} {path.with_suffix('.json')}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         default=Path("out"),
-        help="where the figures go (default: %(default)s)",
+        help="where the report goes, parity.html and parity.json (default: %(default)s)",
     )
     return parser
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from . import faults, suite
 from .cases import Case
 from .grid import beyond, grid
-from .mutants import MUTANTS, run
+from .mutants import MUTANTS, Trial, run
 from .progress import Progress
 from .summary import Summary
 
 INTERRUPTED = 130
 
 
-def many(count: int, dtypes: Sequence[str], seed: int) -> int:
-    """The grid and ``count`` random cases; the exit status."""
+class Run(NamedTuple):
+    """What was found, and the exit status."""
+
+    summary: Summary
+    status: int
+
+
+def many(count: int, dtypes: Sequence[str], seed: int) -> Run:
+    """The grid and ``count`` random cases."""
     cases = grid(dtypes, seed)
     total = len(cases) + count
     print(f"seed {seed}: a grid of {len(cases)} cases and {count:,} random ones")
@@ -38,23 +46,21 @@ def many(count: int, dtypes: Sequence[str], seed: int) -> int:
     verdict = f"{failed:,} failed" if failed else "all agree"
     print(f"{summary.total.cases:,} of {total:,} cases run, {verdict}", end="")
     print("; interrupted" if interrupted else "")
-    if interrupted:
-        return INTERRUPTED
-    return 1 if failed or gone else 0
+    status = INTERRUPTED if interrupted else 1 if failed or gone else 0
+    return Run(summary, status)
 
 
-def planted() -> int:
-    """Each mutant told with the checks that caught it; the exit status."""
+def planted() -> list[Trial]:
+    """Each mutant, told with the checks that caught it."""
     cases = grid()
-    survivors = []
+    trials: list[Trial] = []
     print(f"{len(MUTANTS)} planted faults, each on up to {len(cases)} cases, without JAX")
     for trial in run(MUTANTS, cases):
         fate = ", ".join(trial.caught_by) if trial.caught_by else "SURVIVES"
         print(f"{trial.mutant:40} case {trial.cases:3}: {fate}", flush=True)
-        if not trial.caught_by:
-            survivors.append(trial.mutant)
-    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} caught")
-    return 1 if survivors else 0
+        trials.append(trial)
+    print(f"{sum(bool(trial.caught_by) for trial in trials)} of {len(trials)} caught")
+    return trials
 
 
 def one(case: Case) -> int:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from . import figure, report
-from .comparison import compare
+from .comparison import Comparison, compare
 from .layers import layers
 from .pictures import Picture
 
 
-def run(pictures: Sequence[Picture], folder: Path) -> bool:
-    """Print how far apart the two sides are and put the figures into ``folder``.
+class Photographs(NamedTuple):
+    """What was compared, and the figures that show it."""
 
-    Returns:
-        Whether all agree.
-    """
+    comparisons: list[Comparison]
+    paths: list[Path]
+
+    @property
+    def agree(self) -> bool:
+        return all(comparison.agrees for comparison in self.comparisons)
+
+
+def run(pictures: Sequence[Picture], folder: Path) -> Photographs:
+    """Print how far apart the two sides are and put the figures into ``folder``."""
     print(report.headline(), end="\n\n")
-    comparisons, paths = [], []
+    comparisons: list[Comparison] = []
+    paths: list[Path] = []
     for picture in pictures:
         shape = picture.pixels.shape
         if picture.reduced_from:
@@ -33,4 +42,4 @@ def run(pictures: Sequence[Picture], folder: Path) -> bool:
     print(report.table(comparisons), end="\n\n")
     print(report.summary(comparisons))
     print("pictures:", *paths)
-    return all(comparison.agrees for comparison in comparisons)
+    return Photographs(comparisons, paths)

@@ -12,7 +12,7 @@ import torchconv2d
 from .comparison import Comparison
 
 # Under each head what fills its column; ``f64`` is the value, computed in float64.
-_HEADS = (
+HEADS = (
     "picture",
     "layer",
     "output",
@@ -34,17 +34,17 @@ def size(shape: Sequence[int]) -> str:
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    rows = [_HEADS, *map(_row, comparisons)]
+    rows = [HEADS, *map(row, comparisons)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     aligned = [str.ljust] * 3 + [str.rjust] * 4 + [str.ljust]
     lines = []
-    for row in rows:
-        cells = [align(cell, n) for align, cell, n in zip(aligned, row, widths, strict=True)]
+    for each in rows:
+        cells = [align(cell, n) for align, cell, n in zip(aligned, each, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
-def _row(comparison: Comparison) -> tuple[str, ...]:
+def row(comparison: Comparison) -> tuple[str, ...]:
     return (
         comparison.picture.name,
         comparison.layer.name,

@@ -9,6 +9,7 @@ from typing import Any
 
 from .cases import Case, Padding
 from .findings import Finding, Outcome, Verdict
+from .spread import Spread
 
 # More failures than anybody reads are counted only.
 _FAILURES_KEPT = 20
@@ -41,10 +42,13 @@ class Summary:
     checks: Counter[tuple[str, Verdict]] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
+    spread: Spread = field(default_factory=Spread)
 
     def add(self, outcome: Outcome) -> None:
         self.total.add(outcome)
-        for option, value in described(outcome.case).items():
+        options = described(outcome.case)
+        self.spread.add(outcome, options)
+        for option, value in options.items():
             self.by_option.setdefault(option, defaultdict(Tally))[value].add(outcome)
         for finding in outcome.findings:
             self.checks[finding.check, finding.verdict] += 1

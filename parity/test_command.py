@@ -22,7 +22,9 @@ FEW = [Case(), Case(stride=(2, 1), dtype="float16"), Case(padding=-1, dtype="flo
 def few(monkeypatch, tmp_path, capsys):
     """The command on a few cases and no photograph; returns status and output."""
     monkeypatch.setattr(command, "grid", lambda dtypes, seed: FEW)
-    monkeypatch.setattr(photographs, "run", lambda pictures, folder: True)
+    monkeypatch.setattr(
+        photographs, "run", lambda pictures, folder: photographs.Photographs([], [])
+    )
 
     def run(*arguments):
         status = main([*arguments, "--report", str(tmp_path)])
@@ -42,7 +44,7 @@ def test_all_agree(few):
 
 
 def test_photographs_that_differ_are_status_1(few, monkeypatch):
-    monkeypatch.setattr(photographs, "run", lambda pictures, folder: False)
+    monkeypatch.setattr(photographs.Photographs, "agree", False)
     assert few()[0] == 1
 
 

@@ -26,20 +26,21 @@ def test_a_mutant_is_caught_and_leaves_nothing_behind(name):
 GRID = grid()
 
 
-def test_a_survivor_is_told_and_status_1(monkeypatch, capsys):
+def test_a_survivor_is_told_and_status_1(monkeypatch, capsys, tmp_path):
     few = {"nothing at all": nullcontext, "bias dropped": mutants.MUTANTS["bias dropped"]}
     monkeypatch.setattr(command, "MUTANTS", few)
     monkeypatch.setattr(command, "grid", lambda: FEW)
-    assert main(["--mutants"]) == 1
+    assert main(["--mutants", "--report", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("nothing at all")
     assert lines[1].endswith("case   2: SURVIVES")
     assert "case   1: exact" in lines[2]
-    assert lines[-1] == "1 of 2 caught"
+    assert lines[-2] == "1 of 2 caught"
+    assert "survives" in (tmp_path / "parity.html").read_text()
 
 
-def test_all_caught_is_status_0(monkeypatch, capsys):
+def test_all_caught_is_status_0(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(command, "MUTANTS", {"kernel": mutants.MUTANTS["kernel flipped"]})
     monkeypatch.setattr(command, "grid", lambda: FEW)
-    assert main(["--mutants"]) == 0
+    assert main(["--mutants", "--report", str(tmp_path)]) == 0
     assert "1 of 1 caught" in capsys.readouterr().out

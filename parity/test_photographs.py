@@ -10,8 +10,9 @@ from PIL import Image
 
 from torchconv2d import Conv2d
 
-from . import command, figure, oracles, pictures
+from . import command, figure, oracles, page, pictures
 from .__main__ import main
+from .summary import Summary
 
 FORWARD = Conv2d.forward
 REFERENCE = oracles.reference
@@ -25,7 +26,8 @@ def run(tmp_path, monkeypatch, capsys):
         for picture in pictures.photographs()
     ]
     monkeypatch.setattr(pictures, "photographs", lambda: cuts)
-    monkeypatch.setattr(command, "many", lambda count, dtypes, seed: 0)  # tested elsewhere
+    none = command.Run(Summary(), 0)
+    monkeypatch.setattr(command, "many", lambda count, dtypes, seed: none)  # tested elsewhere
 
     def run(*arguments):
         status = main(["--report", str(tmp_path / "report"), *map(str, arguments)])
@@ -139,6 +141,7 @@ def a_row_missing(layer, x):
 def no_figures(monkeypatch):
     """They take most of the time, and no part in the verdict."""
     monkeypatch.setattr(figure, "save", lambda comparisons, path: None)
+    monkeypatch.setattr(page, "update", lambda folder, **sections: folder / "parity.html")
 
 
 @pytest.mark.usefixtures("no_figures")
