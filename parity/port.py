@@ -94,6 +94,12 @@ def results(case: Case, arrays: Arrays) -> Results:
     )
 
 
+def inference(case: Case, arrays: Arrays) -> Array:
+    """The output where no gradient is recorded, which other kernels may compute."""
+    with torch.no_grad():
+        return array(case, layer(case, arrays)(images(case, arrays.x)))
+
+
 def check_layout(case: Case, conv: Conv2d, x: Tensor, y: Tensor) -> None:
     said = (*x.shape[:-3], *conv.out_size)
     if y.shape != said:

@@ -17,6 +17,7 @@ CHECKS: dict[str, Check] = {
     "exact": tiers.exact,
     "rounding": tiers.rounding,
     "non-finite": tiers.non_finite,
+    "inference": tiers.inference,
     "forward mode": derivatives.forward_mode,
     "second order": derivatives.second_order,
     "differences": derivatives.by_differences,

@@ -79,6 +79,24 @@ def non_finite(subject: Subject) -> Iterator[Finding]:
             yield from _reaches(subject, arrays._replace(cotangent=spoilt), clean, reached)
 
 
+def inference(subject: Subject) -> Iterator[Finding]:
+    """The three tiers again, for the output where no gradient is recorded."""
+    case, arrays = subject.case, subject.whole
+    right = subject.exact.output
+    ours = port.inference(case, arrays)
+    yield subject.judged("exact", "inference", _equal(ours, right), _difference(ours, right))
+    value = expected.value(case, subject.normal)
+    limit = expected.bound(case, subject.normal, value).output
+    ratio = expected.ratio(port.inference(case, subject.normal), value.output, limit)
+    verdict = Verdict.AGREES if ratio <= 1 else Verdict.DIFFERS
+    yield Finding("rounding", "inference", verdict, f"error/bound {ratio:.3g}", ratio)
+    if arrays.x.size:
+        spoilt, marked = _spoil(subject, arrays.x, np.nan)
+        reached = convolve(marked, np.ones(arrays.kernel.shape), **case.geometry)
+        ours = port.inference(case, arrays._replace(x=spoilt))
+        yield _reach(subject, "inference", ours, right, reached)
+
+
 def _spoil(subject: Subject, array: Array, bad: float) -> tuple[Array, Array]:
     """``array`` with one entry that is ``bad``, and zeros with a one there."""
     random = np.random.default_rng(subject.case.seed)
@@ -95,21 +113,23 @@ def _reaches(
 ) -> Iterator[Finding]:
     ours = port.results(subject.case, arrays)
     for quantity, marks in reached.items():
-        got, right = getattr(ours, quantity), getattr(clean, quantity)
-        should = marks != 0
-        detail = ""
-        if got.shape != right.shape:
-            detail = f"the shape {got.shape}, not {right.shape}"
-        elif missed := int((should & np.isfinite(got)).sum()):
-            detail = f"{missed} of {should.sum()} entries that read it are finite"
-        elif spread := int((~should & ~np.isfinite(got)).sum()):
-            detail = f"{spread} entries that do not read it are not finite"
-        elif not np.array_equal(got[~should], right[~should]):
-            detail = "other entries have changed"
-        if detail:
-            yield _blamed(subject, "non-finite", quantity, "torch", Verdict.DIFFERS, detail)
-        else:
-            yield subject.judged("non-finite", quantity, True)
+        yield _reach(subject, quantity, getattr(ours, quantity), getattr(clean, quantity), marks)
+
+
+def _reach(subject: Subject, quantity: str, got: Array, right: Array, marks: Array) -> Finding:
+    should = marks != 0
+    detail = ""
+    if got.shape != right.shape:
+        detail = f"the shape {got.shape}, not {right.shape}"
+    elif missed := int((should & np.isfinite(got)).sum()):
+        detail = f"{missed} of {should.sum()} entries that read it are finite"
+    elif spread := int((~should & ~np.isfinite(got)).sum()):
+        detail = f"{spread} entries that do not read it are not finite"
+    elif not np.array_equal(got[~should], right[~should]):
+        detail = "other entries have changed"
+    if detail:
+        return _blamed(subject, "non-finite", quantity, "torch", Verdict.DIFFERS, detail)
+    return subject.judged("non-finite", quantity, True)
 
 
 def _blamed(
