@@ -17,19 +17,23 @@ _FAILURES_KEPT = 20
 
 @dataclass
 class Tally:
-    """The cases with one value of an option, and the largest ratios among them."""
+    """The cases with one value of an option, and their largest ratios, if they have any."""
 
     cases: int = 0
     failed: int = 0
-    worst: float = 0.0
-    reference_worst: float = 0.0
+    worst: float | None = None
+    reference_worst: float | None = None
 
     def add(self, outcome: Outcome) -> None:
         self.cases += 1
         self.failed += bool(outcome.failures)
         for finding in outcome.findings:
-            self.worst = max(self.worst, finding.ratio or 0.0)
-            self.reference_worst = max(self.reference_worst, finding.reference_ratio or 0.0)
+            self.worst = _larger(self.worst, finding.ratio)
+            self.reference_worst = _larger(self.reference_worst, finding.reference_ratio)
+
+
+def _larger(one: float | None, other: float | None) -> float | None:
+    return max((ratio for ratio in (one, other) if ratio is not None), default=None)
 
 
 @dataclass
@@ -107,8 +111,10 @@ def _figures(tally: Tally) -> tuple[str, ...]:
     return (
         f"{tally.cases:,}",
         f"{tally.failed:,}" if tally.failed else "-",
-        f"{tally.worst:.3f}",
-        f"{tally.reference_worst:.3f}",
+        *(
+            "-" if worst is None else f"{worst:.3f}"
+            for worst in (tally.worst, tally.reference_worst)
+        ),
     )
 
 
