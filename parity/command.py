@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from . import faults, suite
+from . import faults, pool
 from .cases import Case
 from .grid import beyond, grid
 from .mutants import MUTANTS, Trial, run
@@ -32,7 +32,7 @@ def many(count: int, dtypes: Sequence[str], seed: int) -> Run:
     progress, summary = Progress(total, sys.stderr), Summary()
     interrupted = False
     try:
-        for outcome in suite.run(chain(cases, beyond(count, dtypes, seed))):
+        for outcome in pool.run(chain(cases, beyond(count, dtypes, seed))):
             summary.add(outcome)
             progress.show(summary.total.cases, summary.total.failed)
     except KeyboardInterrupt:
@@ -65,7 +65,7 @@ def planted() -> list[Trial]:
 
 def one(case: Case) -> int:
     """One case, every finding told; the exit status."""
-    outcome = suite.judge(case)
+    (outcome,) = pool.run([case], workers=1)
     for finding in outcome.findings:
         name = f"{finding.check}, {finding.quantity}"
         print(f"{name:30} {finding.verdict.value}  {finding.detail}".rstrip())

@@ -1,4 +1,4 @@
-"""The suite: cases in, outcomes out, one at a time and in flat memory."""
+"""The suite: cases in, outcomes out, one at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from . import derivatives, metamorphic, oracles, tiers
+from . import derivatives, metamorphic, tiers
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
@@ -29,24 +29,20 @@ CHECKS: dict[str, Check] = {
     "adjoint": metamorphic.adjoint,
 }
 
-# After so many cases what JAX has compiled for them is dropped.
-_FORGET_EVERY = 50
-
 
 def run(cases: Iterable[Case], *, with_jax: bool = True) -> Iterator[Outcome]:
-    """Judge each case.
+    """Judge each case in this process.
 
     Args:
         cases: which.
         with_jax: whether to ask JAX too, which is most of the time.
     """
+    # For layers this small other threads only get in the way.
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # for layers this small others only get in the way
+    torch.set_num_threads(1)
     try:
-        for number, case in enumerate(cases, 1):
+        for case in cases:
             yield judge(case, with_jax=with_jax)
-            if with_jax and number % _FORGET_EVERY == 0:
-                oracles.forget()
     finally:
         torch.set_num_threads(threads)
 

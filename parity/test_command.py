@@ -7,7 +7,7 @@ import pytest
 
 from torchconv2d import Conv2d
 
-from . import command, faults, photographs, suite, summary
+from . import command, faults, photographs, pool, suite, summary
 from .__main__ import main
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
@@ -20,7 +20,8 @@ FEW = [Case(), Case(stride=(2, 1), dtype="float16"), Case(padding=-1, dtype="flo
 
 @pytest.fixture
 def few(monkeypatch, tmp_path, capsys):
-    """The command on a few cases and no photograph; returns status and output."""
+    """The command on a few cases, in this process, and no photograph; status and output."""
+    monkeypatch.setattr(pool, "run", lambda cases, workers=None: suite.run(cases))
     monkeypatch.setattr(command, "grid", lambda dtypes, seed: FEW)
     monkeypatch.setattr(
         photographs, "run", lambda pictures, folder: photographs.Photographs([], [])
@@ -67,7 +68,7 @@ def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys)
 
 
 def test_a_known_fault_that_went_is_status_1(few, monkeypatch):
-    fixed = faults.KNOWN[1]._replace(shows=lambda: False, needs="architecture")
+    fixed = faults.KNOWN[-1]._replace(shows=lambda: False, needs="architecture")
     monkeypatch.setattr(faults, "KNOWN", (fixed,))
     status, (out, _) = few()
     assert status == 1
@@ -79,7 +80,7 @@ def test_an_interruption_prints_what_was_found(few, monkeypatch):
         yield suite.judge(FEW[0], with_jax=False)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command.suite, "run", run)
+    monkeypatch.setattr(pool, "run", run)
     status, (out, _) = few()
     assert status == 130
     assert "1 of 3 cases run, all agree; interrupted" in out
