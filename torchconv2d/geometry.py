@@ -76,6 +76,22 @@ class Axis(NamedTuple):
         # A crop of what no window reads anyway.
         return whole if axis.after < 0 and whole.out == axis.out else axis
 
+    def adjoint(self) -> Axis:
+        """The axis of the convolution from an output's gradient to the input's.
+
+        Stride and input's dilation change places (Dumoulin & Visin 2016, relationship 14).
+        """
+        before = self.extent - 1 - self.before
+        padded = dilate(self.size, self.lhs_dilation) + self.extent - 1
+        after = padded - before - dilate(self.out, self.stride)
+        return self._replace(
+            size=self.out,
+            stride=self.lhs_dilation,
+            lhs_dilation=self.stride,
+            before=before,
+            after=after,
+        ).settled()
+
     @property
     def window(self) -> Window:
         """The crop and the zeros, also where a crop reaches past the input.
@@ -134,10 +150,32 @@ class Geometry(NamedTuple):
     def rhs_dilation(self) -> Pair:
         return self.height.rhs_dilation, self.width.rhs_dilation
 
+    @property
+    def has_few_outputs(self) -> bool:
+        """Whether its kernel's rows, as output channels, fill lanes that would stay empty.
+
+        Convolutions compute 16 output channels at a time on processors with AVX-512, and as long
+        for 3 as for 16. See ``lowerings/rows.py``, whose sums are a tensor no larger than the
+        input.
+        """
+        rows, stride = self.height.kernel, self.height.stride
+        together, apart = _lanes(rows * self.out_channels), rows * _lanes(self.out_channels)
+        pays = 2 * together <= apart and rows * self.out_channels <= self.in_channels
+        return pays and self.groups == stride == 1
+
+    def adjoint(self) -> Geometry:
+        """The convolution from an output's gradient to the input's."""
+        height, width = (axis.adjoint() for axis in self.axes)
+        return Geometry(height, width, self.out_channels, self.in_channels, self.groups)
+
     def undilated(self) -> Geometry:
         """The same convolution of an input that has been dilated already."""
         height, width = (axis._replace(size=axis.dilated, lhs_dilation=1) for axis in self.axes)
         return self._replace(height=height, width=width)
+
+
+def _lanes(channels: int) -> int:
+    return -(-channels // 16)
 
 
 def dilate(size: int, dilation: int) -> int:

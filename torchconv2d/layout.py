@@ -23,6 +23,13 @@ def weight_to_kernel(weight: Tensor) -> Tensor:
     return weight.permute(2, 3, 1, 0)
 
 
+def adjoint_weight(weight: Tensor, groups: int) -> Tensor:
+    """(out, in / groups, kh, kw) as (in, out / groups, kh, kw), flipped in space, or back."""
+    out, per_group, rows, columns = weight.shape
+    grouped = weight.reshape(groups, out // groups, per_group, rows, columns)
+    return grouped.transpose(1, 2).flatten(0, 1).flip(2, 3)
+
+
 def is_channels_innermost(x: Tensor) -> bool:
     """Whether a ``(B, C, H, W)`` tensor is in torch's channels-last memory format, and no other.
 

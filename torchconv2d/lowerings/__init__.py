@@ -7,6 +7,8 @@ from .lowering import Lowering
 from .padded import Padded
 from .phases import Phases
 from .plain import Plain
+from .rows import Rows
+from .subpixel import Subpixel
 from .transposed import Transposed
 from .zero_insertion import ZeroInsertion
 
@@ -18,6 +20,8 @@ __all__ = [
     "Padded",
     "Phases",
     "Plain",
+    "Rows",
+    "Subpixel",
     "Transposed",
     "ZeroInsertion",
     "choose",

@@ -8,16 +8,13 @@ padding alone gives, and the borders, of which small copies are padded.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry, Window
-from .lowering import Lowering
-
-Pair = tuple[int, int]
+from .by_hand import ByHand, weight_gradient
 
 
 class Part(NamedTuple):
@@ -74,7 +71,7 @@ def _is_solved(axis: Axis) -> bool:
     return inside and 2 * side.computed <= 3 * axis.out
 
 
-class Even(Lowering):
+class Even(ByHand):
     """``F.conv2d`` with more padding than is asked for; what comes before and after is cut."""
 
     @staticmethod
@@ -91,43 +88,14 @@ class Even(Lowering):
         self.padding = (height.padding, width.padding)
         self.stride = geometry.stride
         self.dilation = geometry.rhs_dilation
-        self.groups = geometry.groups
-        # Outputs computed beyond the last one, and the parts of the weight's gradient.
-        self._below = height.computed - self.top - self.rows
-        self._right = width.computed - self.left - self.columns
         self._parts = [(height.main, width.main)]
         self._parts += [(border, width.main) for border in height.borders]
         whole = _border(geometry.height, 0, self.rows)[0]
         self._parts += [(whole, border) for border in width.borders]
 
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-            return self.outputs(x, weight, bias)
-        else:  # noqa: RET505  the script compiles nothing of this branch
-            by_hand = torch.is_grad_enabled() and weight.requires_grad
-            if not by_hand or torch.compiler.is_compiling():
-                return self.outputs(x, weight, bias)
-            if not weight.is_complex():
-                return self._trained(x, weight, bias)
-            # In three real convolutions, as torch does.
-            of_real, of_both = (None, None) if bias is None else (bias.real, bias.real + bias.imag)
-            real = self._trained(x.real, weight.real, of_real)
-            imaginary = self._trained(x.imag, weight.imag, None)
-            mixed = self._trained(x.real + x.imag, weight.real + weight.imag, of_both)
-            return torch.complex(real - imaginary, mixed - real - imaginary)
-
-    def _trained(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _Trained.apply(x, weight, bias, self)  # pyright: ignore
-
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The outputs, of which torch could compute the gradients as well, only slowly."""
         y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         return y.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
-
-    def input_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """By the padding that computed the outputs, with zeros for those that were dropped."""
-        gradient = F.pad(gradient, (self.left, self._right, self.top, self._below))
-        return self._backward(gradient, x, weight, self.padding, [True, False, False])[0]
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The sum over the parts of the output."""
@@ -138,61 +106,7 @@ class Even(Lowering):
             zeros = (*h.window[2:], *v.window[2:])
             read = F.pad(read, zeros) if any(zeros) else read
             padding = (v.padding, h.padding)
-            term = self._backward(part, read, weight, padding, [False, True, False])[1]
+            settings = (self.stride, padding, self.dilation, self.groups)
+            term = weight_gradient(part, read, weight, *settings)
             total = term if total is None else total + term
         return cast(Tensor, total)
-
-    def _backward(
-        self, gradient: Tensor, x: Tensor, weight: Tensor, padding: Pair, wanted: list[bool]
-    ) -> Any:
-        # Under autocast the outputs, and so their gradient, are of another type than x and weight.
-        return torch.ops.aten.convolution_backward(
-            gradient,
-            x.to(gradient.dtype),
-            weight.to(gradient.dtype),
-            None,
-            self.stride,
-            padding,
-            self.dilation,
-            False,
-            (0, 0),
-            self.groups,
-            wanted,
-        )
-
-
-class _Trained(torch.autograd.Function):
-    """:meth:`Even.outputs`, with its gradients by hand; they can be differentiated again."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, way: Even) -> Tensor:
-        return way.outputs(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        x, weight, _, ctx.way = inputs
-        ctx.save_for_backward(x, weight)
-        ctx.save_for_forward(x, weight)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        (x, weight), way, (gradient,) = ctx.saved_tensors, ctx.way, grad_outputs
-        for_x, for_weight, for_bias, _ = ctx.needs_input_grad
-        return (
-            way.input_gradient(gradient, x, weight).to(x.dtype) if for_x else None,
-            way.weight_gradient(gradient, x, weight).to(weight.dtype) if for_weight else None,
-            gradient.sum((0, 2, 3)).to(weight.dtype) if for_bias else None,
-            None,
-        )
-
-    @staticmethod
-    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
-        (x, weight), way = ctx.saved_tensors, ctx.way
-        x_tangent, weight_tangent, bias_tangent, _ = grad_inputs
-        terms = [
-            way.outputs(x_tangent, weight, bias_tangent) if x_tangent is not None else bias_tangent,
-            way.outputs(x, weight_tangent, None) if weight_tangent is not None else None,
-        ]
-        return sum(term for term in terms if term is not None)

@@ -6,17 +6,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from .lowering import Lowering
+from .by_hand import ByHand, weight_gradient
 
 
-class Padded(Lowering):
+class Padded(ByHand):
     """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that."""
 
-    __constants__ = [*Lowering.__constants__, "sliced"]
+    __constants__ = [*ByHand.__constants__, "sliced"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         return geometry.reads_input and geometry.lhs_dilation == (1, 1)
+
+    @staticmethod
+    def differentiates(geometry: Geometry) -> bool:
+        return geometry.adjoint().has_few_outputs
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
@@ -27,11 +31,18 @@ class Padded(Lowering):
         self.sliced = geometry.samples_one_axis
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
-        self.groups = geometry.groups
 
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = self._padded(x)
+        return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)
+
+    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        settings = (self.stride, (0, 0), self.dilation, self.groups)
+        return weight_gradient(gradient, self._padded(x), weight, *settings)
+
+    def _padded(self, x: Tensor) -> Tensor:
         x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         x = F.pad(x, self.zeros)
         if self.sliced:
             x = x[:, :, :: self.step[0], :: self.step[1]]
-        return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)
+        return x

@@ -9,14 +9,14 @@ are ``L / gcd(r, L)`` apart.
 from __future__ import annotations
 
 from math import gcd
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..geometry import Axis, Geometry, dilate
-from .lowering import Lowering
+from .by_hand import ByHand
 from .undilated import choose_undilated
 
 
@@ -46,7 +46,7 @@ def split(axis: Axis) -> list[Phase]:
     return phases
 
 
-class Phases(Lowering):
+class Phases(ByHand):
     """One small convolution a phase, each computed as suits it, and their outputs woven."""
 
     @staticmethod
@@ -66,7 +66,7 @@ class Phases(Lowering):
         self.parts = nn.ModuleList([choose_undilated(part)(part) for part in parts])
         self.out = (geometry.height.out, geometry.width.out)
 
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         outputs: list[Tensor] = []
         for i, part in enumerate(self.parts):
             u, v = self.taps[i]
@@ -74,17 +74,31 @@ class Phases(Lowering):
             outputs.append(part(x, taps, bias))
         return self._weave(outputs)
 
+    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """Those of the phases, each at the taps that it meets."""
+        total = None
+        for i, part in enumerate(self.parts):
+            u, v = self.taps[i]
+            taps = weight[:, :, u :: self.step_u, v :: self.step_v]
+            if isinstance(part, ByHand):  # the others read nothing
+                first = divmod(i, self.grid[1])
+                of_phase = gradient[:, :, first[0] :: self.grid[0], first[1] :: self.grid[1]]
+                term = part.weight_gradient(of_phase, x, taps)
+                total = term.new_zeros(weight.shape) if total is None else total
+                total[:, :, u :: self.step_u, v :: self.step_v] += term
+        return cast(Tensor, total)
+
     def _weave(self, outputs: list[Tensor]) -> Tensor:
         """Output ``i`` of phase ``p`` of ``n`` to place ``i * n + p``, on both axes."""
         # The first phase has the most outputs; one that has fewer is filled up, then cut again.
-        batch, channels, rows, columns = outputs[0].shape
+        rows, columns = outputs[0].size(2), outputs[0].size(3)
         filled: list[Tensor] = []
         for y in outputs:
             if y.size(2) < rows or y.size(3) < columns:
                 y = F.pad(y, (0, columns - y.size(3), 0, rows - y.size(2)))
             filled.append(y.permute(0, 2, 3, 1))
-        grid = torch.stack(filled, 3).reshape(
-            batch, rows, columns, self.grid[0], self.grid[1], channels
-        )
-        woven = grid.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+        lines: list[Tensor] = []
+        for i in range(0, len(filled), self.grid[1]):
+            lines.append(torch.stack(filled[i : i + self.grid[1]], 3).flatten(2, 3))
+        woven = torch.stack(lines, 2).flatten(1, 2).permute(0, 3, 1, 2)
         return woven.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])

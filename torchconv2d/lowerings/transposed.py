@@ -1,46 +1,96 @@
-"""``F.conv_transpose2d``: the dilated input, which it never makes, at stride 1."""
+"""``F.conv_transpose2d``: the dilated input, which it never makes, at stride 1.
+
+Its own weight gradient multiplies entries near the border by the zeros around the output's
+gradient, which makes NaN of what is not finite there. By hand the entries are taken in runs that
+meet the same taps, and no zero takes part.
+"""
 
 from __future__ import annotations
+
+from itertools import groupby
+from typing import NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import Axis, Geometry
-from .lowering import Lowering
+from ..geometry import Axis, Geometry, dilate
+from ..layout import adjoint_weight
+from .by_hand import ByHand, weight_gradient
+from .phases import Phases
 
 
 def _crop(axis: Axis) -> tuple[int, int]:
-    """``(padding, output_padding)`` that leave just this axis's outputs.
+    """``(padding, output_padding)`` that leave this axis's outputs, and perhaps some behind them.
 
     The transposed convolution alone gives what ``extent - 1`` zeros on both sides would; its
     ``padding`` then takes as many from both ends, and ``output_padding`` gives some back at the
     far one.
     """
     padding = axis.extent - 1 - axis.before
-    return padding, axis.out - (axis.dilated + axis.extent - 1 - 2 * padding)
+    return padding, max(0, axis.out - (axis.dilated + axis.extent - 1 - 2 * padding))
 
 
 def _folds(axis: Axis) -> bool:
     padding, output_padding = _crop(axis)
     # torch takes no ``output_padding`` beyond the larger of the two dilations.
     limit = max(axis.lhs_dilation, axis.rhs_dilation)
-    exact = padding >= 0 and 0 <= output_padding < limit
-    return exact and axis.stride == 1
+    return axis.stride == 1 and padding >= 0 and output_padding < limit
 
 
-class Transposed(Lowering):
+class Run(NamedTuple):
+    """Neighbouring entries that meet the same taps, all of them within the output.
+
+    ``skipped`` taps of the flipped kernel come before the ``taps``, ``left`` ones after. The
+    entries meet the outputs from ``output`` on, ``reach`` of them, ``stride`` apart.
+    """
+
+    entry: int
+    entries: int
+    skipped: int
+    taps: int
+    left: int
+    output: int
+    reach: int
+    stride: int
+
+
+def runs(axis: Axis) -> list[Run]:
+    """The runs of an axis that meet any tap."""
+
+    def met(entry: int) -> tuple[int, int]:
+        """The first and the last tap, of the kernel as it is, whose output exists."""
+        place = axis.before + entry * axis.lhs_dilation
+        first = max(0, -(-(place - axis.out + 1) // axis.rhs_dilation))
+        return first, min(axis.kernel - 1, place // axis.rhs_dilation)
+
+    found: list[Run] = []
+    for (first, last), group in groupby(range(axis.size), met):
+        entries = list(group)
+        if last < first:
+            continue
+        taps = last - first + 1
+        output = axis.before + entries[0] * axis.lhs_dilation - last * axis.rhs_dilation
+        spread = dilate(len(entries), axis.lhs_dilation)
+        reach = spread + (taps - 1) * axis.rhs_dilation
+        # A lone entry has no stride, which oneDNN would go wrong with, see Geometry.
+        stride = axis.lhs_dilation if len(entries) > 1 else 1
+        skipped = axis.kernel - 1 - last
+        found.append(Run(entries[0], len(entries), skipped, taps, first, output, reach, stride))
+    return found
+
+
+class Transposed(ByHand):
     """One call of ``F.conv_transpose2d`` with the kernel's channels swapped and its taps flipped.
 
-    Only where the crop is said by its own ``padding`` and ``output_padding``, so that nothing is
-    computed to be thrown away.
+    Only where the crop is said by its own ``padding`` and ``output_padding``, up to outputs at the
+    far end that are cut.
     """
+
+    __constants__ = [*ByHand.__constants__, "cut"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        folds = geometry.reads_input and all(map(_folds, geometry.axes))
-        # oneDNN writes past the memory of that one's weight gradient, see Geometry.
-        kernel = (geometry.height.kernel, geometry.width.kernel)
-        return folds and kernel != (1, 1)
+        return geometry.reads_input and all(map(_folds, geometry.axes))
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
@@ -49,16 +99,23 @@ class Transposed(Lowering):
         self.output_padding = (height[1], width[1])
         self.stride = geometry.lhs_dilation
         self.dilation = geometry.rhs_dilation
-        self.groups = groups = geometry.groups
-        channels = geometry.out_channels // groups, geometry.in_channels // groups
-        self.grouped = (groups, *channels, *(axis.kernel for axis in geometry.axes))
+        self.out = (geometry.height.out, geometry.width.out)
+        computed = [
+            axis.dilated + axis.extent - 1 - 2 * padding + output_padding
+            for axis, (padding, output_padding) in zip(geometry.axes, (height, width), strict=True)
+        ]
+        self.cut = self.out != tuple(computed)
+        vertical, horizontal = map(runs, geometry.axes)
+        self._runs = [(v, h) for v in vertical for h in horizontal]
+        # Many runs are many small convolutions: unless their few channels are no matter, those of
+        # the phases are fewer. In a list, so that a script does not see them.
+        by_phases = len(self._runs) > 1 and geometry.out_channels >= 16
+        self._phases = [Phases(geometry)] if by_phases and Phases.applies(geometry) else []
 
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # (out, in / groups, ...) to (in, out / groups, ...), each group by itself.
-        swapped = weight.reshape(self.grouped).transpose(1, 2).flatten(0, 1).flip(2, 3)
-        return F.conv_transpose2d(
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        y = F.conv_transpose2d(
             x,
-            swapped,
+            adjoint_weight(weight, self.groups),
             bias,
             self.stride,
             self.padding,
@@ -66,3 +123,22 @@ class Transposed(Lowering):
             self.groups,
             self.dilation,
         )
+        return y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1]) if self.cut else y
+
+    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """That of the convolution from the output's gradient to the input, over the runs."""
+        if self._phases:
+            return self._phases[0].weight_gradient(gradient, x, weight)
+        total = None
+        adjoint = adjoint_weight(weight, self.groups)
+        for v, h in self._runs:
+            read = x.narrow(2, v.entry, v.entries).narrow(3, h.entry, h.entries)
+            part = gradient.narrow(2, v.output, v.reach).narrow(3, h.output, h.reach)
+            taps = adjoint.narrow(2, v.skipped, v.taps).narrow(3, h.skipped, h.taps)
+            stride = (v.stride, h.stride)
+            if (v.taps, h.taps) == (1, 1):  # by slicing, see Geometry.samples_one_axis
+                part, stride = part[:, :, :: v.stride, :: h.stride], (1, 1)
+            term = weight_gradient(read, part, taps, stride, (0, 0), self.dilation, self.groups)
+            term = F.pad(term, (h.skipped, h.left, v.skipped, v.left))
+            total = term if total is None else total + term
+        return adjoint_weight(cast(Tensor, total), self.groups)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..geometry import Geometry
 from .bias_only import BiasOnly
+from .by_hand import ByHand
 from .even import Even
 from .lowering import Lowering
 from .padded import Padded
@@ -12,12 +13,13 @@ from .plain import Plain
 
 def choose_undilated(geometry: Geometry) -> type[Lowering]:
     """The way for ``lhs_dilation`` 1, which is also asked for each phase of a dilated input."""
-    for way in (
-        BiasOnly,  # nothing to multiply
-        Plain,  # no copy of anything
-    ):
-        if way.applies(geometry):
-            return way
+    return choose_reading(geometry) if geometry.reads_input else BiasOnly
+
+
+def choose_reading(geometry: Geometry) -> type[ByHand]:
+    """The same, where there is something to multiply."""
+    if Plain.applies(geometry):  # no copy of anything
+        return Plain
     # Uneven padding costs a copy, be it of the input or of the output: take the smaller one.
     height, width = geometry.axes
     copied_in = geometry.in_channels * height.size * width.size

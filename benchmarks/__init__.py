@@ -1,0 +1,1 @@
+"""How fast the layer is, as ratios; ``python -m benchmarks``."""

@@ -1,0 +1,156 @@
+"""Who runs a shape: the layer, the reference, and what users write by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import brainstate
+import jax
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchconv2d import Conv2d
+from torchconv2d.geometry import Geometry, plan
+from torchconv2d.layout import kernel_to_weight
+from torchconv2d.lowerings import Lowering
+
+from .shapes import Shape
+from .timing import Contender
+
+Convolution = Callable[[Tensor, Tensor], Tensor]  # of (B, H, W, C) and (out, C / groups, kh, kw)
+
+
+def geometry(shape: Shape) -> Geometry:
+    padding = shape.padding
+    pads = padding if isinstance(padding, str) else (padding[0], padding[1])
+    return plan(
+        shape.size,
+        shape.kernel,
+        shape.stride,
+        pads,
+        shape.lhs_dilation,
+        shape.rhs_dilation,
+        *shape.channels,
+    )
+
+
+class Data:
+    """The same numbers for every contender on a shape."""
+
+    def __init__(self, shape: Shape) -> None:
+        random = np.random.default_rng(7)
+        inputs, outputs, groups = shape.channels
+        self.x = random.standard_normal((shape.batch, *shape.size, inputs), np.float32)
+        self.kernel = random.standard_normal((*shape.kernel, inputs // groups, outputs), np.float32)
+        height, width = geometry(shape).axes
+        self.cotangent = random.standard_normal(
+            (shape.batch, height.out, width.out, outputs), np.float32
+        )
+
+
+def layer(shape: Shape, data: Data) -> Conv2d:
+    return Conv2d(**shape.arguments, w_init=data.kernel)
+
+
+def of_layer(
+    conv: Callable[[Tensor], Tensor], weight: Tensor, data: Data, training: bool
+) -> Contender:
+    return _in_torch(lambda x, _: conv(x), weight, data, training)
+
+
+def of_function(function: Convolution, data: Data, training: bool) -> Contender:
+    weight = kernel_to_weight(torch.from_numpy(data.kernel)).contiguous().requires_grad_()
+    return _in_torch(function, weight, data, training)
+
+
+def of_way(way: type[Lowering], shape: Shape, data: Data, training: bool) -> Contender:
+    lowering = way(geometry(shape))
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        y = lowering(x.permute(0, 3, 1, 2), weight, None)
+        return y.permute(0, 2, 3, 1).contiguous()
+
+    return of_function(run, data, training)
+
+
+def _in_torch(function: Convolution, weight: Tensor, data: Data, training: bool) -> Contender:
+    x, cotangent = torch.from_numpy(data.x), torch.from_numpy(data.cotangent)
+    if not training:
+
+        def infer() -> Tensor:
+            with torch.no_grad():
+                return function(x, weight)
+
+        return infer
+    x.requires_grad_()
+    weight.requires_grad_()
+
+    def train() -> Any:
+        return torch.autograd.grad(function(x, weight), (x, weight), cotangent)
+
+    return train
+
+
+def reference(shape: Shape, data: Data, training: bool) -> Contender:
+    """``brainstate.nn.Conv2d``, jitted."""
+    arguments = shape.arguments
+    if shape.is_dilated:  # with which it takes no string
+        arguments["padding"] = [(axis.before, axis.after) for axis in _planned(shape)]
+    x, kernel, cotangent = map(jax.numpy.asarray, (data.x, data.kernel, data.cotangent))
+
+    def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return brainstate.nn.Conv2d(**arguments, w_init=kernel)(x)
+
+    def gradients(x: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> Any:
+        _, pull = jax.vjp(function, x, kernel)
+        return pull(cotangent)
+
+    if training:
+        run = jax.jit(gradients)
+        return lambda: jax.block_until_ready(run(x, kernel, cotangent))
+    run = jax.jit(function)
+    return lambda: jax.block_until_ready(run(x, kernel))
+
+
+def _planned(shape: Shape) -> list[Any]:
+    return list(geometry(shape).axes)
+
+
+def textbook(shape: Shape) -> Convolution:
+    """What is written by hand: to NCHW, zeros inserted, ``F.pad``, ``F.conv2d``, and back."""
+    height, width = geometry(shape).axes
+    pads = (width.before, width.after, height.before, height.after)
+    (down, across), (_, _, groups) = shape.lhs_dilation, shape.channels
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        x = x.permute(0, 3, 1, 2).contiguous()
+        if shape.is_dilated:
+            b, c, h, w = x.shape
+            spread = x.new_zeros((b, c, (h - 1) * down + 1, (w - 1) * across + 1))
+            spread[:, :, ::down, ::across] = x
+            x = spread
+        x = F.pad(x, pads)
+        y = F.conv2d(x, weight, None, shape.stride, 0, shape.rhs_dilation, groups)
+        return y.permute(0, 2, 3, 1).contiguous()
+
+    return run
+
+
+def even_bound(shape: Shape) -> Convolution:
+    """As many outputs with as much padding on both sides of an axis: torch's own speed."""
+    height, width = geometry(shape).axes
+
+    def even(axis: Any) -> int:
+        return max(0, -(-((axis.out - 1) * axis.stride + axis.extent - axis.size) // 2))
+
+    padding = (even(height), even(width))
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        x = x.permute(0, 3, 1, 2)
+        y = F.conv2d(x, weight, None, shape.stride, padding, shape.rhs_dilation, shape.channels[2])
+        return y[:, :, : height.out, : width.out].permute(0, 2, 3, 1).contiguous()
+
+    return run

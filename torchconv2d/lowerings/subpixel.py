@@ -1,0 +1,75 @@
+"""One convolution with a set of output channels a phase, whose outputs are then woven.
+
+Where every phase of a dilated input has as many taps (Shi et al. 2016, "sub-pixel convolution").
+The output is begun so far ahead that all phases share a window; what comes before is cut.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..geometry import Axis, Geometry
+from .transposed import Transposed
+from .undilated import choose_undilated
+
+
+def _ahead(axis: Axis) -> int:
+    """The first of the outputs that are asked for, counted from the first that is computed."""
+    return -(axis.before + 1) % axis.lhs_dilation
+
+
+def _shared(axis: Axis) -> Axis:
+    """The undilated axis of each phase; its outputs end where the last one asked for does."""
+    lhs = axis.lhs_dilation
+    out = -(-(_ahead(axis) + axis.out) // lhs)
+    taps, before = axis.kernel // lhs, (_ahead(axis) + axis.before) // lhs
+    return Axis(axis.size, taps, 1, 1, 1, before, out + taps - 1 - before - axis.size).settled()
+
+
+def _is_uniform(axis: Axis) -> bool:
+    return axis.kernel % axis.lhs_dilation == 0 and axis.rhs_dilation == 1
+
+
+class Subpixel(Transposed):
+    """Differs in the outputs alone: the gradients of the ones that are cut might be NaN."""
+
+    @staticmethod
+    def applies(geometry: Geometry) -> bool:
+        uniform = geometry.lhs_dilation != (1, 1) and all(map(_is_uniform, geometry.axes))
+        return uniform and Transposed.applies(geometry)
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(geometry)
+        height, width = map(_shared, geometry.axes)
+        self.grid = geometry.lhs_dilation
+        self.phases = self.grid[0] * self.grid[1]
+        shared = Geometry(
+            height, width, geometry.in_channels, self.phases * geometry.out_channels, self.groups
+        )
+        self.shared = choose_undilated(shared)(shared)
+        self.per_group = geometry.out_channels // self.groups
+        taps = [(axis.kernel // axis.lhs_dilation, axis.lhs_dilation) for axis in geometry.axes]
+        self.split = (self.groups, self.per_group, geometry.in_per_group, *taps[0], *taps[1])
+        self.top, self.left = map(_ahead, geometry.axes)
+        computed = (height.out * self.grid[0], width.out * self.grid[1])
+        self.cut = computed != self.out
+
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        y = self.shared(x, self._taps(weight), self._biases(bias)).permute(0, 2, 3, 1)
+        batch, rows, columns, (down, across) = y.size(0), y.size(1), y.size(2), self.grid
+        y = y.reshape(batch, rows, columns, self.groups, down, across, self.per_group)
+        y = y.permute(0, 1, 4, 2, 5, 3, 6)
+        y = y.reshape(batch, rows * down, columns * across, self.groups * self.per_group)
+        y = y.permute(0, 3, 1, 2)
+        if self.cut:
+            y = y.narrow(2, self.top, self.out[0]).narrow(3, self.left, self.out[1])
+        return y
+
+    def _taps(self, weight: Tensor) -> Tensor:
+        """(out, in, kh, kw) as (phases * out, in, ...), each group by itself; last taps first."""
+        return weight.reshape(self.split).flip(4, 6).permute(0, 4, 6, 1, 2, 3, 5).flatten(0, 3)
+
+    def _biases(self, bias: Tensor | None) -> Tensor | None:
+        if bias is None:
+            return None
+        return bias.reshape(self.groups, 1, -1).expand(-1, self.phases, -1).reshape(-1)
