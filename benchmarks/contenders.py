@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchconv2d import Conv2d
-from torchconv2d.geometry import Geometry, plan
+from torchconv2d.geometry import Axis, Geometry
 from torchconv2d.layout import kernel_to_weight
 from torchconv2d.lowerings import Lowering
 
@@ -21,20 +22,6 @@ from .shapes import Shape
 from .timing import Contender
 
 Convolution = Callable[[Tensor, Tensor], Tensor]  # of (B, H, W, C) and (out, C / groups, kh, kw)
-
-
-def geometry(shape: Shape) -> Geometry:
-    padding = shape.padding
-    pads = padding if isinstance(padding, str) else (padding[0], padding[1])
-    return plan(
-        shape.size,
-        shape.kernel,
-        shape.stride,
-        pads,
-        shape.lhs_dilation,
-        shape.rhs_dilation,
-        *shape.channels,
-    )
 
 
 class Data:
@@ -45,7 +32,7 @@ class Data:
         inputs, outputs, groups = shape.channels
         self.x = random.standard_normal((shape.batch, *shape.size, inputs), np.float32)
         self.kernel = random.standard_normal((*shape.kernel, inputs // groups, outputs), np.float32)
-        height, width = geometry(shape).axes
+        height, width = shape.geometry.axes
         self.cotangent = random.standard_normal(
             (shape.batch, height.out, width.out, outputs), np.float32
         )
@@ -67,7 +54,7 @@ def of_function(function: Convolution, data: Data, training: bool) -> Contender:
 
 
 def of_way(way: type[Lowering], shape: Shape, data: Data, training: bool) -> Contender:
-    lowering = way(geometry(shape))
+    lowering = way(shape.geometry)
 
     def run(x: Tensor, weight: Tensor) -> Tensor:
         y = lowering(x.permute(0, 3, 1, 2), weight, None)
@@ -98,7 +85,7 @@ def reference(shape: Shape, data: Data, training: bool) -> Contender:
     """``brainstate.nn.Conv2d``, jitted."""
     arguments = shape.arguments
     if shape.is_dilated:  # with which it takes no string
-        arguments["padding"] = [(axis.before, axis.after) for axis in _planned(shape)]
+        arguments["padding"] = [(axis.before, axis.after) for axis in shape.geometry.axes]
     x, kernel, cotangent = map(jax.numpy.asarray, (data.x, data.kernel, data.cotangent))
 
     def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -115,13 +102,9 @@ def reference(shape: Shape, data: Data, training: bool) -> Contender:
     return lambda: jax.block_until_ready(run(x, kernel))
 
 
-def _planned(shape: Shape) -> list[Any]:
-    return list(geometry(shape).axes)
-
-
 def textbook(shape: Shape) -> Convolution:
     """What is written by hand: to NCHW, zeros inserted, ``F.pad``, ``F.conv2d``, and back."""
-    height, width = geometry(shape).axes
+    height, width = shape.geometry.axes
     pads = (width.before, width.after, height.before, height.after)
     (down, across), (_, _, groups) = shape.lhs_dilation, shape.channels
 
@@ -141,9 +124,9 @@ def textbook(shape: Shape) -> Convolution:
 
 def even_bound(shape: Shape) -> Convolution:
     """As many outputs with as much padding on both sides of an axis: torch's own speed."""
-    height, width = geometry(shape).axes
+    height, width = shape.geometry.axes
 
-    def even(axis: Any) -> int:
+    def even(axis: Axis) -> int:
         return max(0, -(-((axis.out - 1) * axis.stride + axis.extent - axis.size) // 2))
 
     padding = (even(height), even(width))
@@ -152,5 +135,50 @@ def even_bound(shape: Shape) -> Convolution:
         x = x.permute(0, 3, 1, 2)
         y = F.conv2d(x, weight, None, shape.stride, padding, shape.rhs_dilation, shape.channels[2])
         return y[:, :, : height.out, : width.out].permute(0, 2, 3, 1).contiguous()
+
+    return run
+
+
+def useful(shape: Shape) -> Shape:
+    """A plain convolution of the output's size, with about as many taps as meet an entry."""
+    height, width = shape.geometry.axes
+    taps = [max(1, round(axis.kernel / axis.lhs_dilation)) for axis in (height, width)]
+    size = (height.out, width.out)
+    return Shape("plain", shape.batch, size, shape.channels, (taps[0], taps[1]))
+
+
+def products(geometry: Geometry) -> int:
+    """The multiplications by entries of one image, none by zero."""
+    meetings = [
+        sum(
+            0 <= place < axis.dilated and place % axis.lhs_dilation == 0
+            for out in range(axis.out)
+            for tap in range(axis.kernel)
+            for place in (out * axis.stride + tap * axis.rhs_dilation - axis.before,)
+        )
+        for axis in geometry.axes
+    ]
+    return meetings[0] * meetings[1] * geometry.in_per_group * geometry.out_channels
+
+
+def keras(shape: Shape) -> Convolution | None:
+    """Keras 3 on torch, where it is installed and has such a layer."""
+    if (
+        shape.is_dilated
+        or not isinstance(shape.padding, str)
+        or 1 not in (max(shape.stride), max(shape.rhs_dilation))
+    ):
+        return None
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    try:
+        from keras import backend, ops
+    except ImportError:
+        return None
+    if backend.backend() != "torch":
+        return None
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        kernel = weight.permute(2, 3, 1, 0)
+        return ops.conv(x, kernel, shape.stride, "same", "channels_last", shape.rhs_dilation)
 
     return run

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from torchconv2d.geometry import Geometry, plan
+
 Pair = tuple[int, int]
 
 
@@ -36,10 +38,23 @@ class Shape(NamedTuple):
         }
 
     @property
+    def geometry(self) -> Geometry:
+        return plan(
+            self.size,
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.lhs_dilation,
+            self.rhs_dilation,
+            *self.channels,
+        )
+
+    @property
     def is_dilated(self) -> bool:
         return self.lhs_dilation != (1, 1)
 
 
+# The undilated ones first, then the dilated.
 SHAPES = (
     Shape("ResNet-50 stem", 4, (224, 224), (3, 64, 1), (7, 7), (2, 2)),
     Shape("ResNet-50 3x3", 8, (56, 56), (64, 64, 1), (3, 3)),
@@ -62,6 +77,7 @@ SHAPES = (
     Shape("spectrogram 3x5", 4, (128, 400), (1, 32, 1), (3, 5)),
     Shape("CIFAR 3x3", 64, (32, 32), (3, 64, 1), (3, 3)),
     Shape("CIFAR 3x3, stride 2", 64, (32, 32), (32, 64, 1), (3, 3), (2, 2)),
+    Shape("head 3x3 to color", 4, (128, 128), (64, 3, 1), (3, 3)),
     Shape("stem, batch 1", 1, (224, 224), (3, 32, 1), (3, 3), (2, 2)),
     Shape("U-Net up 2x2", 4, (56, 56), (128, 64, 1), (2, 2), (1, 1), (2, 2)),
     Shape("U-Net up 3x3", 4, (28, 28), (128, 64, 1), (3, 3), (1, 1), (2, 2)),
@@ -74,5 +90,7 @@ SHAPES = (
     Shape("resampler 2/3", 8, (60, 60), (32, 32, 1), (5, 5), (3, 3), (2, 2)),
     Shape("down after up", 8, (28, 28), (64, 64, 1), (3, 3), (2, 2), (2, 2)),
     Shape("dilated both ways", 4, (28, 28), (64, 64, 1), (3, 3), (1, 1), (2, 2), (2, 2)),
+    Shape("autoencoder 3x3 to gray", 32, (14, 14), (32, 1, 1), (3, 3), (1, 1), (2, 2)),
+    Shape("decoder 3x3 to color", 8, (64, 64), (64, 3, 1), (3, 3), (1, 1), (2, 2)),
     Shape("U-Net up 2x2, batch 1", 1, (64, 64), (64, 32, 1), (2, 2), (1, 1), (2, 2)),
 )

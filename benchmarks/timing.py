@@ -11,18 +11,19 @@ from typing import NamedTuple
 
 Contender = Callable[[], object]
 
-# A turn lasts at least so long, in seconds, however short a call is.
-_TURN = 2e-3
+# Seconds: a turn lasts at least so long, however short a call is; one that takes longer than the
+# other has fewer turns, three at least.
+_TURN, _SLOW = 2e-3, 0.3
 
 
 class Times(NamedTuple):
-    """Seconds a call took, one figure a round."""
+    """Seconds a call took, by round."""
 
-    rounds: list[float]
+    rounds: dict[int, float]
 
     @property
     def median(self) -> float:
-        return statistics.median(self.rounds)
+        return statistics.median(self.rounds.values())
 
 
 class Ratio(NamedTuple):
@@ -35,40 +36,30 @@ class Ratio(NamedTuple):
 
 def ratio(one: Times, other: Times) -> Ratio:
     """``one / other``, formed in each round, where both saw the same machine."""
-    ratios = sorted(a / b for a, b in zip(one.rounds, other.rounds, strict=True))
+    both = one.rounds.keys() & other.rounds.keys()
+    ratios = [one.rounds[i] / other.rounds[i] for i in both]
     low, median, high = statistics.quantiles(ratios, n=4)
     return Ratio(median, low, high)
 
 
-def interleave(
-    contenders: Mapping[str, Contender], rounds: int = 15, turn: float = _TURN
-) -> dict[str, Times]:
-    """Times each contender once a round, in an order that is drawn anew.
-
-    Args:
-        contenders: what to call, by name.
-        rounds: how often.
-        turn: at least so many seconds of calls make a round's figure.
-    """
-    repeats = {name: _repeats(call, turn) for name, call in contenders.items()}
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    order, shuffle = list(contenders), random.Random(0).shuffle
+def interleave(contenders: Mapping[str, Contender], rounds: int = 15) -> dict[str, Times]:
+    """Times each contender once a round, in an order that is drawn anew."""
+    calls = {name: min(_time(call, 1) for _ in range(2)) for name, call in contenders.items()}
+    repeats = {name: max(1, round(_TURN / seconds)) for name, seconds in calls.items()}
+    turns = {name: rounds if calls[name] < _SLOW else min(3, rounds) for name in contenders}
+    times: dict[str, dict[int, float]] = {name: {} for name in contenders}
+    shuffle = random.Random(0).shuffle
     gc.collect()
     gc.disable()
     try:
-        for _ in range(rounds):
+        for number in range(rounds):
+            order = [name for name in contenders if number < turns[name]]
             shuffle(order)
             for name in order:
-                times[name].append(_time(contenders[name], repeats[name]))
+                times[name][number] = _time(contenders[name], repeats[name])
     finally:
         gc.enable()
-    return {name: Times(rounds) for name, rounds in times.items()}
-
-
-def _repeats(call: Contender, turn: float) -> int:
-    call()  # whatever is compiled or allocated once
-    seconds = min(_time(call, 1) for _ in range(3))
-    return max(1, round(turn / seconds))
+    return {name: Times(figures) for name, figures in times.items()}
 
 
 def _time(call: Contender, repeats: int) -> float:

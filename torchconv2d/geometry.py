@@ -12,6 +12,7 @@ Terms, per axis (SAME, VALID and the sizes are those of XLA's convolution):
 
 from __future__ import annotations
 
+from math import gcd
 from typing import NamedTuple, cast
 
 Pair = tuple[int, int]
@@ -156,12 +157,24 @@ class Geometry(NamedTuple):
 
         Convolutions compute 16 output channels at a time on processors with AVX-512, and as long
         for 3 as for 16. See ``lowerings/rows.py``, whose sums are a tensor no larger than the
-        input.
+        input; of a small image, they take longer than they save.
         """
         rows, stride = self.height.kernel, self.height.stride
         together, apart = _lanes(rows * self.out_channels), rows * _lanes(self.out_channels)
         pays = 2 * together <= apart and rows * self.out_channels <= self.in_channels
-        return pays and self.groups == stride == 1
+        return pays and self.groups == stride == 1 and self.products >= 50_000
+
+    @property
+    def products(self) -> int:
+        """The multiplications by an entry of one image, up to those that meet no output."""
+        taps = self.height.kernel * self.width.kernel * self.in_per_group * self.out_channels
+        places = min(self.height.size * self.width.size, self.height.out * self.width.out)
+        return taps * places
+
+    @property
+    def has_empty_phases(self) -> bool:
+        """Whether some outputs meet inserted zeros alone, because the dilations share a factor."""
+        return any(gcd(axis.lhs_dilation, axis.rhs_dilation) > 1 for axis in self.axes)
 
     def adjoint(self) -> Geometry:
         """The convolution from an output's gradient to the input's."""

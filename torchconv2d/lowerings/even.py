@@ -2,8 +2,9 @@
 
 In training the gradients are computed by hand. The weight's is slow by an order of magnitude where
 the padding exceeds what the shape needs, and a dropped output would take part in it as zero times
-an input that may be NaN. So it is summed over parts of the output: a main one, which an even
-padding alone gives, and the borders, of which small copies are padded.
+an input that may be NaN. So it is that of a padded copy, or, where the copy would cost more than
+the convolution, summed over parts of the output: a main one, which an even padding alone gives,
+and the borders, of which small copies are padded.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry, Window
 from .by_hand import ByHand, weight_gradient
+from .padded import Padded
 
 
 class Part(NamedTuple):
@@ -92,13 +94,18 @@ class Even(ByHand):
         self._parts += [(border, width.main) for border in height.borders]
         whole = _border(geometry.height, 0, self.rows)[0]
         self._parts += [(whole, border) for border in width.borders]
+        # Of a large image the copy takes longer than a convolution that has few products to sum.
+        small = geometry.groups == 1 or geometry.height.size * geometry.width.size <= 1024
+        self._padded = [Padded(geometry)] if small else []  # a list, which a script does not see
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         return y.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """The sum over the parts of the output."""
+        """The sum over the parts of the output, or that of a padded copy."""
+        if self._padded:
+            return self._padded[0].weight_gradient(gradient, x, weight)
         total = None
         for v, h in self._parts:
             part = gradient.narrow(2, v.first, v.out).narrow(3, h.first, h.out)

@@ -1,0 +1,83 @@
+"""``python -m benchmarks``: the layer beside its reference, a textbook port, torch's own speed.
+
+Ratios of medians, every pair timed in turns in this process. Exit status 0 if every demand is met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import torch
+
+from . import demands, plots, regret, table
+from .machine import heading
+from .overhead import overhead
+from .rows import Row, measure
+from .shapes import SHAPES
+from .sweeps import sweeps
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    matplotlib.use("Agg")
+    print(heading())
+    if options.regret:
+        regret.report(options.shapes, options.training, options.seed)
+        return 0
+    rows = _rows(options.only, options.training, options.rounds)
+    lines = demands.report(rows, options.training)
+    lines += [] if options.training else overhead()
+    print("\n" + "\n".join(lines) + "\n")
+    folder: Path = options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "training" if options.training else "forward"
+    record = table.record(rows, options.training, lines)
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    plots.ratios(rows, options.training, folder / f"{name}.png")
+    if not options.training:
+        plots.costs(sweeps(), folder / "costs.png")
+    return 1 if any("SHORT" in line for line in lines) else 0
+
+
+def _rows(only: str, training: bool, rounds: int) -> list[Row]:
+    print(table.HEADER)
+    rows: list[Row] = []
+    for shape in SHAPES:
+        if only in shape.name:
+            row = measure(shape, training, rounds)
+            rows.append(row)
+            short = [demand.text for demand in demands.demands(training) if demand.short(row)]
+            print(table.line(row, short), flush=True)
+    return rows
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Time the layer beside the reference, a textbook port, and torch's own.",
+    )
+
+    def option(name: str, default: object, text: str) -> None:
+        parser.add_argument(
+            name, type=type(default), default=default, help=f"{text} (default: {default!r})"
+        )
+
+    parser.add_argument("--training", action="store_true", help="forward and backward")
+    parser.add_argument("--regret", action="store_true", help="the chosen way against the best")
+    option("--shapes", 200, "random ones, for --regret")
+    option("--seed", 0, "of the random shapes")
+    option("--only", "", "layers with this in their name")
+    option("--rounds", 15, "turns of each contender")
+    option("--threads", torch.get_num_threads(), "of torch; the reference takes all cores")
+    option("--out", Path("out/benchmarks"), "folder for JSON and plots")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

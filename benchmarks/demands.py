@@ -1,0 +1,92 @@
+"""The ratios that count as done, and what of a table falls short of them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .rows import Row
+from .timing import Ratio
+
+# How far a median may be off by chance where the demand is just "not slower".
+_NOISE = 0.03
+
+
+class Demand(NamedTuple):
+    """``figure`` of a row must reach ``limit``, from above or, if ``at_most``, from below."""
+
+    text: str
+    figure: Callable[[Row], Ratio | None]
+    limit: float
+    concerns: Callable[[Row], bool] = lambda row: True
+    at_most: bool = False
+
+    def short(self, row: Row) -> bool:
+        figure = self.figure(row) if self.concerns(row) else None
+        if figure is None:
+            return False
+        return figure.median > self.limit if self.at_most else figure.median < self.limit
+
+
+def _dilation(at_least: int) -> Callable[[Row], bool]:
+    """Dilated by so much on both axes, with as many taps to a window as entries to skip."""
+    return lambda row: min(row.shape.lhs_dilation) >= at_least and row.shape.stride == (1, 1)
+
+
+def _depthwise_stride_2(row: Row) -> bool:
+    return row.shape.channels[2] == row.shape.channels[0] > 1 and row.shape.stride == (2, 2)
+
+
+def demands(training: bool) -> list[Demand]:
+    common = [
+        Demand("never slower than the reference", lambda row: row.reference, 1 - _NOISE),
+        Demand("never slower than the textbook port", lambda row: row.textbook, 1 - _NOISE),
+    ]
+    if training:
+        return [
+            *common,
+            _bound("evenly padded, of the bound", 1.05, even=True),
+            _bound("unevenly padded, of the bound", 1.35, even=False),
+            Demand("of the best way", lambda row: row.best, 1.15, at_most=True),
+        ]
+    return [
+        *common,
+        Demand("textbook, depthwise stride 2", lambda row: row.textbook, 2.5, _depthwise_stride_2),
+        Demand("textbook, dilated by 2", lambda row: row.textbook, 3, _dilation(2)),
+        Demand("textbook, dilated by 4", lambda row: row.textbook, 8, _dilation(4)),
+        _bound("evenly padded, of the bound", 1.10, even=True),
+        _bound("unevenly padded, of the bound", 1.35, even=False),
+        Demand("of the best way", lambda row: row.best, 1.10, at_most=True),
+        Demand("useful rate of a plain convolution", lambda row: row.useful, 0.7),
+    ]
+
+
+def _bound(text: str, limit: float, *, even: bool) -> Demand:
+    return Demand(text, lambda row: row.bound, limit, lambda row: row.even is even, at_most=True)
+
+
+def report(rows: Sequence[Row], training: bool) -> list[str]:
+    """A line a demand: met, or by which layers not; then the means."""
+    lines: list[str] = []
+    for demand in demands(training):
+        concerned = [row for row in rows if demand.concerns(row) and demand.figure(row)]
+        short = [row for row in concerned if demand.short(row)]
+        sign = "<=" if demand.at_most else ">="
+        verdict = "met" if not short else "SHORT"
+        if not concerned:
+            continue
+        lines.append(
+            f"{demand.text:36} {sign} {demand.limit:4.2f}  {len(concerned) - len(short):2} of "
+            f"{len(concerned):2}  {verdict}"
+        )
+        lines += [f"    {row.shape.name}: {demand.figure(row).median:.2f}" for row in short]
+    for name, figures in (
+        ("reference / layer", [row.reference for row in rows if row.reference]),
+        ("textbook / layer", [row.textbook for row in rows]),
+        ("Keras / layer", [row.keras for row in rows if row.keras]),
+    ):
+        if figures:
+            mean = statistics.geometric_mean(figure.median for figure in figures)
+            lines.append(f"geometric mean of {name}: {mean:.2f}, of {len(figures)} layers")
+    return lines

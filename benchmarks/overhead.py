@@ -1,0 +1,44 @@
+"""What a call costs beyond ``torch.nn.Conv2d``'s, on an input so small that nothing else counts."""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from torchconv2d import Conv2d, conv_general_dilated
+
+from .timing import interleave
+
+LIMIT = 5.0  # microseconds, of the layer
+
+
+def overhead(rounds: int = 41) -> list[str]:
+    """Microseconds over torch's own layer: of the layer in both layouts, and of its twin."""
+    x = torch.randn(1, 8, 8, 16)
+    first = x.permute(0, 3, 1, 2)
+    theirs = torch.nn.Conv2d(16, 16, 3, padding=1, bias=False)
+    ours = Conv2d((8, 8, 16), 16, 3)
+    channel_first = Conv2d((16, 8, 8), 16, 3, channel_first=True)
+    kernel = ours.kernel.detach().contiguous()
+    spec = ("NHWC", "HWIO", "NHWC")
+    with torch.no_grad():
+        times = interleave(
+            {
+                "torch": lambda: theirs(first),
+                "layer": lambda: ours(x),
+                "channel-first": lambda: channel_first(first),
+                "stateless": lambda: conv_general_dilated(
+                    x, kernel, (1, 1), "SAME", dimension_numbers=spec
+                ),
+            },
+            rounds,
+        )
+    base = times["torch"].rounds
+    lines = [f"torch.nn.Conv2d on 1x8x8x16: {times['torch'].median * 1e6:.1f} us a call"]
+    for name in ("layer", "channel-first", "stateless"):
+        more = [(seconds - base[i]) * 1e6 for i, seconds in times[name].rounds.items()]
+        low, median, high = statistics.quantiles(more, n=4)
+        verdict = "" if name == "stateless" else "  met" if median <= LIMIT else "  SHORT"
+        lines.append(f"    {name:14} + {median:.1f} us ({low:.1f} to {high:.1f}){verdict}")
+    return lines

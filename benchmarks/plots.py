@@ -1,0 +1,60 @@
+"""The ratios and the sweeps, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import pyplot
+
+from .machine import machine
+from .rows import Row
+from .sweeps import Sweep
+
+# Of Okabe and Ito (2008), told apart by the color-blind too.
+_COLORS = {"reference": "#D55E00", "textbook": "#0072B2", "torchconv2d": "#000000"}
+
+
+def ratios(rows: Sequence[Row], training: bool, path: Path) -> None:
+    """Two dots a layer: how many times longer the reference and the textbook port take."""
+    figure, axes = pyplot.subplots(figsize=(8, 0.24 * len(rows) + 1.2), layout="constrained")
+    places = range(len(rows))
+    for name in ("textbook", "reference"):
+        values = [getattr(row, name).median for row in rows]
+        axes.plot(values, places, "o", color=_COLORS[name], label=name, markersize=5)
+    axes.set_yticks(places, [f"{row.shape.name}  ({row.way})" for row in rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xticks([1, 2, 5, 10, 100], ["1", "2", "5", "10", "100"])
+    axes.grid(axis="x", alpha=0.3)
+    what = "forward and backward" if training else "forward"
+    axes.set_xlabel(f"times as long as torchconv2d, {what} (log scale; right is slower)")
+    axes.set_title(f"{machine()['processor']}, {machine()['threads']} threads", fontsize=8)
+    axes.legend(loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+def costs(sweeps: Sequence[Sweep], path: Path) -> None:
+    """One panel a sweep, both axes logarithmic."""
+    figure, panels = pyplot.subplots(
+        1, len(sweeps), figsize=(3 * len(sweeps), 3), layout="constrained"
+    )
+    for panel, sweep in zip(panels, sweeps, strict=True):
+        for name, values in sweep.costs.items():
+            panel.plot(sweep.values, values, "o-", color=_COLORS[name], label=name, markersize=3)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set_xticks(sweep.values, list(map(str, sweep.values)))
+        panel.minorticks_off()
+        panel.set_xlabel(sweep.title)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("ms, forward")
+    panels[0].legend(fontsize=8)
+    _save(figure, path)
+
+
+def _save(figure: pyplot.Figure, path: Path) -> None:
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+    print(f"drawn: {path}")

@@ -1,0 +1,83 @@
+"""One shape, every contender: the rows of the table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torchconv2d.lowerings import WAYS, Lowering, ZeroInsertion, choose
+
+from . import contenders
+from .contenders import Data
+from .shapes import Shape
+from .timing import Contender, Ratio, Times, interleave, ratio
+
+
+class Row(NamedTuple):
+    """What a shape took. Ratios are of times, but for ``useful``, which is one of rates.
+
+    ``reference``, ``textbook`` and ``keras`` are the other's time over the layer's, ``bound`` and
+    ``best`` the layer's over the other's; None where there is no such contender.
+    """
+
+    shape: Shape
+    way: str
+    even: bool
+    milliseconds: float
+    reference: Ratio | None
+    textbook: Ratio
+    keras: Ratio | None
+    bound: Ratio | None
+    best: Ratio
+    best_way: str
+    useful: Ratio | None
+
+
+def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
+    data = Data(shape)
+    conv = contenders.layer(shape, data)
+    ways = applicable(shape)
+    field: dict[str, Contender] = {
+        "layer": contenders.of_layer(conv, conv.weight, data, training),
+        "reference": contenders.reference(shape, data, training),
+        "textbook": contenders.of_function(contenders.textbook(shape), data, training),
+        **{way.__name__: contenders.of_way(way, shape, data, training) for way in ways},
+    }
+    if (keras := contenders.keras(shape)) is not None:
+        field["keras"] = contenders.of_function(keras, data, training)
+    plain = contenders.useful(shape)
+    if shape.is_dilated:
+        convolution = contenders.even_bound(plain)
+        field["useful"] = contenders.of_function(convolution, Data(plain), training)
+    else:
+        convolution = contenders.even_bound(shape)
+        field["bound"] = contenders.of_function(convolution, data, training)
+    times = interleave(field, rounds)
+    layer, chosen = times["layer"], choose(shape.geometry).__name__
+    best = min((way.__name__ for way in ways), key=lambda name: times[name].median)
+    rate = contenders.products(shape.geometry) / contenders.products(plain.geometry)
+    return Row(
+        shape,
+        chosen,
+        all(axis.before == axis.after for axis in shape.geometry.axes),
+        layer.median * 1e3,
+        ratio(times["reference"], layer),
+        ratio(times["textbook"], layer),
+        _maybe(times.get("keras"), layer),
+        _maybe(layer, times.get("bound")),
+        ratio(times[chosen], times[best]),
+        best,
+        None if (useful := times.get("useful")) is None else _scaled(ratio(useful, layer), rate),
+    )
+
+
+def applicable(shape: Shape) -> list[type[Lowering]]:
+    """The ways that compute a shape, but for the oracle."""
+    return [way for way in WAYS if way is not ZeroInsertion and way.applies(shape.geometry)]
+
+
+def _maybe(one: Times | None, other: Times | None) -> Ratio | None:
+    return None if one is None or other is None else ratio(one, other)
+
+
+def _scaled(ratio: Ratio, factor: float) -> Ratio:
+    return Ratio(*(figure * factor for figure in ratio))

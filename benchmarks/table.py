@@ -1,0 +1,58 @@
+"""The table as text, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .machine import machine
+from .rows import Row
+from .timing import Ratio
+
+HEADER = (
+    f"{'':42} {'way':10} {'ms':>8} | {'reference':>15} {'textbook':>15} {'keras':>6} |"
+    f" {'bound':>5} {'best':>5} {'useful':>6}"
+)
+
+
+def line(row: Row, short: Sequence[str]) -> str:
+    """One row: the others' time over the layer's, with quartiles; the layer's over bounds."""
+    name = f"{row.shape.name}, {row.shape.batch}x{row.shape.size[0]}x{row.shape.size[1]}"
+    marks = "" if not short else "  short: " + "; ".join(short)
+    return (
+        f"{name:42} {row.way:10} {row.milliseconds:8.3f} | {_spread(row.reference)} "
+        f"{_spread(row.textbook)} {_median(row.keras):>6} | {_median(row.bound):>5} "
+        f"{_median(row.best):>5} {_median(row.useful):>6}{marks}"
+    )
+
+
+def _spread(ratio: Ratio | None) -> str:
+    if ratio is None:
+        return f"{'':15}"
+    digits = 1 if ratio.median >= 10 else 2
+    low, high = f"{ratio.low:.{digits}f}", f"{ratio.high:.{digits}f}"
+    return f"{ratio.median:6.{digits}f} {low + '-' + high:>9}"[:17].rjust(15)
+
+
+def _median(ratio: Ratio | None) -> str:
+    return "" if ratio is None else f"{ratio.median:.2f}"
+
+
+def record(rows: Sequence[Row], training: bool, demands: Sequence[str]) -> dict[str, Any]:
+    """All of it, for a file."""
+    return {
+        "machine": machine(),
+        "training": training,
+        "demands": list(demands),
+        "rows": [
+            {
+                **{name: _plain(value) for name, value in row._asdict().items()},
+                "shape": row.shape._asdict(),
+            }
+            for row in rows
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value._asdict() if isinstance(value, Ratio) else value
