@@ -79,6 +79,8 @@ SHAPES = (
     Shape("CIFAR 3x3, stride 2", 64, (32, 32), (32, 64, 1), (3, 3), (2, 2)),
     Shape("head 3x3 to color", 4, (128, 128), (64, 3, 1), (3, 3)),
     Shape("stem, batch 1", 1, (224, 224), (3, 32, 1), (3, 3), (2, 2)),
+    Shape("MobileNetV2 depthwise, stride 2, batch 1", 1, (112, 112), (96, 96, 96), (3, 3), (2, 2)),
+    Shape("EfficientNet depthwise 5x5, batch 1", 1, (28, 28), (240, 240, 240), (5, 5)),
     Shape("U-Net up 2x2", 4, (56, 56), (128, 64, 1), (2, 2), (1, 1), (2, 2)),
     Shape("U-Net up 3x3", 4, (28, 28), (128, 64, 1), (3, 3), (1, 1), (2, 2)),
     Shape("DCGAN 4x4", 16, (16, 16), (256, 128, 1), (4, 4), (1, 1), (2, 2), padding=((2, 2),) * 2),

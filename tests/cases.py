@@ -109,6 +109,26 @@ VALID: dict[str, dict[str, Any]] = {
         "padding": (0, 1),
     },
     "one_output_channel": {"out_channels": 1},
+    "few_output_channels": {"in_size": (34, 27, 12), "out_channels": 3, "kernel_size": (4, 7)},
+    "few_output_channels_lhs": {
+        "in_size": (27, 34, 12),
+        "out_channels": 2,
+        "kernel_size": (5, 9),
+        "lhs_dilation": (3, 2),
+        "padding": [(3, 2), (4, 5)],
+    },
+    "few_input_channels": {
+        "in_size": (47, 40, 2),
+        "out_channels": 12,
+        "kernel_size": (5, 7),
+        "stride": (2, 3),
+    },
+    "few_output_channels_subpixel": {
+        "kernel_size": (4, 3),
+        "out_channels": 2,
+        "lhs_dilation": (2, 3),
+        "padding": [(1, 2), (2, 1)],
+    },
     # sizes
     "pointwise": {"kernel_size": 1},
     "pointwise_stride": {"kernel_size": 1, "stride": (3, 2)},

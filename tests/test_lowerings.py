@@ -88,8 +88,9 @@ def test_every_way_agrees_on_random_geometries(
         (lowerings.BiasOnly, ["empty", "empty_after_crop", "crop_past_the_input", "no_entry"]),
         (lowerings.Plain, ["valid_stride", "int", "int_negative", "crop_stride", "depthwise_odd"]),
         (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
-        (lowerings.Even, ["same_stride_even_input"]),
-        (lowerings.Rows, ["one_output_channel"]),
+        (lowerings.Even, ["same_stride_even_input", "one_output_channel"]),
+        (lowerings.Rows, ["few_output_channels", "few_output_channels_lhs"]),
+        (lowerings.Subpixel, ["few_output_channels_subpixel"]),
         (lowerings.Padded, ["same", "pairs", "crop_before_pad_after", "pad_before_crop_after"]),
         (lowerings.Transposed, ["lhs_same", "lhs_uneven_crop", "groups_lhs"]),
         (lowerings.Phases, ["lhs_stride_rhs", "lhs_wide_padding"]),
@@ -102,6 +103,14 @@ def test_the_choice(way: type[lowerings.Lowering], names: list[str]) -> None:
         layer = make_layer(name if name in VALID else "same", **odd.get(name, {}))
         assert type(layer.lowering) is way, name
         assert lowerings.choose(geometry_of(layer)) is way
+
+
+def test_few_input_channels_are_differentiated_by_rows() -> None:
+    geometry = geometry_of(make_layer("few_input_channels"))
+    assert geometry.adjoint().has_few_outputs
+    assert lowerings.choose(geometry.adjoint()) is lowerings.Rows
+    for way in (lowerings.Plain, lowerings.Padded):
+        assert way.differentiates(geometry)
 
 
 def test_a_way_refuses_what_it_cannot_compute() -> None:

@@ -156,6 +156,7 @@ class Conv2d(nn.Module):
             self.groups,
         )
         self.lowering = choose(geometry)(geometry)
+        self.__dict__["lowering"] = self.lowering  # found at once, where modules are looked for
         out, in_per_group = self.out_channels, self.in_channels // self.groups
         rows, columns = geometry.height.out, geometry.width.out
         self.out_size = (out, rows, columns) if self.channel_first else (rows, columns, out)
@@ -267,21 +268,32 @@ class Conv2d(nn.Module):
             TypeError: no tensor, or one of another dtype (autocast excepted).
             ValueError: another shape, or another device.
         """
-        weight = self.weight
+        if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            weight, bias, mask = self.weight, self.bias, self.w_mask
+        else:
+            weight, bias, mask = self._held()
         self._check_input(x, weight)
-        if self.w_mask is not None:
-            weight = weight * kernel_to_weight(self.w_mask)
-        batch = x if x.dim() == 4 else x.unsqueeze(0)
+        if mask is not None:
+            weight = weight * kernel_to_weight(mask)
+        batched = x.dim() == 4
+        batch = x if batched else x.unsqueeze(0)
         if self.channels_last:
-            y = self.lowering(batch.permute(0, 3, 1, 2), weight, self.bias)
+            y = self.lowering.forward(batch.permute(0, 3, 1, 2), weight, bias)
             y = y.permute(0, 2, 3, 1).contiguous()
         else:
-            y = self.lowering(batch, weight, self.bias)
+            y = self.lowering.forward(batch, weight, bias)
             if is_channels_innermost(batch):
                 y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
             else:
                 y = y.contiguous()
-        return y if x.dim() == 4 else y.squeeze(0)
+        return y if batched else y.squeeze(0)
+
+    def _held(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Weight, bias and mask, without the microsecond that ``nn.Module`` takes to find each."""
+        parameters, buffers = self._parameters, self._buffers
+        if "weight" in parameters and "bias" in parameters and "w_mask" in buffers:
+            return cast(Tensor, parameters["weight"]), parameters["bias"], buffers["w_mask"]
+        return self.weight, self.bias, self.w_mask  # parametrized, pruned or frozen
 
     def _check_input(self, x: Tensor, weight: Tensor) -> None:
         if not torch.jit.is_scripting() and not isinstance(x, Tensor):  # pyright: ignore

@@ -157,12 +157,13 @@ class Geometry(NamedTuple):
 
         Convolutions compute 16 output channels at a time on processors with AVX-512, and as long
         for 3 as for 16. See ``lowerings/rows.py``, whose sums are a tensor no larger than the
-        input; of a small image, they take longer than they save.
+        input; of a small image they take longer than they save (14x14x32 to one channel, 3x3
+        dilated by 2: 0.11 ms by rows, 0.03 by a transposed convolution).
         """
         rows, stride = self.height.kernel, self.height.stride
         together, apart = _lanes(rows * self.out_channels), rows * _lanes(self.out_channels)
         pays = 2 * together <= apart and rows * self.out_channels <= self.in_channels
-        return pays and self.groups == stride == 1 and self.products >= 50_000
+        return pays and self.groups == stride == 1 and self.products >= 200_000
 
     @property
     def products(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
@@ -69,6 +70,10 @@ class Rows(ByHand):
         self.rows = [tuple(row) for row in _rows(geometry.height)]
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
+            # A graph is for another machine, and says one convolution better than sums in place.
+            if torch.compiler.is_compiling():
+                return self._whole[0].outputs(x, weight, bias)
         # (out, in, kh, kw) as (kh * out, in, 1, kw).
         taps = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
         sums = self.across(x, taps, None)
