@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import arguments, random
+from .torch_draws import TorchDraws
 
 # The standard deviation of a standard normal truncated to [-2, 2].
 TRUNCATED_STD = 0.87962566103423978
@@ -60,38 +61,7 @@ def _positive(name: str, value: float, *, or_zero: bool = False) -> float:
     return value
 
 
-class _Torch:
-    """Draws of a torch generator, the global one if None, as :class:`random.Stream` names them."""
-
-    def __init__(self, generator: torch.Generator | None, device: torch.device) -> None:
-        self.generator = generator
-        self.device = device if generator is None else generator.device
-
-    def _empty(self, shape: tuple[int, ...], dtype: Any) -> Tensor:
-        wide = torch.float64 if dtype == np.float64 else torch.float32
-        return torch.empty(shape, dtype=wide, device=self.device)
-
-    def uniform(self, shape: tuple[int, ...], dtype: Any, low: float, high: float) -> Tensor:
-        return self._empty(shape, dtype).uniform_(low, high, generator=self.generator)
-
-    def normal(self, shape: tuple[int, ...], dtype: Any) -> Tensor:
-        return self._empty(shape, dtype).normal_(generator=self.generator)
-
-    def truncated_normal(
-        self,
-        shape: tuple[int, ...],
-        dtype: Any,
-        lower: float = -2.0,
-        upper: float = 2.0,
-        loc: float = 0.0,
-        scale: float = 1.0,
-    ) -> Tensor:
-        return torch.nn.init.trunc_normal_(
-            self._empty(shape, dtype), loc, scale, lower, upper, generator=self.generator
-        )
-
-
-Source: TypeAlias = random.Stream | _Torch
+Source: TypeAlias = random.Stream | TorchDraws
 
 
 class Initializer(ABC):
@@ -139,7 +109,7 @@ class Initializer(ABC):
         if where.type == "meta":
             return torch.empty(sizes, dtype=dtype, device=where)
         seed = random.current() if self.seed is None else self.seed
-        source = seed if isinstance(seed, random.Stream) else _Torch(seed, where)
+        source = seed if isinstance(seed, random.Stream) else TorchDraws(seed, where)
         wide = np.float64 if dtype in (torch.float64, torch.complex128) else np.float32
         with torch.no_grad():
             drawn = self.draw(source, sizes, wide)
@@ -201,57 +171,94 @@ class VarianceScaling(Initializer):
         return drawn
 
 
-def _defaults(scale: float, mode: str, distribution: str):
-    """The ``__init__`` of a scheme: that of :class:`VarianceScaling` with these defaults."""
+class KaimingUniform(VarianceScaling):
+    """Uniform with variance ``2 / fan_in``, for layers before a ReLU."""
 
     def __init__(
-        self: VarianceScaling,
-        scale: float = scale,
-        mode: str = mode,
-        distribution: str = distribution,
+        self,
+        scale: float = 2.0,
+        mode: str = "fan_in",
+        distribution: str = "uniform",
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,
     ) -> None:
-        VarianceScaling.__init__(self, scale, mode, distribution, in_axis, out_axis, seed)
-
-    return __init__
-
-
-class KaimingUniform(VarianceScaling):
-    """Uniform with variance ``2 / fan_in``, for layers before a ReLU."""
-
-    __init__ = _defaults(2.0, "fan_in", "uniform")
+        super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
 
 class KaimingNormal(VarianceScaling):
     """Truncated normal with variance ``2 / fan_in``, for layers before a ReLU."""
 
-    __init__ = _defaults(2.0, "fan_in", "truncated_normal")
+    def __init__(
+        self,
+        scale: float = 2.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        in_axis: int = -2,
+        out_axis: int = -1,
+        seed: object = None,
+    ) -> None:
+        super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
 
 class XavierUniform(VarianceScaling):
     """Uniform with variance ``2 / (fan_in + fan_out)``."""
 
-    __init__ = _defaults(1.0, "fan_avg", "uniform")
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_avg",
+        distribution: str = "uniform",
+        in_axis: int = -2,
+        out_axis: int = -1,
+        seed: object = None,
+    ) -> None:
+        super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
 
 class XavierNormal(VarianceScaling):
     """Truncated normal with variance ``2 / (fan_in + fan_out)``; the layer's default."""
 
-    __init__ = _defaults(1.0, "fan_avg", "truncated_normal")
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_avg",
+        distribution: str = "truncated_normal",
+        in_axis: int = -2,
+        out_axis: int = -1,
+        seed: object = None,
+    ) -> None:
+        super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
 
 class LecunUniform(VarianceScaling):
     """Uniform with variance ``1 / fan_in``."""
 
-    __init__ = _defaults(1.0, "fan_in", "uniform")
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "uniform",
+        in_axis: int = -2,
+        out_axis: int = -1,
+        seed: object = None,
+    ) -> None:
+        super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
 
 class LecunNormal(VarianceScaling):
     """Truncated normal with variance ``1 / fan_in``."""
 
-    __init__ = _defaults(1.0, "fan_in", "truncated_normal")
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        in_axis: int = -2,
+        out_axis: int = -1,
+        seed: object = None,
+    ) -> None:
+        super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
 
 class Normal(Initializer):
