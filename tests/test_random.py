@@ -1,4 +1,4 @@
-"""Draws from seeds are the reference's; ``python -m parity.draws`` makes ``draws.json`` of those."""
+"""Draws from seeds are those of the reference, which ``python -m parity.draws`` keeps."""
 
 from __future__ import annotations
 
