@@ -185,6 +185,18 @@ def test_an_entry_depends_on_its_index_alone() -> None:
     assert np.array_equal(many[:count], long)
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [torch.device("meta"), torch.autocast("cpu", torch.bfloat16), torch.inference_mode()],
+    ids=str,
+)
+def test_torch_modes_change_nothing(mode: Any) -> None:
+    plain = random.normal(random.key(5), (7, 11))
+    special._addcmul_rounds_once.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    with mode:
+        assert np.array_equal(random.normal(random.key(5), (7, 11)), plain)
+
+
 def test_uniform_covers_its_interval() -> None:
     drawn = random.uniform(random.key(3), (200, 300), minval=-0.25, maxval=1.5)
     assert -0.25 <= drawn.min() < -0.2499

@@ -108,7 +108,7 @@ _PIECES = {
 @functools.cache
 def _addcmul_rounds_once(dtype: torch.dtype) -> bool:
     """Whether torch's multiply-add is fused, which depends on its build and the processor."""
-    third = torch.full((999,), 1 / 3, dtype=dtype)
+    third = torch.full((999,), 1 / 3, dtype=dtype, device="cpu")
     ninth = third * third
     # Rounded twice the differences are 0, because `ninth` is the rounded product.
     differences = (torch.addcmul(-ninth, third, third), torch.addcmul(-ninth[:1], third, third))
