@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import brainstate
 import jax
-import torch
 
 from torchconv2d import init, random
 
@@ -46,7 +45,7 @@ PAIRS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
 
 
 def main() -> None:
-    print(f"{SHAPE}, float32, {torch.get_num_threads()} threads, {ROUNDS} rounds, medians")
+    print(f"{SHAPE}, float32, {ROUNDS} rounds, medians")
     for name, pair in PAIRS.items():
         seconds: tuple[list[float], list[float]] = ([], [])
         for round_ in range(ROUNDS + 2):

@@ -175,14 +175,7 @@ def test_an_entry_depends_on_its_index_alone() -> None:
     key, count = random.key(5), 3 * random._BLOCK + 17  # pyright: ignore[reportPrivateUsage]
     long = random.normal(key, count)
     assert np.array_equal(random.normal(key, (11, 3)).ravel(), long[:33])
-    threads = torch.get_num_threads()
-    many = random.normal(key, 11 * count)
-    try:
-        torch.set_num_threads(1)
-        assert np.array_equal(random.normal(key, 11 * count), many)
-    finally:
-        torch.set_num_threads(threads)
-    assert np.array_equal(many[:count], long)
+    assert np.array_equal(random.normal(key, 2 * count)[:count], long)
 
 
 @pytest.mark.parametrize(

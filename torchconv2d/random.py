@@ -16,14 +16,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from . import arguments, special
 from .special import Floats
@@ -109,19 +107,10 @@ def _drawn(
     """An array of what ``make`` makes of each entry's words, its row-major index encrypted."""
     key, sizes = _key(key), _sizes(shape)
     out = np.empty(math.prod(sizes), dtype)
-
-    def fill(start: int) -> None:
+    # One after the other: threads were slower, handing over the interpreter at each short step.
+    for start in range(0, out.size, _BLOCK):
         part = out[start : start + _BLOCK]
         part[:] = make(_threefry(key, start, part.size))
-
-    starts = range(0, out.size, _BLOCK)
-    threads = torch.get_num_threads()
-    if len(starts) > 8 and threads > 1:  # the interpreter is free while NumPy and torch work
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, starts))
-    else:
-        for start in starts:
-            fill(start)
     return out.reshape(sizes)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
@@ -115,28 +116,31 @@ def _addcmul_rounds_once(dtype: torch.dtype) -> bool:
     return all(bool(difference.all()) for difference in differences)
 
 
+def _multiply_add(a: Tensor, b: Tensor, c: Tensor) -> None:
+    if _addcmul_rounds_once(a.dtype):
+        torch.addcmul(c, a, b, out=a)
+    else:
+        wide = np.float64 if a.dtype == torch.float32 else np.longdouble
+        a.numpy()[...] = a.numpy().astype(wide) * b.numpy() + c.numpy()
+
+
 def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
     """``a * b + c`` rounded once, written over ``a``.
 
     Where torch does not round once, the next wider type serves. Its own rounding then comes before
     the last one, and moves about one result in 2^29, in float64 one in 2^11, by a last bit.
     """
-    tensor = torch.from_numpy(a)  # pyright: ignore[reportUnknownMemberType]
-    if _addcmul_rounds_once(tensor.dtype):
-        factor, summand = map(torch.from_numpy, (b, c))  # pyright: ignore
-        torch.addcmul(summand, tensor, factor, out=tensor)
-    else:
-        wide = np.float64 if a.dtype == np.float32 else np.longdouble
-        a[...] = a.astype(wide) * b + c
+    _multiply_add(*map(torch.from_numpy, (a, b, c)))  # pyright: ignore
     return a
 
 
 def polynomial(coefficients: Sequence[float], x: Floats) -> Floats:
     """The polynomial at x, the coefficient of the highest power first."""
-    first, *rest = np.array(coefficients, x.dtype)[:, None]
-    value = np.full_like(x, first)
-    for coefficient in rest:
-        multiply_add(value, x, coefficient)
+    value = np.full_like(x, coefficients[0])
+    rest = np.array(coefficients[1:], x.dtype)[:, None]
+    sums, factor, summands = map(torch.from_numpy, (value, x, rest))  # pyright: ignore
+    for summand in summands.unbind():
+        _multiply_add(sums, factor, summand)
     return value
 
 
