@@ -34,13 +34,16 @@ def test_nothing_but_torch_and_numpy_is_imported() -> None:
 
 def test_public_names() -> None:
     assert set(torchconv2d.__all__) <= set(vars(torchconv2d))
-    assert {"Conv2d", "conv_general_dilated", "init", "testing"} <= set(torchconv2d.__all__)
+    assert {"Conv2d", "conv_general_dilated", "init", "random", "testing"} <= set(
+        torchconv2d.__all__
+    )
     assert torchconv2d.__version__ == version("torchconv2d")
     assert (PACKAGE / "py.typed").exists()
 
 
 # Each may import those to its left only, so that a reader can go bottom up.
-LAYERS = ["geometry", "arguments", "arrays", "layout", "init", "lowerings", "functional", "conv2d"]
+LAYERS = ["geometry", "arguments", "arrays", "layout", "special", "random", "torch_draws"]
+LAYERS += ["init", "lowerings", "functional", "conv2d"]
 
 
 @pytest.mark.parametrize("module", LAYERS)

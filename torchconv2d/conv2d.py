@@ -115,7 +115,7 @@ class Conv2d(nn.Module):
         lhs_dilation: int | Sequence[int] = 1,
         rhs_dilation: int | Sequence[int] = 1,
         groups: int = 1,
-        w_init: Any = init.XavierNormal(),  # noqa: B008  it has no state to share
+        w_init: Any = init.XavierNormal(),  # noqa: B008  without a seed it has no state to share
         b_init: Any = None,
         w_mask: Any = None,
         channel_first: bool = False,

@@ -3,17 +3,23 @@
 The family, its arguments and its defaults are those of ``brainstate.nn.init``. The variance scaling
 schemes are those of LeCun (1998), Glorot & Bengio (2010, "Xavier") and He et al. (2015, "Kaiming");
 their "normal" is truncated at two standard deviations unless asked otherwise.
+
+With an int or a key as ``seed``, or inside :func:`torchconv2d.random.seeded`, they draw the very
+numbers that the reference draws; otherwise torch's.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from . import arguments
+from . import arguments, random
+from .torch_draws import TorchDraws
 
 # The standard deviation of a standard normal truncated to [-2, 2].
 TRUNCATED_STD = 0.87962566103423978
@@ -55,30 +61,41 @@ def _positive(name: str, value: float, *, or_zero: bool = False) -> float:
     return value
 
 
+Source: TypeAlias = random.Stream | TorchDraws
+
+
 class Initializer(ABC):
     """What draws or fills a tensor of a shape; subclasses say how in :meth:`draw`.
 
     Args:
-        seed: ``None`` draws from torch's global generator, a ``torch.Generator`` from that one.
+        seed: an int or a threefry key (:func:`torchconv2d.random.key`) draws what the reference
+            draws, from a :class:`torchconv2d.random.Stream` of the initializer's own, which may be
+            given, too; a ``torch.Generator`` draws torch's numbers. None is the stream of the
+            :func:`torchconv2d.random.seeded` around the draw, or else torch's global generator.
     """
 
-    def __init__(self, seed: torch.Generator | None = None) -> None:
-        if seed is not None and not isinstance(seed, torch.Generator):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(
-                f"`seed` must be None or a torch.Generator, got {seed!r}; "
-                f"for an int, pass `torch.Generator().manual_seed({seed!r})`."
-            )
+    def __init__(self, seed: object = None) -> None:
+        if seed is not None and not isinstance(seed, (torch.Generator, random.Stream)):
+            try:
+                seed = random.Stream(seed)
+            except TypeError as error:
+                raise TypeError(
+                    "`seed` must be None, an int, a key of two 32-bit words, a "
+                    f"torchconv2d.random.Stream or a torch.Generator, got {seed!r}."
+                ) from error
         self.seed = seed
 
     def __call__(
         self,
         shape: int | tuple[int, ...] | list[int],
         dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
+        device: torch.device | str | int | None = None,
     ) -> Tensor:
         """A new tensor of ``shape``.
 
-        Drawn in float32 for half precision, and in the real type for a complex one, then cast.
+        Drawn in float32 for half precision, and in the real type for a complex one, then cast;
+        from a stream on the CPU, and from a generator on its device. On the meta device nothing is
+        drawn.
 
         Args:
             shape: its axes, as the class of initializer reads them.
@@ -88,17 +105,20 @@ class Initializer(ABC):
         sizes = (shape,) if isinstance(shape, int) else tuple(shape)
         sizes = tuple(arguments.integer("shape", size, 0) for size in sizes)
         dtype = dtype or torch.get_default_dtype()
-        wide = torch.float64 if dtype in (torch.float64, torch.complex128) else torch.float32
-        where = device if self.seed is None else self.seed.device
-        tensor = torch.empty(sizes, dtype=wide, device=where)
+        where = torch.empty(0, device=device).device
+        if where.type == "meta":
+            return torch.empty(sizes, dtype=dtype, device=where)
+        seed = random.current() if self.seed is None else self.seed
+        source = seed if isinstance(seed, random.Stream) else TorchDraws(seed, where)
+        wide = np.float64 if dtype in (torch.float64, torch.complex128) else np.float32
         with torch.no_grad():
-            if tensor.numel():
-                self.draw(tensor)
-        return tensor.to(device=device, dtype=dtype)
+            drawn = self.draw(source, sizes, wide)
+        tensor = torch.from_numpy(drawn) if isinstance(drawn, np.ndarray) else drawn  # pyright: ignore
+        return tensor.to(device=where, dtype=dtype)
 
     @abstractmethod
-    def draw(self, tensor: Tensor) -> None:
-        """Fill the tensor, a real and contiguous one, in place."""
+    def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
+        """A new tensor or NumPy array from what ``source`` draws, float32 or float64."""
 
     def __repr__(self) -> str:
         shown = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
@@ -124,7 +144,7 @@ class VarianceScaling(Initializer):
         distribution: str,
         in_axis: int = -2,
         out_axis: int = -1,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(seed)
         self.scale = _positive("scale", scale, or_zero=True)
@@ -133,18 +153,22 @@ class VarianceScaling(Initializer):
         self.in_axis = in_axis
         self.out_axis = out_axis
 
-    def draw(self, tensor: Tensor) -> None:
-        fan_in, fan_out = fans(tuple(tensor.shape), self.in_axis, self.out_axis)
+    def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
+        fan_in, fan_out = fans(shape, self.in_axis, self.out_axis)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
-        std = math.sqrt(self.scale / fan)
+        # Rounded to the dtype at each step, as the reference does; an empty kernel has no fan.
+        variance = dtype(self.scale / fan if fan else 0.0)
         if self.distribution == "truncated_normal":
-            torch.nn.init.trunc_normal_(tensor, 0.0, 1.0, -2.0, 2.0, generator=self.seed)
-            tensor.mul_(std / TRUNCATED_STD)
+            drawn = source.truncated_normal(shape, dtype)
+            std = np.sqrt(variance) / dtype(TRUNCATED_STD)
         elif self.distribution == "normal":
-            tensor.normal_(0.0, std, generator=self.seed)
+            drawn = source.normal(shape, dtype)
+            std = np.sqrt(variance)
         else:
-            bound = math.sqrt(3.0) * std
-            tensor.uniform_(-bound, bound, generator=self.seed)
+            drawn = source.uniform(shape, dtype, -1.0, 1.0)
+            std = np.sqrt(dtype(3) * variance)
+        drawn *= float(std)
+        return drawn
 
 
 class KaimingUniform(VarianceScaling):
@@ -157,7 +181,7 @@ class KaimingUniform(VarianceScaling):
         distribution: str = "uniform",
         in_axis: int = -2,
         out_axis: int = -1,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
@@ -172,7 +196,7 @@ class KaimingNormal(VarianceScaling):
         distribution: str = "truncated_normal",
         in_axis: int = -2,
         out_axis: int = -1,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
@@ -187,7 +211,7 @@ class XavierUniform(VarianceScaling):
         distribution: str = "uniform",
         in_axis: int = -2,
         out_axis: int = -1,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
@@ -202,7 +226,7 @@ class XavierNormal(VarianceScaling):
         distribution: str = "truncated_normal",
         in_axis: int = -2,
         out_axis: int = -1,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
@@ -217,7 +241,7 @@ class LecunUniform(VarianceScaling):
         distribution: str = "uniform",
         in_axis: int = -2,
         out_axis: int = -1,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
@@ -232,7 +256,7 @@ class LecunNormal(VarianceScaling):
         distribution: str = "truncated_normal",
         in_axis: int = -2,
         out_axis: int = -1,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(scale, mode, distribution, in_axis, out_axis, seed)
 
@@ -240,15 +264,16 @@ class LecunNormal(VarianceScaling):
 class Normal(Initializer):
     """Normal with this mean, and ``scale`` as its standard deviation."""
 
-    def __init__(
-        self, mean: float = 0.0, scale: float = 1.0, seed: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, mean: float = 0.0, scale: float = 1.0, seed: object = None) -> None:
         super().__init__(seed)
         self.mean = mean
         self.scale = _positive("scale", scale, or_zero=True)
 
-    def draw(self, tensor: Tensor) -> None:
-        tensor.normal_(self.mean, self.scale, generator=self.seed)
+    def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
+        drawn = source.normal(shape, dtype)
+        drawn *= self.scale
+        drawn += self.mean
+        return drawn
 
 
 class TruncatedNormal(Initializer):
@@ -263,36 +288,37 @@ class TruncatedNormal(Initializer):
         scale: float = 1.0,
         lower: float = -2.0,
         upper: float = 2.0,
-        seed: torch.Generator | None = None,
+        seed: object = None,
     ) -> None:
         super().__init__(seed)
         if not lower < upper:
             raise ValueError(f"`lower` (={lower!r}) must be below `upper` (={upper!r}).")
         self.loc = loc
         self.scale = _positive("scale", scale)
+        if not lower - 2 * scale <= loc <= upper + 2 * scale:
+            raise ValueError(
+                f"`loc` (={loc!r}) must lie within two `scale` (={scale!r}) of `lower` "
+                f"(={lower!r}) and `upper` (={upper!r}): beyond, what is left is too thin to draw."
+            )
         self.lower = lower
         self.upper = upper
 
-    def draw(self, tensor: Tensor) -> None:
-        torch.nn.init.trunc_normal_(
-            tensor, self.loc, self.scale, self.lower, self.upper, generator=self.seed
-        )
+    def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
+        return source.truncated_normal(shape, dtype, self.lower, self.upper, self.loc, self.scale)
 
 
 class Uniform(Initializer):
     """Uniform on ``[min_val, max_val)``."""
 
-    def __init__(
-        self, min_val: float = 0.0, max_val: float = 1.0, seed: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, min_val: float = 0.0, max_val: float = 1.0, seed: object = None) -> None:
         super().__init__(seed)
         if not min_val <= max_val:
             raise ValueError(f"`min_val` (={min_val!r}) must not exceed `max_val` (={max_val!r}).")
         self.min_val = min_val
         self.max_val = max_val
 
-    def draw(self, tensor: Tensor) -> None:
-        tensor.uniform_(self.min_val, self.max_val, generator=self.seed)
+    def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
+        return source.uniform(shape, dtype, self.min_val, self.max_val)
 
 
 class Constant(Initializer):
@@ -302,8 +328,8 @@ class Constant(Initializer):
         super().__init__()
         self.value = value
 
-    def draw(self, tensor: Tensor) -> None:
-        tensor.fill_(self.value)
+    def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
+        return np.full(shape, self.value, dtype)
 
 
 class ZeroInit(Constant):

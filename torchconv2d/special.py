@@ -1,0 +1,204 @@
+"""The error function and its inverse as XLA evaluates them on a CPU, to the last bit.
+
+The last bit depends on the order of the operations and on what is rounded, so both follow the code
+that XLA compiles: polynomials by Horner's rule, each step one fused multiply-add. The polynomials:
+
+- the inverse: M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade Edition, 2011;
+- log(1 + x), and the float32 logarithm in it: S. Moshier, Cephes, ``unity.c`` and ``logf.c``;
+- the float32 error function: the rational function that XLA and Eigen use.
+
+In float64 XLA calls the C library for logarithm and error function, and so does this file.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+
+class Piece(NamedTuple):
+    """What Giles multiplies u by, from w = -log(1 - u^2) >= ``start`` on.
+
+    The first piece is a polynomial in w - ``centre``, the others in sqrt(w) - ``centre``.
+    """
+
+    start: float
+    centre: float
+    coefficients: tuple[float, ...]
+
+
+# Coefficients are those of the highest power first.
+# fmt: off
+_LOG1P_NUMERATOR = (
+    4.5270000862445199635215e-5, 4.9854102823193375972212e-1, 6.5787325942061044846969e0,
+    2.9911919328553073277375e1, 6.0949667980987787057556e1, 5.7112963590585538103336e1,
+    2.0039553499201281259648e1,
+)
+_LOG1P_DENOMINATOR = (
+    1.0, 1.5062909083469192043167e1, 8.3047565967967209469434e1, 2.2176239823732856465394e2,
+    3.0909872225312059774938e2, 2.1642788614495947685003e2, 6.0118660497603843919306e1,
+)
+_LOG = (
+    (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1),
+    (-1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1),
+    (2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+)
+_LN2 = (0.693359375, -2.12194440e-4)  # the sum of both; an exponent times the first is exact
+
+_ERF_IS_ONE = 3.7439213
+_ERF_NUMERATOR = (
+    0.00022905065, 0.003408291, 0.050955694, 0.18520832, 1.1283791,
+)
+_ERF_DENOMINATOR = (
+    -1.1791603e-07, 2.3547966e-05, 0.0010179626, 0.01407047,
+    0.11098505, 0.49746925, 1.0,
+)
+
+_PIECES = {
+    np.dtype(np.float32): (
+        Piece(0.0, 2.5, (
+            2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+            -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
+        )),
+        Piece(5.0, 3.0, (
+            -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+            -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
+        )),
+    ),
+    np.dtype(np.float64): (
+        Piece(0.0, 3.125, (
+            -3.64441206401782e-21, -1.6850591381820166e-19, 1.28584807152564e-18,
+            1.1157877678025181e-17, -1.333171662854621e-16, 2.0972767875968562e-17,
+            6.637638134358324e-15, -4.054566272975207e-14, -8.151934197605472e-14,
+            2.6335093153082323e-12, -1.2975133253453532e-11, -5.415412054294628e-11,
+            1.0512122733215323e-09, -4.112633980346984e-09, -2.9070369957882005e-08,
+            4.2347877827932404e-07, -1.3654692000834679e-06, -1.3882523362786469e-05,
+            0.00018673420803405714, -0.000740702534166267, -0.006033670871430149,
+            0.24015818242558962, 1.6536545626831027,
+        )),
+        Piece(6.25, 3.25, (
+            2.2137376921775787e-09, 9.075656193888539e-08, -2.7517406297064545e-07,
+            1.8239629214389228e-08, 1.5027403968909828e-06, -4.013867526981546e-06,
+            2.9234449089955446e-06, 1.2475304481671779e-05, -4.7318229009055734e-05,
+            6.828485145957318e-05, 2.4031110387097894e-05, -0.0003550375203628475,
+            0.0009532893797373805, -0.0016882755560235047, 0.002491442096107851,
+            -0.003751208507569241, 0.005370914553590064, 1.0052589676941592,
+            3.0838856104922208,
+        )),
+        Piece(16.0, 5.0, (
+            -2.7109920616438573e-11, -2.555641816996525e-10, 1.5076572693500548e-09,
+            -3.789465440126737e-09, 7.61570120807834e-09, -1.496002662714924e-08,
+            2.914795345090108e-08, -6.771199775845234e-08, 2.2900482228026655e-07,
+            -9.9298272942317e-07, 4.526062597223154e-06, -1.968177810553167e-05,
+            7.599527703001776e-05, -0.00021503011930044477, -0.00013871931833623122,
+            1.0103004648645344, 4.849906401408584,
+        )),
+    ),
+}
+# fmt: on
+
+
+@functools.cache
+def _addcmul_rounds_once(dtype: torch.dtype) -> bool:
+    """Whether torch's multiply-add is fused, which depends on its build and the processor."""
+    third = torch.full((999,), 1 / 3, dtype=dtype, device="cpu")
+    ninth = third * third
+    # Rounded twice the differences are 0, because `ninth` is the rounded product.
+    differences = (torch.addcmul(-ninth, third, third), torch.addcmul(-ninth[:1], third, third))
+    return all(bool(difference.all()) for difference in differences)
+
+
+def _multiply_add(a: Tensor, b: Tensor, c: Tensor) -> None:
+    if _addcmul_rounds_once(a.dtype):
+        torch.addcmul(c, a, b, out=a)
+    else:
+        wide = np.float64 if a.dtype == torch.float32 else np.longdouble
+        a.numpy()[...] = a.numpy().astype(wide) * b.numpy() + c.numpy()
+
+
+def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
+    """``a * b + c`` rounded once, written over ``a``.
+
+    Where torch does not round once, the next wider type serves. Its own rounding then comes before
+    the last one, and moves about one result in 2^29, in float64 one in 2^11, by a last bit.
+    """
+    _multiply_add(*map(torch.from_numpy, (a, b, c)))  # pyright: ignore
+    return a
+
+
+def polynomial(coefficients: Sequence[float], x: Floats) -> Floats:
+    """The polynomial at x, the coefficient of the highest power first."""
+    value = np.full_like(x, coefficients[0])
+    rest = np.array(coefficients[1:], x.dtype)[:, None]
+    sums, factor, summands = map(torch.from_numpy, (value, x, rest))  # pyright: ignore
+    for summand in summands.unbind():
+        _multiply_add(sums, factor, summand)
+    return value
+
+
+def _log(y: Floats) -> Floats:
+    """The logarithm of positive numbers."""
+    if y.dtype == np.float64:
+        return np.fromiter(map(math.log, y.tolist()), np.float64, y.size)
+    mantissa, exponent = np.frexp(y)
+    small = mantissa < np.float32(math.sqrt(0.5))
+    exponent = exponent.astype(np.float32) - small
+    x = (mantissa - np.float32(1)) + np.where(small, mantissa, np.float32(0))
+    square = x * x
+    cube = square * x
+    high, middle, low = (polynomial(coefficients, x) for coefficients in _LOG)
+    tail = multiply_add(multiply_add(high, cube, middle), cube, low)
+    tail = multiply_add(tail, cube, exponent * np.float32(_LN2[1]))
+    # The halves and the multiples of LN2[0] are exact: fused or not is the same.
+    return ((x - square * np.float32(0.5)) + tail) + exponent * np.float32(_LN2[0])
+
+
+def _log1p(x: Floats) -> Floats:
+    """The logarithm of 1 + x, for x in (-1, 0]."""
+    square = x * x
+    value = polynomial(_LOG1P_NUMERATOR, x)
+    value /= polynomial(_LOG1P_DENOMINATOR, x)
+    value *= square * x
+    square *= 0.5
+    value -= square
+    value += x
+    far = np.flatnonzero(x <= x.dtype.type(1 - math.sqrt(2)))
+    value[far] = _log(1 + x[far])
+    return value
+
+
+def erf_inv(u: Floats) -> Floats:
+    """The inverse error function of numbers in [-1, 1]; an array of one axis."""
+    ends = np.flatnonzero(np.abs(u) == 1)
+    w = u * -u
+    w[ends] = 0  # whose logarithm is infinite
+    w = _log1p(w)
+    np.negative(w, out=w)
+    near, *far = _PIECES[u.dtype]
+    factor = polynomial(near.coefficients, w - u.dtype.type(near.centre))
+    for piece in far:
+        beyond = np.flatnonzero(w >= piece.start)
+        root = np.sqrt(w[beyond]) - u.dtype.type(piece.centre)
+        factor[beyond] = polynomial(piece.coefficients, root)
+    factor[ends] = np.inf
+    factor *= u
+    return factor
+
+
+def erf(x: np.floating[Any]) -> np.floating[Any]:
+    """The error function of one number."""
+    if x.dtype == np.float64:
+        return np.float64(math.erf(x))
+    if abs(x) >= np.float32(_ERF_IS_ONE):
+        return np.copysign(np.float32(1), x)
+    square = np.atleast_1d(x * x)
+    numerator, denominator = (polynomial(c, square) for c in (_ERF_NUMERATOR, _ERF_DENOMINATOR))
+    return (x * numerator / denominator)[0]
