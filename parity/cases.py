@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 Pair = tuple[int, int]
 Padding = str | int | Sequence[Any]
 
+WIDE = ("float64", "complex128")
+
 
 class Case(NamedTuple):
     """One convolution to be judged. ``Case.parse(str(case)) == case``.

@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from .cases import WIDE
+
 Pair = tuple[int, int]
 
 
@@ -73,7 +75,7 @@ class Gradients:
         self, operands: Sequence[NDArray[Any]], cotangent: NDArray[Any]
     ) -> list[NDArray[Any]]:
         """The output, then the gradient by each of the operands, in float64 or complex128."""
-        with jax.enable_x64(self.dtype in ("float64", "complex128")):
+        with jax.enable_x64(self.dtype in WIDE):
             arrays = [jax.numpy.asarray(array).astype(self.dtype) for array in operands]
             results = self._run(tuple(arrays), jax.numpy.asarray(cotangent).astype(self.dtype))
         wide = np.complex128 if self.dtype.startswith("complex") else np.float64

@@ -168,7 +168,8 @@ class _Trained(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, way: Even) -> Tensor:
-        return way.outputs(x, weight, bias)
+        # Forward mode takes no view here. The copy is dense, and spares the layer its own.
+        return way.outputs(x, weight, bias).clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
