@@ -10,7 +10,8 @@ from typing import NamedTuple
 from . import faults, pool
 from .cases import Case
 from .grid import beyond, grid
-from .mutants import MUTANTS, Trial, run
+from .mutants import MUTANTS
+from .planting import Trial, run
 from .progress import Progress
 from .summary import Summary
 

@@ -16,7 +16,16 @@ DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128"
 # both axes where it need not be, so that no swap can go unseen.
 OPTIONS: dict[str, Sequence[Any]] = {
     "size": ((7, 6), (6, 9), (1, 5), (8, 1), (2, 3)),
-    "channels": ((4, 6, 1), (4, 6, 2), (4, 4, 4), (3, 6, 3), (1, 5, 1), (4, 1, 1), (1, 1, 1), (16, 32, 2)),
+    "channels": (
+        (4, 6, 1),
+        (4, 6, 2),
+        (4, 4, 4),
+        (3, 6, 3),
+        (1, 5, 1),
+        (4, 1, 1),
+        (1, 1, 1),
+        (16, 32, 2),
+    ),
     "kernel": ((3, 2), (1, 1), (2, 5), (4, 3), (9, 8)),
     "stride": ((1, 1), (2, 3), (3, 1), (1, 2), (4, 6)),
     "padding": (

@@ -7,6 +7,7 @@ NumPy arrays in, new NumPy arrays out. No other file imports JAX or brainstate, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import brainstate
@@ -103,20 +104,20 @@ def lax_gradients(
     groups: int = 1,
 ) -> Gradients:
     """Of ``jax.lax.conv_general_dilated``: by the input and the kernel."""
+    return twin_gradients(
+        dtype,
+        window_strides=stride,
+        padding=padding,
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
 
-    def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            stride,
-            padding,
-            lhs_dilation,
-            rhs_dilation,
-            ("NHWC", "HWIO", "NHWC"),
-            groups,
-        )
 
-    return Gradients(function, dtype)
+def twin_gradients(dtype: str, **options: Any) -> Gradients:
+    """The same, with its own names for the options."""
+    return Gradients(partial(jax.lax.conv_general_dilated, **options), dtype)
 
 
 def forget() -> None:

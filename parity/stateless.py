@@ -89,9 +89,7 @@ def of_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array
         torch.from_numpy(np.array(array)).to(dtype)
         for array in (call.lhs(x), call.rhs(kernel), call.out(cotangent))
     )
-    y = torchconv2d.conv_general_dilated(
-        lhs.requires_grad_(), rhs.requires_grad_(), **call.options
-    )
+    y = torchconv2d.conv_general_dilated(lhs.requires_grad_(), rhs.requires_grad_(), **call.options)
     gradients = torch.autograd.grad(y, (lhs, rhs), along.conj().resolve_conj())
     return [port.wide(y), *(port.wide(gradient.conj()) for gradient in gradients)]
 
