@@ -26,7 +26,7 @@ def exact(subject: Subject) -> Iterator[Finding]:
         yield subject.judged("exact", quantity, _equal(ours, value), _difference(ours, value))
         if jax is not None and not _equal(theirs := getattr(jax, quantity), value):
             detail = f"{subject.reference.name} is not the definition: {_difference(theirs, value)}"
-            yield _blamed(subject, "exact", quantity, "jax", Verdict.ORACLES_DISAGREE, detail)
+            yield Finding("exact", quantity, Verdict.ORACLES_DISAGREE, detail)
 
 
 def rounding(subject: Subject) -> Iterator[Finding]:
@@ -52,7 +52,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
         yield Finding("rounding", quantity, verdict, detail, ratio, theirs)
         if allowed is not None and allowed > 1:
             detail = f"{subject.reference.name}: error/bound {allowed:.3g}"
-            yield _blamed(subject, "rounding", quantity, "jax", Verdict.ORACLES_DISAGREE, detail)
+            yield Finding("rounding", quantity, Verdict.ORACLES_DISAGREE, detail)
 
 
 def non_finite(subject: Subject) -> Iterator[Finding]:
@@ -142,19 +142,10 @@ def _reach(subject: Subject, quantity: str, got: Array, right: Array, marks: Arr
         detail = f"{spread} entries that do not read it are not finite"
     elif not np.array_equal(got[~should], right[~should]):
         detail = "other entries have changed"
-    if detail:
-        return _blamed(subject, "non-finite", quantity, "torch", Verdict.DIFFERS, detail)
-    return subject.judged("non-finite", quantity, True)
-
-
-def _blamed(
-    subject: Subject, check: str, quantity: str, culprit: str, otherwise: Verdict, detail: str
-) -> Finding:
-    """A fault that is known and not ours, or ``otherwise``."""
-    fault = faults.explaining(subject.case, check, quantity, culprit)
-    if fault is None:
-        return Finding(check, quantity, otherwise, detail)
-    return Finding(check, quantity, Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")
+    fault = faults.explaining(subject.case, "non-finite", quantity, "torch") if detail else None
+    if fault is not None:
+        return Finding("non-finite", quantity, Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")
+    return subject.judged("non-finite", quantity, not detail, detail)
 
 
 def _equal(actual: Array, right: Array) -> bool:
