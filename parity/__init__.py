@@ -4,7 +4,13 @@ Nothing here is part of the package, and the package needs nothing of it.
 """
 
 import os
+import signal
+import sys
 
 # Before anything imports JAX. Where it finds an accelerator it would use that, and not round as
 # IEEE arithmetic does.
 os.environ["JAX_PLATFORMS"] = "cpu"
+
+# `python -m` still looks for the module. The imports take seconds; interrupted, they tell nothing.
+if sys.argv[0] == "-m":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

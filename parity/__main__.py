@@ -11,13 +11,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import command, page, photographs, pictures
+from . import command, interruption, page, photographs, pictures
 from .cases import Case
 from .grid import DTYPES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    try:
+        with interruption.heard():
+            return _run(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return interruption.STATUS
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.case is not None:
         return command.one(options.case)
     try:
@@ -33,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = command.many(options.cases, options.dtypes, options.seed)
     cases = page.of_cases(run.summary, options.seed)
     print()
-    if run.status == command.INTERRUPTED:
+    if run.status == interruption.STATUS:
         _report(options.report, cases=cases)
         return run.status
     seen = photographs.run(chosen, options.report)

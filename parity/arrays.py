@@ -92,14 +92,16 @@ def _draw_all(case: Case, draw: Draw) -> Arrays:
     of_x, of_kernel, of_bias, of_cotangent, of_mask = np.random.default_rng(case.seed).spawn(5)
     inputs, outputs, _ = case.channels
     batch = 1 if case.batch is None else case.batch
-    rows, columns = case.size
-    if case.memory == "expanded":  # one column, seen many times
-        x = np.repeat(draw((batch, rows, 1, inputs), of_x), columns, axis=2)
-    else:
-        x = draw((batch, rows, columns, inputs), of_x)
+
+    def images(rows: int, columns: int, channels: int, random: np.random.Generator) -> Array:
+        if case.memory == "expanded":  # one column, seen many times
+            return np.repeat(draw((batch, rows, 1, channels), random), columns, axis=2)
+        return draw((batch, rows, columns, channels), random)
+
+    x = images(*case.size, inputs, of_x)
     kernel = draw(case.kernel_shape, of_kernel)
     bias = draw((outputs,), of_bias) if case.bias else None
-    cotangent = draw((batch, *layout(case).windows, outputs), of_cotangent)
+    cotangent = images(*layout(case).windows, outputs, of_cotangent)
     return Arrays(x, kernel, bias, _mask(case, of_mask), cotangent)
 
 

@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 Pair = tuple[int, int]
 Padding = str | int | Sequence[Any]
 
+WIDE = ("float64", "complex128")
+
 
 class Case(NamedTuple):
     """One convolution to be judged. ``Case.parse(str(case)) == case``.
 
     Pairs are ``(vertical, horizontal)``. ``channels`` are in, out and groups; ``batch`` is None for
-    an input without that axis; ``mask`` and ``memory`` are names that ``arrays.py`` knows.
+    an input without that axis; ``mask`` and ``memory`` are names that ``arrays.py`` knows. ``way``
+    is one of ``torchconv2d.lowerings``, to be taken where it applies, whatever was chosen.
     """
 
     size: Pair = (7, 6)
@@ -30,6 +33,7 @@ class Case(NamedTuple):
     batch: int | None = 2
     memory: str = "contiguous"
     channels_last_weight: bool = False
+    way: str | None = None
     dtype: str = "float32"
     seed: int = 0
 

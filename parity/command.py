@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from . import faults, pool
+from . import faults, interruption, pool
 from .cases import Case
 from .grid import beyond, grid
-from .mutants import MUTANTS, Trial, run
+from .mutants import MUTANTS
+from .planting import Trial, run
 from .progress import Progress
 from .summary import Summary
-
-INTERRUPTED = 130
 
 
 class Run(NamedTuple):
@@ -32,9 +31,11 @@ def many(count: int, dtypes: Sequence[str], seed: int) -> Run:
     progress, summary = Progress(total, sys.stderr), Summary()
     interrupted = False
     try:
-        for outcome in pool.run(chain(cases, beyond(count, dtypes, seed))):
-            summary.add(outcome)
-            progress.show(summary.total.cases, summary.total.failed)
+        with interruption.heard() as check:
+            for outcome in pool.run(chain(cases, beyond(count, dtypes, seed))):
+                summary.add(outcome)
+                progress.show(summary.total.cases, summary.total.failed)
+                check()
     except KeyboardInterrupt:
         interrupted = True
     progress.close()
@@ -46,7 +47,7 @@ def many(count: int, dtypes: Sequence[str], seed: int) -> Run:
     verdict = f"{failed:,} failed" if failed else "all agree"
     print(f"{summary.total.cases:,} of {total:,} cases run, {verdict}", end="")
     print("; interrupted" if interrupted else "")
-    status = INTERRUPTED if interrupted else 1 if failed or gone else 0
+    status = interruption.STATUS if interrupted else 1 if failed or gone else 0
     return Run(summary, status)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from . import arrays, expected, port
 from .arrays import Array
@@ -20,20 +21,33 @@ from .subject import Subject
 
 
 def forward_mode(subject: Subject) -> Iterator[Finding]:
-    """The change along other inputs, kernels and biases: ``dx * w + x * dw + db``."""
+    """The change along other inputs, kernels and biases: ``dx * w + x * dw + db``.
+
+    By ``torch.func``, and by ``torch.autograd.forward_ad`` of a layer in training, each in part.
+    """
     case, here = subject.case, subject.whole
     along = _another(subject)
-    right = _bilinear(subject, along)
     conv = port.layer(case, here)
-    primals = [port.tensor(case, here.x), *conv.parameters()]
-    tangents = [port.tensor(case, along.x), *port.layer(case, along).parameters()]
+    run, dual = port.call(conv), forward_ad.make_dual
+    x, dx = port.tensor(case, here.x), port.tensor(case, along.x)
+    parameters, changes = (list(each.parameters()) for each in (conv, port.layer(case, along)))
+    changes = [change.detach() for change in changes]
 
     with warnings.catch_warnings():
         # torch compiles its own formulas with a compiler that it deprecates.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
-        _, change = torch.func.jvp(port.call(conv), tuple(primals), tuple(tangents))
-    got = port.array(case, change)
-    yield subject.judged("forward mode", "output", np.array_equal(got, right), "another derivative")
+        _, change = torch.func.jvp(run, (x, *parameters), (dx, *changes))
+        with forward_ad.dual_level():
+            duals = run(dual(x, dx), *parameters), run(x, *map(dual, parameters, changes))
+            by_x, by_parameters = (forward_ad.unpack_dual(each).tangent for each in duals)
+    found = {
+        "output": (change, _bilinear(subject, along)),
+        "input": (by_x, _by_input(subject, along)),
+        "parameters": (by_parameters, _by_parameters(subject, along)),
+    }
+    for quantity, (got, right) in found.items():
+        good = np.array_equal(port.array(case, got), right)
+        yield subject.judged("forward mode", quantity, good, "another derivative")
 
 
 def second_order(subject: Subject) -> Iterator[Finding]:
@@ -81,28 +95,34 @@ _LARGEST = 400
 
 
 def vmap(subject: Subject) -> Iterator[Finding]:
-    """``torch.func.vmap`` of the layer, and of its gradient, against a loop."""
+    """``torch.func.vmap`` over inputs and over parameters, of the layer and of its gradients."""
     case = subject.case
     conv = port.layer(case, subject.whole)
-    x = port.images(case, subject.whole.x)
-    several = torch.stack([x, x.flip(0), x.roll(1, -2)], 1)
-    looped = torch.stack([conv(each) for each in several.unbind(1)])
-    mapped = torch.func.vmap(conv, in_dims=1)(several)
-    yield subject.judged("vmap", "output", _same(mapped, looped), "not what a loop gives")
-
+    run, parameters = port.call(conv), [each.detach() for each in conv.parameters()]
     cotangent = port.tensor(case, subject.whole.cotangent)
+    x = port.images(case, subject.whole.x)
+    images = torch.stack([x, x.flip(0), x.roll(1, -2)], 1)
+    ensemble = [torch.stack([each, each.flip(0), each.roll(1, 0)]) for each in parameters]
 
-    def gradient(x: Tensor) -> Tensor:
-        _, pull = torch.func.vjp(conv, x)
-        return pull(cotangent)[0]
+    def all_of_it(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        y, pull = torch.func.vjp(run, x, *parameters)
+        return y, *pull(cotangent)
 
-    looped = torch.stack([gradient(each) for each in several.unbind(1)])
-    mapped = torch.func.vmap(gradient, in_dims=1)(several)
-    yield subject.judged("vmap", "input", _same(mapped, looped), "not what a loop gives")
+    alike = [None] * len(parameters)
+    for over, arguments, axes in (
+        ("inputs", (images, *parameters), (1, *alike)),
+        ("parameters", (x, *ensemble), (None, *(0 for _ in parameters))),
+    ):
+        rows = [[_one(i, *pair) for pair in zip(arguments, axes, strict=True)] for i in range(3)]
+        for function, quantity in ((lambda *a: (run(*a),), "output"), (all_of_it, "gradients")):
+            looped = map(torch.stack, zip(*(function(*row) for row in rows), strict=True))
+            mapped = torch.func.vmap(function, in_dims=axes)(*arguments)
+            good = all(map(torch.equal, mapped, looped))
+            yield subject.judged("vmap", f"{quantity}, over {over}", good, "not what a loop gives")
 
 
-def _same(left: Tensor, right: Tensor) -> bool:
-    return left.shape == right.shape and torch.equal(left, right)
+def _one(i: int, several: Tensor, axis: int | None) -> Tensor:
+    return several if axis is None else several.select(axis, i)
 
 
 def _another(subject: Subject) -> arrays.Arrays:
@@ -113,7 +133,16 @@ def _another(subject: Subject) -> arrays.Arrays:
 
 def _bilinear(subject: Subject, along: arrays.Arrays) -> Array:
     """``dx * w + x * dw + db``."""
-    case, here = subject.case, subject.whole
-    left = expected.value(case, here._replace(x=along.x, bias=along.bias)).output
-    right = expected.value(case, here._replace(kernel=along.kernel, bias=None)).output
-    return left + right
+    return _by_input(subject, along) + _by_parameters(subject, along)
+
+
+def _by_input(subject: Subject, along: arrays.Arrays) -> Array:
+    """``dx * w``."""
+    arrays = subject.whole._replace(x=along.x, bias=None)
+    return expected.value(subject.case, arrays).output
+
+
+def _by_parameters(subject: Subject, along: arrays.Arrays) -> Array:
+    """``x * dw + db``."""
+    arrays = subject.whole._replace(kernel=along.kernel, bias=along.bias)
+    return expected.value(subject.case, arrays).output

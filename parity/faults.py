@@ -1,6 +1,6 @@
 """Known faults of others, each with the exact condition and an example of its own.
 
-A case that meets the condition is not held against the port, or JAX not taken for the truth. When
+A case that meets the condition is not held against the port, or JAX asked in double precision. When
 an example starts to come out right, the run fails: the entry is then to be taken out.
 """
 
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from . import oracles
 from .arrays import layout
-from .cases import Case
+from .cases import WIDE, Case
 from .numpy_conv import convolve
 
 
@@ -37,24 +37,27 @@ class Fault(NamedTuple):
     shows: Callable[[], bool]
     needs: str
 
+    @property
+    def can_be(self) -> bool:
+        return bool(torch.cpu.get_capabilities().get(self.needs, False))
+
 
 def explaining(case: Case, check: str, quantity: str, culprit: str) -> Fault | None:
     """The known fault behind what a check found, if there is one."""
     for fault in KNOWN:
-        if fault.culprit == culprit and fault.explains(case, check, quantity):
+        if fault.culprit == culprit and fault.can_be and fault.explains(case, check, quantity):
             return fault
     return None
 
 
 def gone() -> list[Fault]:
     """Those whose example comes out right, on a processor that could get it wrong."""
-    able = torch.cpu.get_capabilities()
-    return [fault for fault in KNOWN if able.get(fault.needs, False) and not fault.shows()]
+    return [fault for fault in KNOWN if fault.can_be and not fault.shows()]
 
 
 def _crops_before_and_pads_less_after(case: Case, check: str, quantity: str) -> bool:
     """Of the case's own convolution, or of those that JAX makes of it for the gradients."""
-    return case.dtype != "float64" and any(
+    return case.dtype not in WIDE and any(
         before < 0 < after <= -before
         for axis in range(2)
         for before, after in _pads_in_jax(case, axis)
@@ -105,8 +108,8 @@ def _onednn_spreads_to_a_neighbour() -> bool:
 
 
 def _ended_a_process_that_asked_jax_alone(case: Case, check: str, quantity: str) -> bool:
-    """As ``pool.py`` tries; the shapes for which it happens have no simple rule."""
-    return check == "process"
+    """As ``pool.py`` tries; of dilated inputs those for which it happens have no simple rule."""
+    return check == "process" and case.lhs_dilation != (1, 1)
 
 
 def _xla_aborts() -> bool:
@@ -144,7 +147,7 @@ KNOWN = (
     ),
     Fault(
         "oneDNN's bfloat16 convolution takes channels in pairs, and where a group's number is odd "
-        "the last one with a neighbouring pixel, times zero: NaN of what is not finite",
+        "the last one with a neighbouring pixel, times zero, which is NaN of what is not finite",
         "torch",
         "not reported",
         _infers_an_odd_number_of_channels,

@@ -6,19 +6,30 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from torchconv2d.lowerings import WAYS
+
 from . import covering
 from .arrays import layout
 from .cases import Case, Pair
 
-DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64")
+DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
 
 # The first value of each goes with every other. No size, stride, dilation or padding is the same on
 # both axes where it need not be, so that no swap can go unseen.
 OPTIONS: dict[str, Sequence[Any]] = {
     "size": ((7, 6), (6, 9), (1, 5), (8, 1), (2, 3)),
-    "channels": ((4, 6, 1), (4, 6, 2), (4, 4, 4), (3, 6, 3), (1, 5, 1), (4, 1, 1), (1, 1, 1)),
+    "channels": (
+        (4, 6, 1),
+        (4, 6, 2),
+        (4, 4, 4),
+        (3, 6, 3),
+        (1, 5, 1),
+        (4, 1, 1),
+        (1, 1, 1),
+        (16, 32, 2),
+    ),
     "kernel": ((3, 2), (1, 1), (2, 5), (4, 3), (9, 8)),
-    "stride": ((1, 1), (2, 3), (3, 1), (1, 2)),
+    "stride": ((1, 1), (2, 3), (3, 1), (1, 2), (4, 6)),
     "padding": (
         "SAME",
         "VALID",
@@ -33,14 +44,17 @@ OPTIONS: dict[str, Sequence[Any]] = {
         ((-10, 13), (1, 0)),  # crops past the input, before it
         ((1, 0), (7, -5)),  # nearly as far, behind it
     ),
-    "lhs_dilation": ((1, 1), (2, 3), (3, 1), (1, 2)),
+    # Beside the strides and the other dilations: nothing in common, a part of each, and all of it.
+    "lhs_dilation": ((1, 1), (2, 3), (3, 1), (1, 2), (6, 4)),
     "rhs_dilation": ((1, 1), (2, 3), (1, 2), (3, 1)),
     "mask": (None, "bool", "real", "taps", "outputs", "number"),
     "bias": (False, True),
     "channel_first": (False, True),
     "batch": (2, None, 1, 3),  # and an empty one of each, by a check of its own
-    "memory": ("contiguous", "permuted", "expanded", "sliced"),
+    "memory": ("contiguous", "permuted", "other layout", "expanded", "sliced"),
     "channels_last_weight": (False, True),
+    # Where it applies, and with its gradients by hand, whatever was chosen.
+    "way": (None, *(way.__name__ for way in WAYS)),
     "dtype": DTYPES,
 }
 
@@ -107,6 +121,7 @@ def random_case(chance: random.Random, dtypes: Sequence[str] = DTYPES) -> Case:
         batch=chance.choice(OPTIONS["batch"]),
         memory=chance.choice(OPTIONS["memory"]),
         channels_last_weight=chance.random() < 0.5,
+        way=chance.choice((None, chance.choice(OPTIONS["way"]))),
         dtype=chance.choice(dtypes),
         seed=chance.randrange(2**32),
     )

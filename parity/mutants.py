@@ -1,15 +1,14 @@
 """Planted faults, one at a time: is there any that the suite would not see?
 
-Each mutant replaces a function of the package while it is in force. A mutant that the quick suite,
-the grid without JAX, lets pass is a hole in the suite, or no fault at all and then a defect of
-this list.
+A mutant that the quick suite, the grid without JAX, lets pass is a hole in the suite, or no fault
+at all and then a defect of this list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -17,89 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchconv2d import Conv2d, conv2d, geometry
-from torchconv2d.lowerings import WAYS, Phases, phases
+from torchconv2d.lowerings import Phases, phases
 
-from . import suite
-from .cases import Case
-
-Mutant = Callable[[], AbstractContextManager[Any]]
-
-
-class Trial(NamedTuple):
-    """``caught_by`` are the checks that failed on the first case that did; none for a survivor."""
-
-    mutant: str
-    caught_by: tuple[str, ...]
-    cases: int
-
-
-def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]:
-    """Plant each mutant and run the quick suite on the cases until one of them fails."""
-    for name, mutant in mutants.items():
-        caught: tuple[str, ...] = ()
-        tried = 0
-        with mutant():
-            for outcome in suite.run(cases, with_jax=False):
-                tried += 1
-                if outcome.failures:
-                    caught = tuple(dict.fromkeys(finding.check for finding in outcome.failures))
-                    break
-        yield Trial(name, caught, tried)
-
-
-def _replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:
-    """``change`` gets the original function before the arguments."""
-    original = getattr(owner, name)
-
-    def mutated(*arguments: Any, **options: Any) -> Any:
-        return change(original, *arguments, **options)
-
-    return lambda: patch.object(owner, name, mutated)
-
-
-def _plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
-    """What the layer plans with: size, kernel, stride, padding, dilations, channels, groups."""
-    return _replaced(conv2d, "plan", lambda plan, *arguments: plan(*change(*arguments)))
-
-
-def _pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
-    return _replaced(geometry, "_pads", lambda pads, *arguments: change(*pads(*arguments)))
-
-
-def _operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:
-    """What every way of computing is given: input, weight and bias."""
-
-    @contextmanager
-    def planted() -> Iterator[None]:
-        within: list[Any] = []
-        with ExitStack() as stack:
-            for way in WAYS:
-                stack.enter_context(_outermost(way, change, within))
-            yield
-
-    return planted
-
-
-def _outermost(
-    way: Any, change: Callable[..., tuple[Any, ...]], within: list[Any]
-) -> AbstractContextManager[Any]:
-    """The change at the outermost way only: a phase is computed by another one."""
-    forward = way.forward
-
-    def mutated(self: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if within:
-            return forward(self, x, weight, bias)
-        within.append(self)
-        try:
-            return forward(self, *change(x, weight, bias))
-        finally:
-            within.pop()
-
-    return patch.object(way, "forward", mutated)
-
-
-def _forward(change: Callable[[Any, Conv2d, Tensor], Tensor]) -> Mutant:
-    return _replaced(Conv2d, "forward", change)
+from . import hidden_mutants, planting
+from .planting import Mutant
 
 
 def _with_mask(change: Callable[[Tensor], Tensor | None]) -> Mutant:
@@ -111,7 +31,7 @@ def _with_mask(change: Callable[[Tensor], Tensor | None]) -> Mutant:
         finally:
             layer.w_mask = mask
 
-    return _forward(forward)
+    return planting.forward(forward)
 
 
 def _swap(pair: tuple[int, int]) -> tuple[int, int]:
@@ -137,8 +57,8 @@ def _zero_extended(original: Any, *arguments: Any) -> Any:
 
 @contextmanager
 def _zero_extended_kernel() -> Iterator[None]:
-    extend = _operands(lambda x, weight, bias: (x, F.pad(weight, (0, 0, 0, 1)), bias))
-    with _replaced(conv2d, "plan", _zero_extended)(), extend():
+    extend = planting.operands(lambda x, weight, bias: (x, F.pad(weight, (0, 0, 0, 1)), bias))
+    with planting.replaced(conv2d, "plan", _zero_extended)(), extend():
         yield
 
 
@@ -234,70 +154,77 @@ def _swapped_weave(original: Any, way: Phases, outputs: list[Tensor]) -> Tensor:
 
 MUTANTS: dict[str, Mutant] = {
     # geometry
-    "before and after swapped": _pads(lambda before, after: (after, before)),
-    "one zero more before, one less after": _pads(lambda before, after: (before + 1, after - 1)),
-    "a crop off by one": _pads(
+    "before and after swapped": planting.pads(lambda before, after: (after, before)),
+    "one zero more before, one less after": planting.pads(
+        lambda before, after: (before + 1, after - 1)
+    ),
+    "a crop off by one": planting.pads(
         lambda before, after: (before + 1, after - 1) if before < 0 else (before, after)
     ),
-    "pads of the axes swapped": _replaced(
+    "pads of the axes swapped": planting.replaced(
         geometry, "_pads", lambda pads, padding, axis, *rest: pads(padding, 1 - axis, *rest)
     ),
-    "SAME_LOWER for SAME": _plan(
+    "SAME_LOWER for SAME": planting.plan(
         lambda n, k, s, p, *rest: (n, k, s, "SAME_LOWER" if p == "SAME" else p, *rest)
     ),
-    "VALID for SAME": _plan(
+    "VALID for SAME": planting.plan(
         lambda n, k, s, p, *rest: (n, k, s, "VALID" if p == "SAME" else p, *rest)
     ),
-    "SAME on the undilated size": _plan(_same_on_the_undilated_size),
-    "strides swapped": _plan(lambda n, k, s, *rest: (n, k, _swap(s), *rest)),
-    "lhs_dilation swapped": _plan(lambda n, k, s, p, lhs, *rest: (n, k, s, p, _swap(lhs), *rest)),
-    "rhs_dilation swapped": _plan(
+    "SAME on the undilated size": planting.plan(_same_on_the_undilated_size),
+    "strides swapped": planting.plan(lambda n, k, s, *rest: (n, k, _swap(s), *rest)),
+    "lhs_dilation swapped": planting.plan(
+        lambda n, k, s, p, lhs, *rest: (n, k, s, p, _swap(lhs), *rest)
+    ),
+    "rhs_dilation swapped": planting.plan(
         lambda n, k, s, p, lhs, rhs, *rest: (n, k, s, p, lhs, _swap(rhs), *rest)
     ),
-    "lhs_dilation ignored": _plan(lambda n, k, s, p, lhs, *rest: (n, k, s, p, (1, 1), *rest)),
-    "rhs_dilation ignored": _plan(
+    "lhs_dilation ignored": planting.plan(
+        lambda n, k, s, p, lhs, *rest: (n, k, s, p, (1, 1), *rest)
+    ),
+    "rhs_dilation ignored": planting.plan(
         lambda n, k, s, p, lhs, rhs, *rest: (n, k, s, p, lhs, (1, 1), *rest)
     ),
     # phases
-    "phases in the wrong order": _replaced(phases, "split", _reversed_phases),
-    "each phase from the next tap": _replaced(phases, "split", _next_tap),
-    "phases woven the wrong way": _replaced(Phases, "_weave", _swapped_weave),
+    "phases in the wrong order": planting.replaced(phases, "split", _reversed_phases),
+    "each phase from the next tap": planting.replaced(phases, "split", _next_tap),
+    "phases woven the wrong way": planting.replaced(Phases, "_weave", _swapped_weave),
     # kernel and groups
-    "kernel flipped": _operands(lambda x, w, b: (x, w.flip(2, 3), b)),
-    "kernel flipped upside down": _operands(lambda x, w, b: (x, w.flip(2), b)),
-    "taps read by column": _operands(_transposed_taps),
+    "kernel flipped": planting.operands(lambda x, w, b: (x, w.flip(2, 3), b)),
+    "kernel flipped upside down": planting.operands(lambda x, w, b: (x, w.flip(2), b)),
+    "taps read by column": planting.operands(_transposed_taps),
     "kernel extended with zeros": _zero_extended_kernel,
-    "input channels in reverse": _operands(lambda x, w, b: (x.flip(1), w, b)),
-    "output channels in reverse": _operands(lambda x, w, b: (x, w.flip(0), b)),
-    "weights of the groups rotated": _operands(
+    "input channels in reverse": planting.operands(lambda x, w, b: (x.flip(1), w, b)),
+    "output channels in reverse": planting.operands(lambda x, w, b: (x, w.flip(0), b)),
+    "weights of the groups rotated": planting.operands(
         lambda x, w, b: (x, w.roll(len(w) // (x.size(1) // w.size(1)), 0), b)
     ),
-    "kernel conjugated": _operands(lambda x, w, b: (x, w.conj(), b)),
+    "kernel conjugated": planting.operands(lambda x, w, b: (x, w.conj(), b)),
     # mask
     "mask ignored": _with_mask(lambda mask: None),
     "mask applied twice": _with_mask(lambda mask: mask * mask),
     "mask taken for true or false": _with_mask(lambda mask: (mask != 0).to(mask.dtype)),
     "mask upside down": _with_mask(lambda mask: mask.flip(0)),
-    "mask after the bias": _forward(_mask_after_bias),
-    "the gradient passes the mask by": _forward(_straight_through_mask),
+    "mask after the bias": planting.forward(_mask_after_bias),
+    "the gradient passes the mask by": planting.forward(_straight_through_mask),
     # bias
-    "bias dropped": _operands(lambda x, w, b: (x, w, None)),
-    "bias added twice": _operands(lambda x, w, b: (x, w, None if b is None else 2 * b)),
-    "bias by row": _forward(_bias_by_row),
-    "bias of the channels in reverse": _operands(
+    "bias dropped": planting.operands(lambda x, w, b: (x, w, None)),
+    "bias added twice": planting.operands(lambda x, w, b: (x, w, None if b is None else 2 * b)),
+    "bias by row": planting.forward(_bias_by_row),
+    "bias of the channels in reverse": planting.operands(
         lambda x, w, b: (x, w, None if b is None else b.flip(0))
     ),
     # arithmetic
-    "float32 for float64": _forward(
+    "float32 for float64": planting.forward(
         lambda original, layer, x: _in_dtype(original, layer, x, torch.float64, torch.float32)
     ),
-    "half-precision sums": _forward(_half_accumulator),
-    "a NaN anywhere is everywhere": _operands(lambda x, w, b: (x + 0 * x.sum(), w, b)),
-    "a gradient too large": _operands(_wrong_gradient),
-    "no gradient by the weight": _operands(lambda x, w, b: (x, w.detach() + 0 * w, b)),
+    "half-precision sums": planting.forward(_half_accumulator),
+    "a NaN anywhere is everywhere": planting.operands(lambda x, w, b: (x + 0 * x.sum(), w, b)),
+    "a gradient too large": planting.operands(_wrong_gradient),
+    "no gradient by the weight": planting.operands(lambda x, w, b: (x, w.detach() + 0 * w, b)),
     # layout
-    "strides of the input ignored": _forward(_as_if_contiguous),
-    "output not dense": _forward(_not_dense),
-    "a single image returned as a batch": _forward(_keeps_the_batch),
-    "the first image for all": _forward(_first_of_the_batch),
+    "strides of the input ignored": planting.forward(_as_if_contiguous),
+    "output not dense": planting.forward(_not_dense),
+    "a single image returned as a batch": planting.forward(_keeps_the_batch),
+    "the first image for all": planting.forward(_first_of_the_batch),
+    **hidden_mutants.MUTANTS,
 }

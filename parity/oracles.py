@@ -7,12 +7,15 @@ NumPy arrays in, new NumPy arrays out. No other file imports JAX or brainstate, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import brainstate
 import jax
 import numpy as np
 from numpy.typing import NDArray
+
+from .cases import WIDE
 
 Pair = tuple[int, int]
 
@@ -73,7 +76,7 @@ class Gradients:
         self, operands: Sequence[NDArray[Any]], cotangent: NDArray[Any]
     ) -> list[NDArray[Any]]:
         """The output, then the gradient by each of the operands, in float64 or complex128."""
-        with jax.enable_x64(self.dtype in ("float64", "complex128")):
+        with jax.enable_x64(self.dtype in WIDE):
             arrays = [jax.numpy.asarray(array).astype(self.dtype) for array in operands]
             results = self._run(tuple(arrays), jax.numpy.asarray(cotangent).astype(self.dtype))
         wide = np.complex128 if self.dtype.startswith("complex") else np.float64
@@ -101,20 +104,20 @@ def lax_gradients(
     groups: int = 1,
 ) -> Gradients:
     """Of ``jax.lax.conv_general_dilated``: by the input and the kernel."""
+    return twin_gradients(
+        dtype,
+        window_strides=stride,
+        padding=padding,
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
 
-    def function(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            stride,
-            padding,
-            lhs_dilation,
-            rhs_dilation,
-            ("NHWC", "HWIO", "NHWC"),
-            groups,
-        )
 
-    return Gradients(function, dtype)
+def twin_gradients(dtype: str, **options: Any) -> Gradients:
+    """The same, with its own names for the options."""
+    return Gradients(partial(jax.lax.conv_general_dilated, **options), dtype)
 
 
 def forget() -> None:

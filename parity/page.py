@@ -24,8 +24,8 @@ from PIL import Image
 
 from . import report
 from .findings import Verdict
-from .mutants import Trial
 from .photographs import Photographs
+from .planting import Trial
 from .spread import EDGES
 from .summary import Summary, Tally
 

@@ -7,13 +7,12 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import count
 
 import torch
 from pebble import ProcessExpired, ProcessPool
 
-from . import faults, oracles, suite
+from . import faults, interruption, oracles, suite
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
@@ -53,8 +52,8 @@ def run(
 ) -> Iterator[Outcome]:
     """Judge each case, in order, a few ahead of what is asked for.
 
-    If the process of a case dies, JAX alone is asked for it again. If that process dies as well, a
-    fault of JAX's is known, and the case is judged without it; if not, the layer is to blame.
+    If the process of a case dies, JAX alone is asked for it again. If that process dies as well, it
+    is JAX's fault, known or not, and the case is judged without it; if not, the layer's.
 
     Args:
         cases: which.
@@ -63,9 +62,13 @@ def run(
     """
     workers = workers or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")  # neither JAX nor torch survives a fork
-    pool = ProcessPool(workers, _REPLACE_EVERY, initializer=_start, context=context)
+    pool = ProcessPool(
+        workers, _REPLACE_EVERY, initializer=torch.set_num_threads, initargs=(1,), context=context
+    )
     with pool:
         try:
+            with interruption.unheard():
+                assert pool.active  # by which it starts
             ahead: deque[Callable[[], Outcome]] = deque()
             for case in cases:
                 ahead.append(_begin(pool, case, jobs))
@@ -78,11 +81,6 @@ def run(
             raise
 
 
-def _start() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent
-    torch.set_num_threads(1)
-
-
 def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outcome]:
     future = pool.schedule(jobs.judge, [case])
 
@@ -90,17 +88,26 @@ def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outc
         try:
             return future.result()
         except ProcessExpired as death:
-            detail = f"the process ended with {death.exitcode}"
-        fault = None
+            died = Finding("process", "all", Verdict.DIFFERS, f"ended with {death.exitcode}")
         try:
             pool.schedule(jobs.ask_jax, [case]).result()
+        except ProcessExpired as death:
+            told = _of_jax(case, death.exitcode)
+        else:
+            return Outcome(case, [died])
+        try:
+            findings = pool.schedule(jobs.judge_without_jax, [case]).result().findings
         except ProcessExpired:
-            fault = faults.explaining(case, "process", "all", "jax")
-        if fault is not None:
-            with suppress(ProcessExpired):
-                outcome = pool.schedule(jobs.judge_without_jax, [case]).result()
-                known = Finding("process", "all", Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")
-                return Outcome(case, [*outcome.findings, known])
-        return Outcome(case, [Finding("process", "all", Verdict.DIFFERS, detail)])
+            return Outcome(case, [died])
+        return Outcome(case, [*findings, told])
 
     return finish
+
+
+def _of_jax(case: Case, exitcode: int) -> Finding:
+    detail = f"JAX alone ended with {exitcode}"
+    aborted = exitcode == -signal.SIGABRT
+    fault = faults.explaining(case, "process", "all", "jax") if aborted else None
+    if fault is None:
+        return Finding("process", "all", Verdict.ORACLES_DISAGREE, detail)
+    return Finding("process", "all", Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")

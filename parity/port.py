@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from torchconv2d import Conv2d
+from torchconv2d import Conv2d, lowerings
+from torchconv2d.geometry import plan
 
 from .arrays import Array, Arrays
 from .cases import Case
@@ -16,7 +17,11 @@ from .expected import Results
 
 
 class WrongLayoutError(Exception):
-    """The output has another shape or dtype than it says, or is not dense."""
+    """The output has another shape or dtype than it says, or another order in memory."""
+
+
+class ChangedInputError(Exception):
+    """The layer wrote into what it was given."""
 
 
 def layer(case: Case, arrays: Arrays) -> Conv2d:
@@ -27,6 +32,21 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
         w_mask=arrays.mask,
         dtype=getattr(torch, case.dtype),
     )
+    if case.way is not None:
+        geometry = plan(
+            case.size,
+            case.kernel,
+            case.stride,
+            case.pads,
+            case.lhs_dilation,
+            case.rhs_dilation,
+            *case.channels,
+        )
+        way = getattr(lowerings, case.way)
+        if way.applies(geometry):
+            conv.lowering = way(geometry)
+            if isinstance(conv.lowering, lowerings.ByHand):
+                conv.lowering.by_hand = True
     return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv
 
 
@@ -47,11 +67,14 @@ def images(case: Case, array: Array) -> Tensor:
         case "permuted":
             axes = list(range(x.dim()))
             return x.permute(axes[::-1]).contiguous().permute(axes[::-1])
+        case "other layout":
+            here, there = (-3, -1) if case.channel_first else (-1, -3)
+            return x.movedim(here, there).contiguous().movedim(there, here)
         case "sliced":
             return torch.nn.functional.pad(x, (1, 2, 3, 1))[..., 3:-1, 1:-2]
         case "expanded":
             width = -1 if case.channel_first else -2
-            return x.narrow(width, 0, 1).expand_as(x)
+            return x.narrow(width, 0, min(x.size(width), 1)).expand_as(x)
         case unknown:
             raise ValueError(f"There is no memory {unknown!r}.")
 
@@ -79,7 +102,7 @@ def results(case: Case, arrays: Arrays) -> Results:
     x = images(case, arrays.x).requires_grad_()
     y = conv(x)
     check_layout(case, conv, x, y)
-    cotangent = tensor(case, arrays.cotangent)
+    cotangent = images(case, arrays.cotangent)
     if y.shape != cotangent.shape:
         raise WrongLayoutError(f"an output of {tuple(y.shape)}, not {tuple(cotangent.shape)}")
     # torch's gradient is the conjugate of what jax.vjp makes of the conjugate.
@@ -94,10 +117,41 @@ def results(case: Case, arrays: Arrays) -> Results:
     )
 
 
-def inference(case: Case, arrays: Arrays) -> Array:
-    """The output where no gradient is recorded, which other kernels may compute."""
-    with torch.no_grad():
-        return array(case, layer(case, arrays)(images(case, arrays.x)))
+def gradients_apart(case: Case, arrays: Arrays) -> tuple[Array, Array, Array | None]:
+    """By the input of a frozen layer, then by the parameters for an input that needs none."""
+    conv, x = layer(case, arrays), images(case, arrays.x)
+    cotangent = tensor(case, arrays.cotangent).conj().resolve_conj()
+    parameters = list(conv.parameters())
+    by_parameters = torch.autograd.grad(conv(x), parameters, cotangent)
+    conv.requires_grad_(False)
+    (by_x,) = torch.autograd.grad(conv(x.requires_grad_()), x, cotangent)
+    by_weight, *by_bias = (each.conj() for each in by_parameters)
+    return (
+        array(case, by_x.conj()),
+        kernel_array(by_weight),
+        wide(by_bias[0]) if by_bias else None,
+    )
+
+
+def inference(case: Case, several: Sequence[Arrays]) -> list[Array]:
+    """The outputs where no gradient is recorded, which other kernels may compute.
+
+    Of one layer, which is given new parameters and must not remember the others.
+
+    Raises:
+        ChangedInputError: it wrote into its input.
+    """
+    conv = layer(case, several[0])
+    outputs: list[Array] = []
+    for arrays in several:
+        conv.load_state_dict(layer(case, arrays).state_dict())
+        x = images(case, arrays.x)
+        before = x.clone()
+        with torch.no_grad():
+            outputs.append(array(case, conv(x)))
+        if not np.array_equal(wide(x), wide(before), equal_nan=True):
+            raise ChangedInputError("the input is another after the forward pass")
+    return outputs
 
 
 def check_layout(case: Case, conv: Conv2d, x: Tensor, y: Tensor) -> None:
@@ -106,10 +160,13 @@ def check_layout(case: Case, conv: Conv2d, x: Tensor, y: Tensor) -> None:
         raise WrongLayoutError(f"an output of {tuple(y.shape)}, which was to have {said}")
     if y.dtype != x.dtype:
         raise WrongLayoutError(f"an output of {y.dtype} from an input of {x.dtype}")
-    # A channel-first input whose channels lie innermost keeps that; a single one does so anyway.
-    innermost = case.channel_first and x.stride(-3) == 1
-    last = y.movedim(-3, -1) if innermost else y
-    if not (y.is_contiguous() or last.is_contiguous()):
+    innermost = case.channel_first and x.movedim(-3, -1).is_contiguous()
+    dense = y.is_contiguous()
+    if case.channel_first and not x.is_contiguous():
+        # One whose channels lie innermost keeps that; of one in no such order either will do.
+        last = y.movedim(-3, -1).is_contiguous()
+        dense = last if innermost else dense or last
+    if not dense:
         raise WrongLayoutError(f"an output with the strides {y.stride()}, which is not dense")
 
 

@@ -6,14 +6,14 @@ import numpy as np
 
 from . import faults, oracles
 from .arrays import Array, Arrays, layout
-from .cases import Case
+from .cases import WIDE, Case
 from .expected import Results
 
 
 class Reference:
     """Compiled once for a case, whatever the numbers. ``name`` says which it is.
 
-    The reference takes no string padding for a dilated input, its float64 is that of
+    The reference takes no string padding for a dilated input, its double precision is that of
     ``jax.lax.conv_general_dilated``, and where XLA is known to be wrong in single precision
     (``avoided``) that is asked in double.
     """
@@ -22,7 +22,7 @@ class Reference:
         self.case = case
         dilated_string = isinstance(case.padding, str) and case.lhs_dilation != (1, 1)
         self.avoided = faults.explaining(case, "exact", "output", "jax")
-        single = case.dtype != "float64" and self.avoided is None
+        single = case.dtype not in WIDE and self.avoided is None
         self.is_brainstate = single and not dilated_string
         if self.is_brainstate:
             self.name = f"brainstate.nn.Conv2d in {case.dtype}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from . import derivatives, metamorphic, tiers
+from . import derivatives, metamorphic, stateless, tiers
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
@@ -17,7 +17,9 @@ CHECKS: dict[str, Check] = {
     "exact": tiers.exact,
     "rounding": tiers.rounding,
     "non-finite": tiers.non_finite,
+    "apart": tiers.apart,
     "inference": tiers.inference,
+    "stateless": stateless.stateless,
     "forward mode": derivatives.forward_mode,
     "second order": derivatives.second_order,
     "differences": derivatives.by_differences,

@@ -87,6 +87,17 @@ def test_an_interruption_prints_what_was_found(few, monkeypatch):
     assert "rounding" in out
 
 
+@pytest.mark.parametrize("arguments", [[], ["--mutants"], ["--case", "bias=True"]])
+def test_an_interruption_anywhere_is_status_130_without_a_trace(few, monkeypatch, arguments):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    for module, name in ((photographs, "run"), (command, "planted"), (command, "one")):
+        monkeypatch.setattr(module, name, interrupted)
+    status, (_, err) = few(*arguments)
+    assert (status, err) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize(
     "arguments", [["--cases", "-1"], ["--dtypes", "int8"], ["--case", "colour=1"], ["--seed", "x"]]
 )

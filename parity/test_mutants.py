@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from . import command, mutants, suite
+from . import command, mutants, planting, suite
 from .__main__ import main
 from .cases import Case
 from .grid import grid
@@ -13,12 +13,12 @@ FEW = [Case(bias=True), Case(stride=(2, 1), mask="real", dtype="float64")]
 
 
 def test_there_are_enough():
-    assert len(mutants.MUTANTS) >= 40
+    assert len(mutants.MUTANTS) >= 70
 
 
 @pytest.mark.parametrize("name", list(mutants.MUTANTS)[::4])
 def test_a_mutant_is_caught_and_leaves_nothing_behind(name):
-    (trial,) = mutants.run({name: mutants.MUTANTS[name]}, GRID)
+    (trial,) = planting.run({name: mutants.MUTANTS[name]}, GRID)
     assert trial.caught_by
     assert not any(outcome.failures for outcome in suite.run(FEW, with_jax=False))
 

@@ -9,8 +9,8 @@ from PIL import Image
 from . import page
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
-from .mutants import Trial
 from .photographs import Photographs
+from .planting import Trial
 from .spread import EDGES, Spread, Value
 from .summary import Summary
 

@@ -1,15 +1,17 @@
 """Cases in processes that may die."""
 
+import faulthandler
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
-from . import pool, suite
+from . import interruption, pool, suite
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
 
-CASES = [Case(seed=seed) for seed in range(7)]
+CASES = [Case(seed=seed, lhs_dilation=(2, 1)) for seed in range(7)]
 FATAL = CASES[2]
 
 
@@ -25,24 +27,34 @@ def die_of_one(case):
     return die(case) if case == FATAL else agree(case)
 
 
-class JaxDies(pool.Jobs):
+def abort(case):
+    faulthandler.disable()  # pytest's, which prints
+    os.abort()
+
+
+class JaxAborts(pool.Jobs):
     judge = staticmethod(die_of_one)
     judge_without_jax = staticmethod(agree)
+    ask_jax = staticmethod(abort)
+
+
+class JaxDies(JaxAborts):
     ask_jax = staticmethod(die)
 
 
-class LayerDies(JaxDies):
+class LayerDies(JaxAborts):
     ask_jax = staticmethod(agree)
 
 
-class BothDie(JaxDies):
+class BothDie(JaxAborts):
     judge_without_jax = staticmethod(die)
 
 
 @pytest.mark.parametrize(
     ("jobs", "verdict"),
     [
-        (JaxDies, Verdict.KNOWN_FAULT),
+        (JaxAborts, Verdict.KNOWN_FAULT),
+        (JaxDies, Verdict.ORACLES_DISAGREE),
         (LayerDies, Verdict.DIFFERS),
         (BothDie, Verdict.DIFFERS),
     ],
@@ -50,15 +62,49 @@ class BothDie(JaxDies):
 def test_a_death_is_told_and_ends_nothing_else(jobs, verdict):
     outcomes = list(pool.run(CASES, workers=2, jobs=jobs))
     assert [outcome.case for outcome in outcomes] == CASES
+    fatal = signal.SIGABRT if jobs is JaxAborts else signal.SIGKILL
     for case, findings in outcomes:
         if case == FATAL:
             assert findings[-1].check == "process"
             assert findings[-1].verdict is verdict
-            assert f"ended with {-signal.SIGKILL}" in findings[-1].detail
+            assert f"ended with {-fatal}" in findings[-1].detail
         else:
             (finding,) = findings
             assert finding.verdict is Verdict.AGREES
             assert finding.detail != str(os.getpid())
+
+
+def test_an_abort_that_is_not_known_is_not_excused():
+    case = Case(lhs_dilation=(1, 1))
+    assert pool._of_jax(case, -signal.SIGABRT).verdict is Verdict.ORACLES_DISAGREE
+
+
+def pending(case):
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return Outcome(
+        case, [Finding("exact", "output", Verdict.AGREES, str(signal.SIGINT in blocked))]
+    )
+
+
+class Deaf(pool.Jobs):
+    judge = staticmethod(pending)
+
+
+def test_processes_do_not_hear_of_an_interruption_and_this_one_does():
+    for outcome in pool.run(CASES[:3], workers=1, jobs=Deaf):
+        assert outcome.findings[0].detail == "True"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_an_interruption_that_was_dropped_is_had_again():
+    before = signal.getsignal(signal.SIGINT)
+    with interruption.heard() as check:
+        check()
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_cases_come_to_the_same_as_in_one_process():

@@ -10,7 +10,7 @@ import pytest
 
 import torchconv2d
 
-from . import oracles, verdict
+from . import argument_lists, differences, oracles, verdict
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 LEGAL = {
@@ -22,7 +22,7 @@ LEGAL = {
 
 
 def judgements(count, seed=0):
-    return (verdict.judge(*each) for each in itertools.islice(verdict.lists(seed), count))
+    return (verdict.judge(*each) for each in itertools.islice(argument_lists.lists(seed), count))
 
 
 def faults(judged):
@@ -41,37 +41,37 @@ def test_same_verdict(thousand):
 
 def test_lists_are_a_mixture(thousand):
     kinds = Counter(judgement.there.kind for judgement in thousand)
-    assert kinds[verdict.ACCEPTED] > 250
-    assert kinds[verdict.VALUE_ERROR] > 150
-    assert kinds[verdict.TYPE_ERROR] > 150
+    assert kinds[differences.ACCEPTED] > 250
+    assert kinds[differences.VALUE_ERROR] > 150
+    assert kinds[differences.TYPE_ERROR] > 150
     assert sum("x" in judgement.odd for judgement in thousand) > 80
     odd = {argument for judgement in thousand for argument in judgement.odd.items()}
-    assert odd == set(verdict.cards())
+    assert odd == set(argument_lists.cards())
     plain = [judgement for judgement in thousand if not judgement.odd]
     assert len(plain) > 50
-    assert {judgement.here.kind for judgement in plain} == {verdict.ACCEPTED}
+    assert {judgement.here.kind for judgement in plain} == {differences.ACCEPTED}
 
 
 def test_differences_are_the_readmes():
     section = README[README.index("## Differences from the reference") :]
     table = section[: section.index("\n\n", section.index("|---|"))]
     rows = [row.strip("| ") for row in re.findall(r"^\|.*", table, re.MULTILINE)][2:]
-    assert rows == list(verdict.DECLARED)
+    assert rows == list(differences.DECLARED)
 
 
 def test_rows_that_nothing_shows_are_those_that_cannot_be_shown():
-    rows = verdict.DECLARED
+    rows = differences.DECLARED
     empty = [row for row, differences in rows.items() if not differences]
     assert [row.split()[:2] for row in empty] == [["kernel", "and"], ["of", "several"]]
 
 
-@pytest.mark.parametrize("difference", verdict.differences(), ids=lambda each: each.name)
+@pytest.mark.parametrize("difference", differences.differences(), ids=lambda each: each.name)
 def test_difference_is_shown_by_whatever_it_lists(difference):
     pick = random.Random(0)
     for name, texts in difference.shown_by.items():
         for text in texts:
             odd = {name: text}
-            lists = ((verdict.legal_for(pick, odd), odd) for _ in range(100))
+            lists = ((argument_lists.legal_for(pick, odd), odd) for _ in range(100))
             shown = next(each for each in lists if difference in verdict.shown_by(*each))
             judgement = verdict.judge(*shown)
             assert not judgement.fault, str(judgement)
@@ -79,12 +79,12 @@ def test_difference_is_shown_by_whatever_it_lists(difference):
 
 
 def test_names_of_differences_are_unique():
-    names = [difference.name for difference in verdict.differences()]
-    assert len({*names, verdict.SEVERAL}) == len(names) + 1
+    names = [difference.name for difference in differences.differences()]
+    assert len({*names, differences.SEVERAL}) == len(names) + 1
 
 
 def test_several_faults_do_make_a_difference(thousand):
-    assert [each for each in thousand if each.differences == [verdict.SEVERAL]]
+    assert [each for each in thousand if each.differences == [differences.SEVERAL]]
 
 
 # What is lowered is not run, so that it can be a thousand: here it is.
@@ -94,7 +94,7 @@ def test_reference_that_runs_has_the_same_verdict(thousand):
     for judgement in thousand[::50]:
 
         def run(judgement=judgement):
-            arguments, x = verdict.arguments_and_input(judgement.legal, judgement.odd)
+            arguments, x = argument_lists.arguments_and_input(judgement.legal, judgement.odd)
             oracles.jax.clear_caches()
             return oracles.reference(x, **arguments).shape
 
@@ -172,8 +172,8 @@ def test_planted_fault_is_found_and_can_be_had_again(monkeypatch, fault):
 
 
 def test_difference_that_is_none_is_found(monkeypatch):
-    listed = verdict.Difference("float stride", {"stride": ["7.0"]}, verdict.VALUE_ERROR)
-    monkeypatch.setitem(verdict.DECLARED, "no such row", [listed])
+    listed = differences.Difference("float stride", {"stride": ["7.0"]}, differences.VALUE_ERROR)
+    monkeypatch.setitem(differences.DECLARED, "no such row", [listed])
     judgement = verdict.judge(LEGAL, {"stride": "7.0"})
     assert judgement.fault == "listed as a difference (float stride), but judged alike"
 
@@ -181,7 +181,7 @@ def test_difference_that_is_none_is_found(monkeypatch):
 @pytest.mark.parametrize(
     ("odd", "kind", "differences"),
     [
-        ({"kernel_size": "0", "stride": "()"}, "ValueError", [verdict.SEVERAL]),
+        ({"kernel_size": "0", "stride": "()"}, "ValueError", [differences.SEVERAL]),
         ({"w_init": "2", "padding": "np.int64(1)"}, "accepted", ["scalar w_init", "NumPy padding"]),
         ({"w_init": "2", "padding": "'same'"}, "ValueError", []),
         ({"w_init": "2", "groups": "0"}, "ValueError", ["scalar w_init", "groups 0"]),

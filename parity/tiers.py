@@ -26,7 +26,7 @@ def exact(subject: Subject) -> Iterator[Finding]:
         yield subject.judged("exact", quantity, _equal(ours, value), _difference(ours, value))
         if jax is not None and not _equal(theirs := getattr(jax, quantity), value):
             detail = f"{subject.reference.name} is not the definition: {_difference(theirs, value)}"
-            yield _blamed(subject, "exact", quantity, "jax", Verdict.ORACLES_DISAGREE, detail)
+            yield Finding("exact", quantity, Verdict.ORACLES_DISAGREE, detail)
 
 
 def rounding(subject: Subject) -> Iterator[Finding]:
@@ -52,13 +52,13 @@ def rounding(subject: Subject) -> Iterator[Finding]:
         yield Finding("rounding", quantity, verdict, detail, ratio, theirs)
         if allowed is not None and allowed > 1:
             detail = f"{subject.reference.name}: error/bound {allowed:.3g}"
-            yield _blamed(subject, "rounding", quantity, "jax", Verdict.ORACLES_DISAGREE, detail)
+            yield Finding("rounding", quantity, Verdict.ORACLES_DISAGREE, detail)
 
 
 def non_finite(subject: Subject) -> Iterator[Finding]:
     """A bad pixel reaches the outputs and taps that read it, a bad cotangent the pixels it read.
 
-    And no other: there the numbers are those of the clean input.
+    And no other: there the numbers are those of the clean input. A bad bias reaches its channel.
     """
     arrays, clean = subject.whole, subject.exact
     for bad in (np.nan, np.inf, -np.inf):
@@ -77,23 +77,38 @@ def non_finite(subject: Subject) -> Iterator[Finding]:
             if arrays.bias is not None:
                 reached["bias"] = marked.sum((0, 1, 2))
             yield from _reaches(subject, arrays._replace(cotangent=spoilt), clean, reached)
+        if arrays.bias is not None:
+            spoilt, marked = _spoil(subject, arrays.bias, bad)
+            reached = {"output": marked + np.zeros(arrays.cotangent.shape)}
+            reached |= {"input": 0 * arrays.x, "weight": 0 * arrays.kernel, "bias": 0 * marked}
+            yield from _reaches(subject, arrays._replace(bias=spoilt), clean, reached)
+
+
+def apart(subject: Subject) -> Iterator[Finding]:
+    """The gradients of some arguments where the others need none."""
+    ours = port.gradients_apart(subject.case, subject.whole)
+    for quantity, value in zip(("input", "weight", "bias"), ours, strict=True):
+        if value is not None:
+            right = getattr(subject.exact, quantity)
+            good = _equal(value, right)
+            yield subject.judged("apart", quantity, good, _difference(value, right))
 
 
 def inference(subject: Subject) -> Iterator[Finding]:
     """The three tiers again, for the output where no gradient is recorded."""
     case, arrays = subject.case, subject.whole
     right = subject.exact.output
-    ours = port.inference(case, arrays)
+    ours, rounded = port.inference(case, (arrays, subject.normal))
     yield subject.judged("exact", "inference", _equal(ours, right), _difference(ours, right))
     value = expected.value(case, subject.normal)
     limit = expected.bound(case, subject.normal, value).output
-    ratio = expected.ratio(port.inference(case, subject.normal), value.output, limit)
+    ratio = expected.ratio(rounded, value.output, limit)
     verdict = Verdict.AGREES if ratio <= 1 else Verdict.DIFFERS
     yield Finding("rounding", "inference", verdict, f"error/bound {ratio:.3g}", ratio)
     if arrays.x.size:
         spoilt, marked = _spoil(subject, arrays.x, np.nan)
         reached = convolve(marked, np.ones(arrays.kernel.shape), **case.geometry)
-        ours = port.inference(case, arrays._replace(x=spoilt))
+        (ours,) = port.inference(case, [arrays._replace(x=spoilt)])
         yield _reach(subject, "inference", ours, right, reached)
 
 
@@ -101,7 +116,7 @@ def _spoil(subject: Subject, array: Array, bad: float) -> tuple[Array, Array]:
     """``array`` with one entry that is ``bad``, and zeros with a one there."""
     random = np.random.default_rng(subject.case.seed)
     at = tuple(int(random.integers(n)) for n in array.shape)
-    if array is subject.whole.x and subject.case.memory == "expanded":
+    if array.ndim == 4 and subject.case.memory == "expanded":
         at = (*at[:2], slice(None), at[3])  # its columns are one
     spoilt, marked = array.copy(), np.zeros(array.shape)
     spoilt[at], marked[at] = bad, 1
@@ -127,19 +142,10 @@ def _reach(subject: Subject, quantity: str, got: Array, right: Array, marks: Arr
         detail = f"{spread} entries that do not read it are not finite"
     elif not np.array_equal(got[~should], right[~should]):
         detail = "other entries have changed"
-    if detail:
-        return _blamed(subject, "non-finite", quantity, "torch", Verdict.DIFFERS, detail)
-    return subject.judged("non-finite", quantity, True)
-
-
-def _blamed(
-    subject: Subject, check: str, quantity: str, culprit: str, otherwise: Verdict, detail: str
-) -> Finding:
-    """A fault that is known and not ours, or ``otherwise``."""
-    fault = faults.explaining(subject.case, check, quantity, culprit)
-    if fault is None:
-        return Finding(check, quantity, otherwise, detail)
-    return Finding(check, quantity, Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")
+    fault = faults.explaining(subject.case, "non-finite", quantity, "torch") if detail else None
+    if fault is not None:
+        return Finding("non-finite", quantity, Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")
+    return subject.judged("non-finite", quantity, not detail, detail)
 
 
 def _equal(actual: Array, right: Array) -> bool:

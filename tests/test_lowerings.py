@@ -7,6 +7,7 @@ import torch
 from cases import VALID, make_layer, whole_numbers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchconv2d import Conv2d, lowerings
@@ -177,3 +178,14 @@ def test_even_trains_complex_numbers_as_it_infers_them() -> None:
     with torch.no_grad():
         expected = layer(x)
     assert torch.equal(layer(x), expected)
+
+
+# torch compiles its own formulas of forward mode with a compiler that it deprecates.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_even_in_training_takes_dual_numbers() -> None:
+    layer = Conv2d((9, 8, 4), 3, 3, stride=2, b_init=1.5, dtype=torch.float64)
+    assert isinstance(layer.lowering, lowerings.Even)
+    x, dx = (whole_numbers((2, 9, 8, 4), seed, torch.float64) for seed in (1, 2))
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, dx))).tangent
+    torch.testing.assert_close(tangent, layer(dx) - 1.5)

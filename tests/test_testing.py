@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +11,10 @@ import pytest
 import torch
 from cases import normal_numbers, whole_numbers
 from torch import Tensor
-from torch.backends import cuda, cudnn, mkldnn
 
 from parity.numpy_conv import convolve
 from torchconv2d import Conv2d
-from torchconv2d.testing import assert_parity, full_precision, rounding_bound, unit_roundoff
+from torchconv2d.testing import assert_parity, rounding_bound, unit_roundoff
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -232,6 +228,18 @@ PLANTED: dict[str, tuple[Any, ...]] = {
         "the result regrouped along 3 by 3",
         GROUPED,
     ),
+    "input_reshaped": (
+        port(lambda x: x.reshape(2, 4, 9, 8).permute(0, 2, 3, 1)),
+        "input 0 reshaped as if transposed to (0, 3, 1, 2)",
+    ),
+    "kernel_reshaped": (
+        port(w=lambda w: w.reshape(6, 4, 3, 3).permute(2, 3, 1, 0)),
+        "input 1 reshaped as if transposed to (3, 2, 0, 1)",
+    ),
+    "result_reshaped": (
+        port(y=lambda y: y.permute(0, 3, 1, 2).reshape(y.shape)),
+        "the result transposed to (0, 3, 1, 2), then reshaped",
+    ),
     "bias": (lambda x, w, b: conv(x, w), "a bias along 3"),
     "factor": (port(y=lambda y: y / 4), "the result times 4"),
     "bfloat16": (
@@ -255,6 +263,48 @@ def test_a_planted_fault_is_named_and_no_other(name: str) -> None:
 
 def test_an_argument_that_the_reference_lacks() -> None:
     assert faults(conv, PLANTED["bias"][0], inputs()) == "input 2 left out or a bias along 3"
+
+
+def test_a_mask_that_one_side_lacks() -> None:
+    def masked(x: Tensor, kernel: Tensor, mask: Tensor) -> Tensor:
+        return conv(x, kernel * mask)
+
+    def unmasked(x: Tensor, kernel: Tensor, mask: Tensor) -> Tensor:
+        return conv(x, kernel)
+
+    x, kernel, _ = inputs()
+    given = x, kernel, (normal_numbers(tuple(kernel.shape), 9, torch.float32) > 0).float()
+    assert faults(unmasked, masked, given) == "input 1 not times input 2"
+    assert faults(masked, unmasked, given) == "input 2 taken for ones"
+
+
+@pytest.mark.parametrize("narrow", [torch.float32, torch.float16], ids=str)
+def test_a_port_whose_float64_is_none(narrow: torch.dtype) -> None:
+    """It looks right, its dtype too; and the reference would be to blame for all it lacks."""
+
+    def rounds(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        return conv(x, kernel.to(narrow).to(kernel.dtype), bias)
+
+    given = inputs(torch.float64)
+    assert faults(rounds, conv, given) == "input 1 rounded even in float64"
+
+
+def test_a_port_of_a_coarser_dtype() -> None:
+    def coarse(*given: Tensor) -> Tensor:
+        y = conv(*given)
+        return y.bfloat16() if y.dtype == torch.float32 else y
+
+    said = "forward: the reference has the dtype torch.float32, the port torch.bfloat16."
+    assert failure(coarse, conv, inputs(numbers=whole_numbers)) == said
+    assert assert_parity(coarse, coarse, inputs()) <= 1
+
+
+def test_a_port_that_writes_into_its_input() -> None:
+    given = inputs()
+    before = [tensor.clone() for tensor in given]
+    twice = port(lambda x: x.mul_(2))
+    assert 0 < assert_parity(twice, lambda x, *others: conv(2 * x, *others), given) <= 1
+    assert all(map(torch.equal, given, before))
 
 
 def test_complex_numbers_are_diagnosed_too() -> None:
@@ -351,96 +401,17 @@ def test_what_cannot_be_compared() -> None:
     message = failure(conv, lambda *given: conv(*given, (0, 1, 2, 3)), inputs())
     assert message == "forward: the reference has the shape (2, 12, 7, 6), the port (2, 9, 8, 6)."
     x, kernel, bias = inputs()
-    with pytest.raises(TypeError, match="floating or complex arrays, got int64"):
+    with pytest.raises(TypeError, match="input 0 must be floating or complex, got int64"):
         assert_parity(conv, conv, (np.arange(4), kernel, bias))
-    with pytest.raises(TypeError, match=r"got torch\.int32"):
+    for result, kind in (((x, kernel), "tuple"), ([1.0], "list"), (None, "NoneType")):
+        message = f"the result must be an array of JAX, NumPy or torch, got {kind}"
+        with pytest.raises(TypeError, match=message):
+            assert_parity(conv, lambda *_, result=result: result, (x, kernel, bias))
+        with pytest.raises(TypeError, match=f"must return a tensor, .* got {kind}"):
+            assert_parity(
+                lambda *_, result=result: result, conv, (x, kernel, bias), vjp=torch.func.vjp
+            )
+    with pytest.raises(TypeError, match=r"the result must be floating .* got torch\.int32"):
         assert_parity(conv, lambda *given: conv(*given).int(), (x, kernel, bias))
     with pytest.raises(TypeError, match=r"float64 in float64, not in torch\.float32"):
         assert_parity(lambda *given: conv(*(each.float() for each in given)), conv, (x, kernel))
-
-
-# Full precision
-
-SETTINGS = [torch.backends, cudnn, cuda.matmul, cudnn.conv, cudnn.rnn]
-SETTINGS += [mkldnn.matmul, mkldnn.conv, mkldnn.rnn]
-FULL = [*["ieee"] * len(SETTINGS), "highest", False, False]
-
-
-def state() -> list[Any]:
-    """What each setting says, by the older names too unless torch refuses."""
-    readings: list[Any] = [setting.fp32_precision for setting in SETTINGS]
-    for name in (
-        "get_float32_matmul_precision()",
-        "backends.cuda.matmul.allow_tf32",
-        "backends.cudnn.allow_tf32",
-    ):
-        try:
-            readings.append(eval(f"torch.{name}"))
-        except RuntimeError:
-            readings.append("refused")
-    return readings
-
-
-@pytest.fixture
-def _defaults() -> Iterator[None]:
-    before = state()
-    yield
-    torch.set_float32_matmul_precision("highest")
-    cudnn.allow_tf32 = True
-    for setting, value in zip(SETTINGS, before, strict=False):
-        setting.fp32_precision = value
-    assert state() == before
-
-
-AT_ODDS = [{}, {2: "tf32", 6: "bf16"}, {3: "ieee", 4: "tf32"}, {0: "tf32", 3: "none"}, {1: "tf32"}]
-
-
-@pytest.mark.usefixtures("_defaults")
-@pytest.mark.parametrize("older", [("highest", True), ("medium", True), ("high", False)], ids=str)
-@pytest.mark.parametrize("newer", AT_ODDS, ids=str)
-def test_full_precision_is_set_and_put_back(newer: dict[int, str], older: Any) -> None:
-    torch.set_float32_matmul_precision(older[0])
-    cudnn.allow_tf32 = older[1]
-    for i, value in newer.items():
-        SETTINGS[i].fp32_precision = value
-    before = state()
-    with full_precision():
-        assert state() == FULL
-        with full_precision():
-            cudnn.conv.fp32_precision = "tf32"
-        assert state() == FULL
-    assert state() == before
-    # What has no value of its own must not have got one: it still follows the wider setting.
-    torch.backends.fp32_precision = "tf32"
-    following = state()
-    torch.backends.fp32_precision = before[0]
-    with full_precision():
-        pass
-    torch.backends.fp32_precision = "tf32"
-    assert state() == following
-
-
-def divide_by_zero() -> None:
-    with full_precision():
-        assert state() == FULL
-        raise ZeroDivisionError
-
-
-def test_jax_is_set_and_put_back_after_an_exception_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    log: list[str] = []
-
-    @contextmanager
-    def default_matmul_precision(value: str) -> Iterator[None]:
-        log.append(value)
-        try:
-            yield
-        finally:
-            log.append("put back")
-
-    fake = SimpleNamespace(default_matmul_precision=default_matmul_precision)
-    monkeypatch.setitem(sys.modules, "jax", fake)
-    before = state()
-    with pytest.raises(ZeroDivisionError):
-        divide_by_zero()
-    assert log == ["highest", "put back"]
-    assert state() == before

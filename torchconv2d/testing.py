@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from itertools import combinations, permutations, product
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from .arrays import as_tensor
+from .usual_faults import LOSSES, ROUNDINGS, Change, rearrangements
 
 Function = Callable[..., Any]
-Change = Callable[[Tensor], Tensor]
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -70,10 +70,11 @@ def assert_parity(
     NaN, an infinity with itself. Winograd's algorithm may exceed the bound.
 
     After a failure the usual faults are built into the port, in float64, and those named that alone
-    explain it: an argument or the result flipped, transposed, regrouped (channels in turn to the
-    groups) or shifted by one (judged away from the border); an argument left out or rounded to half
-    precision or TF32; a factor; a bias. That takes hundreds of runs: small arrays serve best, of
-    unlike sizes and without symmetry.
+    explain it: an argument or the result flipped, transposed (or reshaped in its stead), regrouped
+    (channels in turn to the groups) or shifted by one (judged away from the border); an argument
+    left out, taken for ones, multiplied by another, or rounded to half precision or TF32; a factor;
+    a bias. That takes hundreds of runs: small arrays serve best, of unlike sizes and without
+    symmetry. A port that rounds an argument even where that is float64 is told, too.
 
     Args:
         port: a function of tensors, one per input, in their dtype, that multiplies nothing else;
@@ -87,8 +88,9 @@ def assert_parity(
         The largest ratio of error to bound.
 
     Raises:
-        AssertionError: that is above 1; the message says where and why.
-        TypeError: an array of other numbers, or a port that computes in a dtype of its own.
+        AssertionError: that is above 1, and the message says where and why; or a result has another
+            shape, or the port's a dtype coarser than both the inputs and the reference's result.
+        TypeError: other than floating or complex arrays, or a port whose float64 is none.
 
     Example:
         >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
@@ -96,13 +98,17 @@ def assert_parity(
         True
     """
     run, own_vjp = _Run.of(port, inputs), None if vjp is None else _autograd_vjp
-    truths, ours = run.truths(own_vjp), _results(run.function, run.arguments, own_vjp)
+    truths, ours = run.truths(own_vjp), _results(run.function, run.copies(), own_vjp)
     largest = 0.0
+    finest = min(unit_roundoff(argument.dtype) for argument in run.arguments)
     for i, theirs in enumerate(_results(reference, inputs, vjp)):
         result = f"gradient of {run.names[i - 1]}" if i else "forward"
         if theirs.shape != ours[i].shape:
             shapes = f"{tuple(theirs.shape)}, the port {tuple(ours[i].shape)}"
             raise AssertionError(f"{result}: the reference has the shape {shapes}.")
+        if unit_roundoff(ours[i].dtype) > max(finest, unit_roundoff(theirs.dtype)):
+            dtypes = f"{theirs.dtype}, the port {ours[i].dtype}"
+            raise AssertionError(f"{result}: the reference has the dtype {dtypes}.")
         sides = {"reference": theirs, "port": ours[i]}
         for side, observed in sides.items():
             ratio = truths[i].ratios(observed).amax().item() if observed.numel() else 0.0
@@ -197,8 +203,8 @@ class _Run(NamedTuple):
     @classmethod
     def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
         """The port as a function of its inputs and, if it is a module, of its state."""
-        count, tensors = len(inputs), [_as_tensor(each) for each in inputs]
-        names = [f"input {i}" for i in range(count)]
+        count, names = len(inputs), [f"input {i}" for i in range(len(inputs))]
+        tensors = [_as_tensor(each, name) for each, name in zip(inputs, names, strict=True)]
         if not isinstance(port, nn.Module):
             return cls(port, tensors, names)
         state = {
@@ -213,6 +219,10 @@ class _Run(NamedTuple):
 
         moved = [tensor.to(next(iter(state.values()), tensor).device) for tensor in tensors]
         return cls(function, [*moved, *state.values()], [*names, *state])
+
+    def copies(self) -> list[Tensor]:
+        """For a function that might write into them."""
+        return [argument.clone() for argument in self.arguments]
 
     def truths(self, vjp: Function | None) -> list[_Truth]:
         wide = [_wide(argument) for argument in self.arguments]
@@ -238,17 +248,32 @@ class _Run(NamedTuple):
             return bool((error <= tolerance).all())
 
         candidates = self.faulty(i, observed, truth.value)
-        return [name for name, y in candidates if fits(name, y) and not fits(name, truth.value)]
+        found = [name for name, y in candidates if fits(name, y) and not fits(name, truth.value)]
+        return found or [f"{name} rounded even in float64" for name in self.rounded()]
+
+    def rounded(self) -> Iterator[str]:
+        """The arguments of which the function overlooks the last bits of a float64."""
+        value = self.changed(0, {})
+        for j, name in enumerate(self.names):
+            nearly, zero = (
+                self.changed(0, {j: partial(torch.mul, other=factor)}) for factor in (1 + 2**-40, 0)
+            )
+            if torch.equal(nearly, value) and not torch.equal(zero, value):
+                yield name
 
     def faulty(self, i: int, observed: Tensor, value: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Result ``i`` with each fault, by name."""
-        for name, change in _rearrangements(value):
+        for name, change in rearrangements(value):
             yield f"the result {name}", change(value)
         spread = [j for j, each in enumerate(self.arguments) if sum(n > 1 for n in each.shape) > 1]
         for j, argument in enumerate(self.arguments):
-            for name, change in [*_rearrangements(argument), *_LOSSES]:
+            for name, change in [*rearrangements(argument), *LOSSES]:
                 yield f"{self.names[j]} {name}", self.changed(i, {j: change})
-        for name, change in _LOSSES[1:]:
+        for j, k in permutations(spread, 2):
+            if self.arguments[j].shape == self.arguments[k].shape:
+                change = partial(torch.mul, other=_wide(self.arguments[k]))
+                yield f"{self.names[j]} not times {self.names[k]}", self.changed(i, {j: change})
+        for name, change in ROUNDINGS:
             reduced = self.changed(i, dict.fromkeys(spread, change))
             yield f"all but biases {name}, which full_precision() forbids,", reduced
         factor = (value.conj() * observed).sum() / value.abs().square().sum()
@@ -273,9 +298,9 @@ def _results(
 ) -> list[Tensor]:
     """The value and, with a vjp, the gradients for a random cotangent, changed first."""
     if vjp is None:
-        return [_as_tensor(function(*arguments)).cpu()]
+        return [_as_tensor(function(*arguments), "the result").cpu()]
     value, pullback = vjp(function, *arguments)
-    y = _as_tensor(value)
+    y = _as_tensor(value, "the result")
     # Eighths from -1 to 1 without 0, which no dtype rounds.
     eighths = torch.randint(-8, 8, (2, *y.shape), generator=torch.Generator().manual_seed(0))
     real, imaginary = torch.where(eighths < 0, eighths, eighths + 1).double() / 8
@@ -284,23 +309,31 @@ def _results(
         gradients = pullback(cotangent)
     else:  # JAX's convention for complex numbers is the conjugate of torch's.
         array = _wide(cotangent).conj().resolve_conj().numpy().astype(np.asarray(value).dtype)
-        gradients = [_as_tensor(each).conj() for each in pullback(array)]
-    return [_as_tensor(result).cpu() for result in (y, *gradients)]
+        gradients = [_as_tensor(each, "a gradient").conj() for each in pullback(array)]
+    return [_as_tensor(result, "a gradient").cpu() for result in (y, *gradients)]
 
 
 def _autograd_vjp(function: Function, *arguments: Tensor) -> tuple[Tensor, Function]:
     leaves = [argument.detach().requires_grad_() for argument in arguments]
     with torch.enable_grad():
         y = function(*leaves)
+    if not isinstance(y, Tensor):
+        raise TypeError(f"`port` must return a tensor, to be differentiated; got {_type(y)}.")
     return y, partial(torch.autograd.grad, y, leaves, materialize_grads=True)
 
 
-def _as_tensor(value: Any) -> Tensor:
+def _as_tensor(value: Any, name: str) -> Tensor:
+    if not hasattr(value, "dtype"):
+        raise TypeError(f"{name} must be an array of JAX, NumPy or torch, got {_type(value)}.")
     kind = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype.name
     dtype = getattr(torch, str(kind).removeprefix("torch."), torch.uint8)
     if not (dtype.is_floating_point or dtype.is_complex):
-        raise TypeError(f"Inputs and results must be floating or complex arrays, got {kind}.")
-    return as_tensor("an input or a result", value, dtype)
+        raise TypeError(f"{name} must be floating or complex, got {kind}.")
+    return as_tensor(name, value, dtype)
+
+
+def _type(value: object) -> str:
+    return type(value).__name__
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -309,42 +342,3 @@ def _wide(tensor: Tensor) -> Tensor:
 
 def _modulus(tensor: Tensor) -> Tensor:
     return tensor.abs().to(tensor.dtype)
-
-
-def _rearrangements(tensor: Tensor) -> Iterator[tuple[str, Change]]:
-    """By name, those that leave the tensor its shape."""
-    axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]
-    for order in permutations(range(tensor.dim())):
-        if tensor.permute(order).shape == tensor.shape:
-            yield f"transposed to {order}", partial(torch.permute, dims=order)
-    for some in [*combinations(axes, 1), *combinations(axes, 2)]:
-        yield f"flipped along {some}", partial(torch.flip, dims=some)
-        for steps in product((-1, 1), repeat=len(some)):
-            if min(tensor.shape[axis] for axis in some) > 2:
-                yield f"shifted {steps} along {some}", partial(torch.roll, shifts=steps, dims=some)
-    for axis in axes:
-        for groups in range(2, tensor.shape[axis]):
-            if tensor.shape[axis] % groups == 0:
-                yield f"regrouped along {axis} by {groups}", partial(_regrouped, axis, groups)
-
-
-def _regrouped(axis: int, groups: int, tensor: Any) -> Tensor:
-    grid = tensor.unflatten(axis, (groups, -1))
-    return grid.transpose(axis, axis + 1).flatten(axis, axis + 1)
-
-
-def _rounded(bits: int, rounding: Change, tensor: Tensor) -> Tensor:
-    """To so many significant bits; for autograd the identity."""
-    parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-    mantissa, exponent = torch.frexp(parts.detach())
-    rounded = torch.ldexp(rounding(mantissa * 2**bits), exponent - bits)
-    rounded = torch.view_as_complex(rounded) if tensor.is_complex() else rounded
-    return tensor + (rounded - tensor).detach()
-
-
-_LOSSES: list[tuple[str, Change]] = [
-    ("left out", partial(torch.mul, other=0)),
-    ("rounded to bfloat16", partial(_rounded, 8, torch.round)),
-    ("rounded to TF32/float16", partial(_rounded, 11, torch.round)),
-    ("cut off to TF32", partial(_rounded, 11, torch.trunc)),
-]

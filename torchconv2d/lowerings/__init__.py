@@ -1,6 +1,7 @@
 """The ways of computing the convolution, one a file, and :func:`choose`, which picks one."""
 
 from .bias_only import BiasOnly
+from .by_hand import ByHand
 from .choose import WAYS, choose
 from .even import Even
 from .lowering import Lowering
@@ -15,6 +16,7 @@ from .zero_insertion import ZeroInsertion
 __all__ = [
     "WAYS",
     "BiasOnly",
+    "ByHand",
     "Even",
     "Lowering",
     "Padded",

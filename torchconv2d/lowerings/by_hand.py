@@ -27,7 +27,7 @@ class ByHand(Lowering):
         super().__init__(geometry)
         self.groups = geometry.groups
         self._adjoint = geometry.adjoint()
-        self._by_hand = self.differentiates(geometry)
+        self.by_hand = self.differentiates(geometry)
 
     @staticmethod
     def differentiates(geometry: Geometry) -> bool:
@@ -38,7 +38,7 @@ class ByHand(Lowering):
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             return self.outputs(x, weight, bias)
         else:  # noqa: RET505  the script compiles nothing of this branch
-            trains = self._by_hand and torch.is_grad_enabled() and weight.requires_grad
+            trains = self.by_hand and torch.is_grad_enabled() and weight.requires_grad
             if not trains or torch.compiler.is_compiling():
                 return self.outputs(x, weight, bias)
             if not weight.is_complex():
@@ -78,7 +78,8 @@ def weight_gradient(
     dilation: Pair,
     groups: int,
 ) -> Tensor:
-    """That of ``F.conv2d``."""
+    """That of ``F.conv2d``; of ``weight`` only the shape counts."""
+    weight = weight.new_empty(weight.shape)  # torch would mind other strides
     settings: tuple[Any, ...] = (stride, padding, dilation, False, (0, 0), groups)
     wanted = [False, True, False]
     return torch.ops.aten.convolution_backward(gradient, x, weight, None, *settings, wanted)[1]
@@ -89,7 +90,9 @@ class _Trained(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, way: ByHand) -> Tensor:
-        return way.outputs(x, weight, bias)
+        y = way.outputs(x, weight, bias)
+        # Forward mode takes no view here. The copy is dense, and spares the layer its own.
+        return y.clone() if y._is_view() else y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:

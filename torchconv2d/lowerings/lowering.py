@@ -19,7 +19,10 @@ class Lowering(nn.Module, ABC):
     """
 
     # TorchScript keeps one branch of each test on these.
-    __constants__ = ["_plain_weight"]
+    __constants__ = ["_in_float32", "_plain_weight"]
+
+    # Whether half precision is on every device, since sums are rounded before they are complete.
+    _in_float32 = False
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
@@ -51,15 +54,18 @@ class Lowering(nn.Module, ABC):
             ``(B, out, out_h, out_w)``, in whatever memory format torch computes it.
         """
         dtype = x.dtype
-        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
-            if x.is_cpu and torch.is_autocast_enabled("cpu") and dtype in _AUTOCAST:
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            device = "cpu" if x.is_cpu else "cuda"
+            if torch.is_autocast_enabled(device) and dtype in _AUTOCAST:
                 # Autocast would turn the float32 below into half precision again.
-                dtype = torch.get_autocast_dtype("cpu")
-                with torch.autocast("cpu", enabled=False):
+                dtype = torch.get_autocast_dtype(device)
+                with torch.autocast(device, enabled=False):
                     bias = None if bias is None else bias.to(dtype)
                     return self.forward(x.to(dtype), weight.to(dtype), bias)
-        half = dtype == torch.float16 or (dtype == torch.bfloat16 and torch.is_grad_enabled())
-        in_float32 = half and x.is_cpu
+        half = dtype == torch.float16 or (
+            dtype == torch.bfloat16 and (self._in_float32 or torch.is_grad_enabled())
+        )
+        in_float32 = half and (x.is_cpu or self._in_float32)
         if in_float32:
             x, weight = x.float(), weight.float()
             bias = None if bias is None else bias.float()

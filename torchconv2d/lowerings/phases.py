@@ -80,7 +80,7 @@ class Phases(ByHand):
         y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
         for i, of_phase in enumerate(outputs):
             first, second = i // self.grid[1], i % self.grid[1]
-            y[:, :, first :: self.grid[0], second :: self.grid[1]] = of_phase
+            y[:, :, first :: self.grid[0], second :: self.grid[1]].copy_(of_phase)
         return y
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class Phases(ByHand):
                 of_phase = gradient[:, :, first[0] :: self.grid[0], first[1] :: self.grid[1]]
                 term = part.weight_gradient(of_phase, x, taps)
                 total = term.new_zeros(weight.shape) if total is None else total
-                total[:, :, u :: self.step_u, v :: self.step_v] += term
+                total[:, :, u :: self.step_u, v :: self.step_v].add_(term)
         return cast(Tensor, total)
 
     def _woven(self, outputs: list[Tensor]) -> Tensor:

@@ -53,6 +53,8 @@ def _whole(geometry: Geometry) -> type[ByHand]:
 class Rows(ByHand):
     """The weight's gradient is that of the convolution as a whole, which has many channels."""
 
+    _in_float32 = True
+
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         single = geometry.groups == geometry.height.stride == 1 and geometry.reads_input
@@ -83,7 +85,8 @@ class Rows(ByHand):
             if entries > 0:
                 of_row = sums.narrow(1, i * self.out_channels, self.out_channels)
                 last = first + (entries - 1) * self.step
-                y[:, :, first : last + 1 : self.step] += of_row.narrow(2, entry, entries)
+                of_output = y[:, :, first : last + 1 : self.step]
+                of_output.add_(of_row.narrow(2, entry, entries))
         return y if bias is None else y + bias.reshape(-1, 1, 1)
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:

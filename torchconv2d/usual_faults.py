@@ -1,0 +1,70 @@
+"""The usual faults of a port, as changes of a tensor that leave it its shape; by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations, permutations, product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Change = Callable[[Tensor], Tensor]
+
+
+def rearrangements(tensor: Tensor) -> Iterator[tuple[str, Change]]:
+    """All that moves entries and changes none."""
+    axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]
+    for order in permutations(range(tensor.dim())):
+        if tensor.permute(order).shape == tensor.shape:
+            yield f"transposed to {order}", partial(torch.permute, dims=order)
+        elif [axis for axis in order if axis in axes] != axes:
+            yield f"reshaped as if transposed to {order}", partial(_transposed_in_memory, order)
+            yield f"transposed to {order}, then reshaped", partial(_reshaped, order)
+    for some in [*combinations(axes, 1), *combinations(axes, 2)]:
+        yield f"flipped along {some}", partial(torch.flip, dims=some)
+        for steps in product((-1, 1), repeat=len(some)):
+            if min(tensor.shape[axis] for axis in some) > 2:
+                yield f"shifted {steps} along {some}", partial(torch.roll, shifts=steps, dims=some)
+    for axis in axes:
+        for groups in range(2, tensor.shape[axis]):
+            if tensor.shape[axis] % groups == 0:
+                yield f"regrouped along {axis} by {groups}", partial(_regrouped, axis, groups)
+
+
+def _regrouped(axis: int, groups: int, tensor: Any) -> Tensor:
+    grid = tensor.unflatten(axis, (groups, -1))
+    return grid.transpose(axis, axis + 1).flatten(axis, axis + 1)
+
+
+def _transposed_in_memory(order: tuple[int, ...], tensor: Tensor) -> Tensor:
+    return tensor.permute(order).reshape(tensor.shape)
+
+
+def _reshaped(order: tuple[int, ...], tensor: Tensor) -> Tensor:
+    """The inverse of the other."""
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return tensor.reshape([tensor.shape[axis] for axis in order]).permute(back)
+
+
+def _rounded(bits: int, rounding: Change, tensor: Tensor) -> Tensor:
+    """To so many significant bits; for autograd the identity."""
+    parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    mantissa, exponent = torch.frexp(parts.detach())
+    rounded = torch.ldexp(rounding(mantissa * 2**bits), exponent - bits)
+    rounded = torch.view_as_complex(rounded) if tensor.is_complex() else rounded
+    return tensor + (rounded - tensor).detach()
+
+
+ROUNDINGS: list[tuple[str, Change]] = [
+    ("rounded to bfloat16", partial(_rounded, 8, torch.round)),
+    ("rounded to TF32/float16", partial(_rounded, 11, torch.round)),
+    ("cut off to TF32", partial(_rounded, 11, torch.trunc)),
+]
+
+LOSSES: list[tuple[str, Change]] = [
+    ("left out", partial(torch.mul, other=0)),
+    ("taken for ones", lambda tensor: 0 * tensor + 1),
+    *ROUNDINGS,
+]
