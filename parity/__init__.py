@@ -8,3 +8,5 @@ import os
 # Before anything imports JAX. Where it finds an accelerator it would use that, and not round as
 # IEEE arithmetic does.
 os.environ["JAX_PLATFORMS"] = "cpu"
+# The backend for which nothing more must be installed.
+os.environ.setdefault("KERAS_BACKEND", "torch")

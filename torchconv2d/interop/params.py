@@ -1,0 +1,243 @@
+"""Parameters in and out, by the table of frameworks: checked first, then copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import arrays
+from ..conv2d import Conv2d
+from ..layout import kernel_to_weight
+from . import leaves
+from .frameworks import FRAMEWORKS, Framework
+
+
+def load_params(
+    conv: Conv2d, params: Any, framework: str, *, prefix: str = "", kind: str | None = None
+) -> None:
+    """Copy a framework's parameters into the layer; if any is refused, the layer stays as it was.
+
+    Args:
+        conv: the layer.
+        params: one layer's arrays, of JAX, NumPy or torch, in what the framework holds them in:
+            nested mappings (a state dict, an open HDF5 or npz file), an Equinox module, Keras's
+            list; or the path of a safetensors file. The levels above the arrays' own names do not
+            matter if there is but one layer.
+        framework: ``'brainstate'``, ``'equinox'``, ``'flax'``, ``'haiku'``, ``'keras'`` or
+            ``'torch'``.
+        prefix: which layer of several: the path to it, its parts joined by dots or slashes.
+        kind: the framework's kind of layer: ``'conv'``, ``'transposed'`` (of Flax only with
+            ``transpose_kernel=True``; others are stored as ``'conv'``) or Keras's ``'depthwise'``.
+            If None it is that of the layer that ``conv`` was made from, or else follows from
+            ``lhs_dilation`` where the framework's plain layer has none, and from the shape.
+
+    Raises:
+        TypeError: no such layer or container, a leaf that is no array of numbers.
+        ValueError: an unknown framework or kind; a leaf that is missing or unknown, has a wrong
+            shape, or a dtype that the layer's cannot hold; no or several layers below the prefix.
+        RuntimeError: the layer is on the meta device, or computes its weight.
+
+    Example:
+        >>> conv = Conv2d((28, 28, 1), 8, 3, b_init=init.ZeroInit())
+        >>> load_params(conv, {"kernel": np.ones((3, 3, 1, 8)), "bias": np.ones(8)}, "flax")
+        Traceback (most recent call last):
+        ValueError: `kernel` is float64, which the layer's float32 does not hold; ...
+    """
+    row = _row(conv, framework)
+    targets = {"weight": _stored(conv, "weight")}
+    if conv.bias is not None:
+        targets["bias"] = _stored(conv, "bias")
+    found = leaves.read(params, prefix)
+    names = {each: _name(row, each, found) for each in targets}
+    shapes = kernel_shapes(conv, framework)
+    kinds = _kinds(conv, framework, kind)
+    bias_shape = _bias_shape(conv, row)
+
+    unknown = [name for name in found if name not in names.values()]
+    for each, name in names.items():
+        if name not in found:
+            shape = bias_shape if each == "bias" else shapes[kinds[0]]
+            others = f"; it has {_listed(found, unknown)}" if unknown else ""
+            raise ValueError(f"`params` lacks `{name}`, of the shape {shape}{others}.")
+    if unknown:
+        hint = "; for a bias make it with `b_init`" if conv.bias is None else ""
+        raise ValueError(
+            f"`params` has {_listed(found, unknown)}, which the layer has not{hint}. "
+            f"It has {', '.join(f'`{name}`' for name in names.values())}."
+        )
+    value = _tensor(names["weight"], found[names["weight"]], conv.weight.dtype)
+    kind = next((each for each in kinds if shapes[each] == value.shape), None)
+    if kind is None:
+        fitting = [each for each, shape in shapes.items() if shape == value.shape]
+        hint = f"; for a {fitting[0]} layer's pass kind={fitting[0]!r}" if fitting else ""
+        raise ValueError(
+            f"`{names['weight']}` must have the shape {shapes[kinds[0]]}, as {framework} stores "
+            f"it, got {tuple(value.shape)}{hint}."
+        )
+    fresh = [(targets["weight"], row.kernels[kind].weight(value, conv.groups))]
+    if "bias" in names:
+        value = _tensor(names["bias"], found[names["bias"]], conv.weight.dtype)
+        if value.shape != bias_shape:
+            raise ValueError(
+                f"`{names['bias']}` must have the shape {bias_shape}, as {framework} stores it, "
+                f"got {tuple(value.shape)}."
+            )
+        fresh.append((targets["bias"], value.reshape(-1)))
+    with torch.no_grad():
+        for target, value in fresh:
+            target.copy_(value)
+
+
+def export_params(
+    conv: Conv2d, framework: str, *, kind: str | None = None
+) -> dict[str, NDArray[Any]]:
+    """The layer's parameters as a framework's own layer has them.
+
+    A mask is no parameter. brainstate, Flax and Haiku have it in the layer, and get the kernel
+    unmasked; for the others it is multiplied into the kernel.
+
+    Args:
+        conv: the layer.
+        framework: as for :func:`load_params`.
+        kind: as there; a depthwise one is not guessed.
+
+    Returns:
+        New arrays by name, the kernel first: Keras's ``set_weights`` takes them as a list. A
+        bfloat16 one has the dtype of ``ml_dtypes``, which comes with JAX.
+
+    Raises:
+        TypeError: no such layer.
+        ValueError: an unknown framework, or a kind that it does not have.
+    """
+    row = _row(conv, framework)
+    kind = _kinds(conv, framework, kind)[0]
+    weight = conv.weight.detach()
+    if conv.w_mask is not None and not row.masks:
+        weight = weight * kernel_to_weight(conv.w_mask)
+    exported = {row.weight[0]: _array(row.kernels[kind].stored(weight, conv.groups))}
+    if conv.bias is not None:
+        exported[row.bias[0]] = _array(conv.bias.detach().reshape(_bias_shape(conv, row)))
+    return exported
+
+
+def kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
+    """The shape of the kernel as the framework stores it, by kind of layer."""
+    weight = torch.empty(conv.weight.shape, device="meta")
+    kernels = FRAMEWORKS[framework].kernels.items()
+    # A kernel is depthwise if it has one input a group; any other has no such shape.
+    return {
+        kind: tuple(kernel.stored(weight, conv.groups).shape)
+        for kind, kernel in kernels
+        if kind != "depthwise" or conv.groups == conv.in_channels
+    }
+
+
+def _row(conv: object, framework: str) -> Framework:
+    if not isinstance(conv, Conv2d):
+        raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type(conv).__name__}.")
+    if framework not in FRAMEWORKS:
+        known = ", ".join(map(repr, FRAMEWORKS))
+        raise ValueError(f"`framework` must be one of {known}; got {framework!r}.")
+    return FRAMEWORKS[framework]
+
+
+def _stored(conv: Conv2d, name: str) -> Tensor:
+    tensor = conv._parameters.get(name, conv._buffers.get(name))  # pyright: ignore[reportPrivateUsage]
+    if tensor is None:
+        raise RuntimeError(
+            f"`load_params` needs a stored {name}, and this one is computed at each forward; call "
+            f"torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
+            f"torch.nn.utils.prune.remove(layer, {name!r}) before."
+        )
+    if tensor.is_meta:
+        raise RuntimeError(
+            "The layer is on the meta device, which holds no numbers; call "
+            "`layer.to_empty(device='cpu')` before."
+        )
+    return tensor
+
+
+def _name(row: Framework, each: str, found: dict[str, Any]) -> str:
+    """The name by which it is there, or by which it ought to be."""
+    names: tuple[str, ...] = getattr(row, each)
+    return next((name for name in names if name in found), names[0])
+
+
+def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
+    """The kinds of layer that the kernel may be of, the likeliest first."""
+    row = FRAMEWORKS[framework]
+    if kind is not None:
+        shapes = kernel_shapes(conv, framework)
+        if kind not in shapes:
+            known = ", ".join(map(repr, shapes))
+            raise ValueError(f"For this layer `kind` must be None or one of {known}; got {kind!r}.")
+        return (kind,)
+    origin: tuple[str, str] = getattr(conv, "ported_from", ("", ""))
+    if origin[0] == framework:
+        return origin[1:]
+    if conv.lhs_dilation != (1, 1) and not row.dilates_input:
+        return ("transposed",)
+    depthwise = "depthwise" in kernel_shapes(conv, framework)
+    return ("conv", "depthwise") if depthwise else ("conv",)
+
+
+def _bias_shape(conv: Conv2d, row: Framework) -> tuple[int, ...]:
+    axes = row.bias_axes[conv.channel_first]
+    return tuple(conv.out_channels if axis == "O" else 1 for axis in axes)
+
+
+def _listed(found: dict[str, Any], names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}` {tuple(getattr(found[name], 'shape', ()))}" for name in names)
+
+
+def dtype_of(name: str, value: Any) -> torch.dtype:
+    """The dtype of an array of any library.
+
+    Raises:
+        TypeError: no array, or one whose numbers torch has no dtype for.
+    """
+    if not (hasattr(value, "dtype") and hasattr(value, "shape")):
+        raise TypeError(f"`{name}` must be an array, got {type(value).__name__}.")
+    kind = getattr(value.dtype, "name", str(value.dtype)).removeprefix("torch.")
+    dtype = getattr(torch, kind, None)
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"`{name}` must be an array of numbers that torch has, got {kind}.")
+    return dtype
+
+
+def _tensor(name: str, value: Any, dtype: torch.dtype) -> Tensor:
+    """The array as a tensor of the layer's dtype, if that holds its numbers as they are."""
+    source = dtype_of(name, value)
+    if not _holds(dtype, source):
+        raise ValueError(
+            f"`{name}`, of the shape {tuple(value.shape)}, is {source}, and the layer's {dtype} "
+            f"does not hold it; round it yourself, or make the layer `.to({source})` before."
+        )
+    return arrays.as_tensor(name, value, dtype)
+
+
+def _holds(dtype: torch.dtype, source: torch.dtype) -> bool:
+    """Whether each number of ``source`` is one of ``dtype``."""
+    if source.is_floating_point or source.is_complex:
+        return torch.promote_types(dtype, source) == dtype
+    largest = 1 if source == torch.bool else torch.iinfo(source).max
+    return largest <= 2 / torch.finfo(dtype).eps
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    if tensor.dtype != torch.bfloat16:
+        return np.array(tensor.numpy(force=True))
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise ImportError(
+            "NumPy has no bfloat16; install ml_dtypes, or export a float32 layer, `.float()`."
+        ) from error
+    return np.array(tensor.contiguous().view(torch.int16).numpy(force=True)).view(
+        ml_dtypes.bfloat16
+    )
