@@ -16,11 +16,6 @@ from torchconv2d.testing import assert_parity
 
 from . import ports
 
-pytestmark = [
-    # Keras's torch variables and NumPy's protocol for arrays.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
-]
-
 
 def _cases() -> Iterator[Any]:
     for module, framework in ports.FRAMEWORKS.items():
@@ -39,6 +34,15 @@ def case(request) -> tuple[str, ports.Example]:
     if isinstance(example, ModuleNotFoundError):
         pytest.fail(f"{framework} is missing: {example}. `make` installs what is tested.")
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """For layers this small others only get in the way."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _ported(framework: str, example: ports.Example) -> Conv2d:
@@ -80,11 +84,3 @@ def test_what_was_exported_loads(case):
     interop.load_params(fresh, interop.export_params(conv, framework), framework)
     for name, parameter in conv.named_parameters():
         assert torch.equal(fresh.get_parameter(name), parameter)
-
-
-def test_to_torch_of_what_came_from_torch(case):
-    framework, example = case
-    if framework != "torch":
-        return
-    conv = _ported(framework, example)
-    assert_parity(interop.to_torch(conv), conv, [_image(conv, example.batched)])

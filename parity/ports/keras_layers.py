@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -50,7 +51,12 @@ def _example(kind: Any, in_size: tuple[int, ...], *arguments: Any, **options: An
     layer.build((None, *in_size))
 
     def run(layer: Any) -> Run:
-        return lambda x: keras.ops.convert_to_numpy(layer(np.asarray(x)))
+        def call(x: Any) -> Any:
+            with warnings.catch_warnings():  # of Keras's use of NumPy
+                warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+                return keras.ops.convert_to_numpy(layer(np.asarray(x)))
+
+        return call
 
     def refilled(exported: Any) -> Run:
         fresh = type(layer).from_config(layer.get_config())

@@ -47,6 +47,8 @@ def _flat(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     elif isinstance(tree, (list, tuple)):
         for i, each in enumerate(cast("list[Any]", tree)):
             yield from _flat(each, (*path, str(i)))
+    elif hasattr(tree, "unbox"):  # Flax's boxes, which are dataclasses, too
+        yield from _flat(tree.value, path)
     elif dataclasses.is_dataclass(tree):  # Equinox's modules
         for field in dataclasses.fields(tree):
             if not field.metadata.get("static"):
@@ -55,7 +57,7 @@ def _flat(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, tree
     elif hasattr(tree, "get_value"):  # of Flax's variables; their `value` warns
         yield from _flat(tree.get_value(), path)
-    elif hasattr(tree, "value"):  # of brainstate's states, Keras's variables, Flax's boxes
+    elif hasattr(tree, "value"):  # of brainstate's states and Keras's variables
         yield from _flat(tree.value, path)
     elif tree is not None:
         yield path, tree
