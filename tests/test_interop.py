@@ -1,0 +1,352 @@
+"""Interop where no other framework is needed: what is refused, files, and plain torch layers."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from torchconv2d import Conv2d, init, interop
+from torchconv2d.interop.frameworks import FRAMEWORKS
+from torchconv2d.testing import assert_parity
+
+
+def make(**options: Any) -> Conv2d:
+    torch.manual_seed(0)
+    given = {"in_size": (7, 6, 4), "out_channels": 6, "kernel_size": (3, 2), "groups": 2}
+    return Conv2d(**{**given, "b_init": init.Normal(), **options})
+
+
+def draw(*shape: int) -> np.ndarray:
+    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
+
+
+def flax(**changes: Any) -> dict[str, Any]:
+    return {"kernel": draw(3, 2, 2, 6), "bias": draw(6), **changes}
+
+
+ROWS = [(name, kind) for name, row in FRAMEWORKS.items() for kind in row.kernels]
+
+
+@pytest.mark.parametrize(("framework", "kind"), ROWS)
+@pytest.mark.parametrize("channel_first", [False, True])
+def test_round_trip(framework: str, kind: str, channel_first: bool) -> None:
+    groups = 4 if kind == "depthwise" else 2
+    options = {"channel_first": channel_first, "groups": groups, "out_channels": 8}
+    if channel_first:
+        options["in_size"] = (4, 7, 6)
+    conv, other = make(**options), make(**options)
+    exported = interop.export_params(conv, framework, kind=kind)
+    nn.init.normal_(other.weight)
+    nn.init.normal_(other.bias)
+    interop.load_params(other, exported, framework, kind=kind)
+    assert torch.equal(other.weight, conv.weight)
+    assert torch.equal(other.bias, conv.bias)
+    exported[FRAMEWORKS[framework].weight[0]][:] = 0  # a copy, not the weight itself
+    assert conv.weight.count_nonzero() == conv.weight.numel()
+
+
+REFUSED = {
+    "shape": (flax(kernel=draw(2, 3, 2, 6)), ["`kernel`", "(3, 2, 2, 6)", "(2, 3, 2, 6)"]),
+    "shape of the bias": (flax(bias=draw(1, 6)), ["`bias`", "(6,)", "(1, 6)"]),
+    "missing": ({"kernel": draw(3, 2, 2, 6)}, ["`bias`", "(6,)"]),
+    "missing kernel": ({"bias": draw(6)}, ["`kernel`", "(3, 2, 2, 6)"]),
+    "None": (flax(bias=None), ["`bias`", "(6,)"]),
+    "other name": (
+        {"weight": draw(3, 2, 2, 6), "bias": draw(6)},
+        ["`kernel`", "(3, 2, 2, 6)", "`weight` (3, 2, 2, 6)"],
+    ),
+    "unknown": (flax(scale=draw(6)), ["`scale` (6,)", "`kernel`, `bias`"]),
+    "float64": (flax(bias=draw(6).astype(np.float64)), ["`bias`", "(6,)", "float64", "float32"]),
+    "int64": (flax(bias=np.arange(6)), ["`bias`", "int64", "float32"]),
+    "complex": (flax(kernel=draw(3, 2, 2, 6) + 1j), ["`kernel`", "complex64", "float32"]),
+    "nothing": ({}, ["nothing"]),
+    "two layers": ({"a": flax(), "b": flax()}, ["one layer", "`prefix`", "'a', 'b'"]),
+}
+
+
+@pytest.mark.parametrize(("params", "parts"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_named_and_changes_nothing(params: Any, parts: list[str]) -> None:
+    conv = make()
+    before = copy.deepcopy(conv.state_dict())
+    with pytest.raises(ValueError, match=r"`") as caught:
+        interop.load_params(conv, params, "flax")
+    for part in parts:
+        assert part in str(caught.value)
+    for name, tensor in conv.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_a_bias_too_many() -> None:
+    with pytest.raises(ValueError, match=r"has `bias` \(6,\), which the layer has not.*`b_init`"):
+        interop.load_params(make(b_init=None), flax(), "flax")
+
+
+@pytest.mark.parametrize("params", [draw(3, 2, 2, 6), 3.0, object()])
+def test_no_container(params: Any) -> None:
+    with pytest.raises(TypeError, match="`params` must be a mapping or a list of arrays"):
+        interop.load_params(make(), params, "flax")
+
+
+@pytest.mark.parametrize("bias", ["six", np.array(list("abcdef"))])
+def test_no_array(bias: Any) -> None:
+    with pytest.raises(TypeError, match="`bias` must be an array"):
+        interop.load_params(make(), flax(bias=bias), "flax")
+
+
+def test_what_the_dtype_holds_is_taken() -> None:
+    conv = make()
+    halves = {name: each.astype(np.float16) for name, each in flax().items()}
+    interop.load_params(conv, halves, "flax")
+    assert np.array_equal(conv.kernel.numpy(force=True), halves["kernel"])
+    doubles = {name: each.astype(np.float64) / 3 for name, each in flax().items()}
+    interop.load_params(conv.double(), doubles, "flax")
+    assert np.array_equal(conv.kernel.numpy(force=True), doubles["kernel"])
+
+
+def test_another_kind_s_shape_is_pointed_out() -> None:
+    conv = make(groups=1)
+    with pytest.raises(ValueError, match=r"\(3, 2, 6, 4\); for a transposed layer's .*kind="):
+        interop.load_params(conv, flax(kernel=draw(3, 2, 6, 4)), "flax")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"framework": "tensorflow"}, "`framework` must be one of 'brainstate', .*'tensorflow'"),
+        ({"framework": "flax", "kind": "depthwise"}, "`kind` must be .*'depthwise'"),
+        ({"framework": "keras", "kind": "depthwise"}, "`kind` must be .*'depthwise'"),
+    ],
+)
+def test_no_such_framework_or_kind(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        interop.export_params(make(), **options)
+    with pytest.raises(ValueError, match=message):
+        interop.load_params(make(), flax(), **options)
+
+
+def test_only_this_layer() -> None:
+    plain: Any = nn.Conv2d(4, 6, 3)
+    for function in (interop.to_torch, lambda conv: interop.export_params(conv, "torch")):
+        with pytest.raises(TypeError, match=r"must be a torchconv2d.Conv2d, got Conv2d"):
+            function(plain)
+
+
+def test_the_weight_must_be_stored() -> None:
+    conv = nn.utils.parametrizations.weight_norm(make())
+    with pytest.raises(RuntimeError, match="needs a stored weight"):
+        interop.load_params(conv, flax(), "flax")
+    with pytest.raises(RuntimeError, match="meta device"):
+        interop.load_params(make(device="meta"), flax(), "flax")
+
+
+def test_a_mask_stays_where_there_is_one_and_is_multiplied_where_not() -> None:
+    mask = draw(3, 2, 2, 6)
+    conv = make(w_mask=mask)
+    assert np.array_equal(
+        interop.export_params(conv, "flax")["kernel"], conv.kernel.numpy(force=True)
+    )
+    masked = interop.export_params(conv, "keras")["kernel"]
+    assert np.array_equal(masked, conv.kernel.numpy(force=True) * mask)
+
+
+def test_frozen_and_channels_last_weights_keep_that() -> None:
+    conv = make(param_type=nn.Buffer).to(memory_format=torch.channels_last)
+    interop.load_params(conv, flax(), "flax")
+    assert np.array_equal(conv.kernel.numpy(force=True), flax()["kernel"])
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not list(conv.parameters())
+
+
+# Whole models.
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv2d(4, 6, (3, 2), groups=2), nn.Conv2d(4, 6, (3, 2), groups=2))
+
+
+def test_one_layer_of_a_state_dict(model: nn.Module) -> None:
+    conv = make()
+    for prefix in ("1", "1."):
+        interop.load_params(conv, model.state_dict(), "torch", prefix=prefix)
+        assert torch.equal(conv.weight, model[1].weight)
+        assert torch.equal(conv.bias, model[1].bias)
+
+
+def test_one_layer_of_a_safetensors_file(model: nn.Module, tmp_path: Any) -> None:
+    path, conv = tmp_path / "model.safetensors", make()
+    tensors = {f"body.{name}": tensor for name, tensor in model.state_dict().items()}
+    save_file({**tensors, "body.10.weight": torch.ones(3)}, path)
+    interop.load_params(conv, path, "torch", prefix="body.1")
+    assert torch.equal(conv.weight, model[1].weight)
+    interop.load_params(conv, str(path), "torch", prefix="body/0")
+    assert torch.equal(conv.bias, model[0].bias)
+    with pytest.raises(ValueError, match=r"'head'; there is 'body/0', 'body/1', 'body/10'"):
+        interop.load_params(conv, path, "torch", prefix="head")
+    with pytest.raises(ValueError, match="pick it with `prefix`: 'body/0', 'body/1', 'body/10'"):
+        interop.load_params(conv, path, "torch")
+
+
+def test_bfloat16_of_a_file(tmp_path: Any) -> None:
+    path, conv = tmp_path / "conv.safetensors", make()
+    state = {name: tensor.bfloat16() for name, tensor in conv.state_dict().items()}
+    save_file(state, path)
+    interop.load_params(conv, path, "torch")
+    assert torch.equal(conv.weight, state["weight"].float())
+
+
+def test_a_file_that_is_none(tmp_path: Any) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(flax()))
+    with pytest.raises(ValueError, match=r"model.pkl is no safetensors file.*np.load"):
+        interop.load_params(make(), path, "flax")
+    with pytest.raises(FileNotFoundError):
+        interop.load_params(make(), tmp_path / "none.safetensors", "flax")
+
+
+def test_arrays_of_objects_are_not_unpickled(tmp_path: Any) -> None:
+    path = tmp_path / "model.npz"
+    np.savez(path, kernel=np.array([None, {}]), bias=draw(6))
+    with pytest.raises(ValueError, match="allow_pickle=False"), np.load(path) as file:
+        interop.load_params(make(), file, "flax")
+    np.savez(path, **flax())
+    conv = make()
+    with np.load(path) as file:
+        interop.load_params(conv, file, "flax")
+    assert np.array_equal(conv.bias.numpy(force=True), flax()["bias"])
+
+
+# Plain torch layers.
+
+
+class Padded(nn.Conv2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pad(x, (1, 2, 0, 1)))
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+def test_torch_s_other_paddings_are_refused(mode: str) -> None:
+    layer = nn.Conv2d(4, 6, 3, padding=1, padding_mode=mode)
+    with pytest.raises(ValueError, match=f"`padding_mode` '{mode}' .*pad the input yourself"):
+        interop.from_layer(layer, (4, 7, 6))
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.Conv1d(4, 6, 3), "Conv1d. It has not two spatial dimensions"),
+        (nn.ConvTranspose3d(4, 6, 3), "ConvTranspose3d. It has not two"),
+        (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. Make a Conv2d"),
+        (Padded(4, 6, 3), "Padded has its own forward"),
+        (Conv2d((7, 6, 4), 6, 3), "got torchconv2d.conv2d.Conv2d"),
+    ],
+)
+def test_other_layers_are_refused(layer: nn.Module, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        interop.from_layer(layer, (4, 7, 6))
+
+
+def test_from_torch() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 6, (3, 2), (1, 2), dtype=float))
+    state = torch.get_rng_state()
+    conv = interop.from_layer(layer, (4, 7, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_parity(conv, layer, [torch.randn(2, 4, 7, 6, dtype=torch.float64)])
+    with pytest.raises(ValueError, match=r"`in_size` must be given, \(C, H, W\)"):
+        interop.from_layer(layer)
+    with pytest.raises(ValueError, match=r"`weight` must have the shape \(6, 5, 3, 2\)"):
+        interop.from_layer(layer, (5, 7, 6))
+    with pytest.raises(ValueError, match="lazy"):
+        interop.from_layer(nn.LazyConv2d(6, 3), (4, 7, 6))
+
+
+def test_a_ported_layer_is_a_layer_like_any_other() -> None:
+    conv = interop.from_layer(nn.ConvTranspose2d(4, 6, (3, 2), 2), (4, 7, 6))
+    x = torch.randn(2, 4, 7, 6)
+    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
+        assert torch.equal(other(x), conv(x))
+        assert interop.export_params(other, "torch")["weight"].shape == (4, 6, 3, 2)
+    conv.reset_parameters()
+    assert conv.weight.std() > 0
+
+
+PLAIN = {
+    "same": make(groups=2, kernel_size=(3, 5)),
+    "same, even": make(),
+    "same, even, dilated": make(rhs_dilation=(2, 3)),
+    "same, stride, odd": make(kernel_size=(3, 5), in_size=(7, 9, 4), stride=2),
+    "valid": make(padding="VALID", stride=(2, 1)),
+    "numbers": make(padding=(2, 1)),
+    "more after than is read": make(padding=((1, 2), (0, 0)), stride=(3, 1), in_size=(7, 5, 4)),
+    "channel first": make(in_size=(4, 7, 6), channel_first=True, padding=1),
+    "transposed": make(lhs_dilation=(2, 3), padding=((2, 2), (1, 1))),
+    "transposed, pads": make(lhs_dilation=(2, 3), padding=((1, 2), (0, 2))),
+    "transposed, dilated": make(lhs_dilation=2, rhs_dilation=(2, 3), padding=((3, 4), (2, 4))),
+    "transposed, same": make(lhs_dilation=3),
+    "frozen": make(b_init=None, param_type=nn.Buffer),
+    "double": make(dtype=torch.float64),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+@pytest.mark.parametrize("conv", PLAIN.values(), ids=PLAIN)
+def test_to_torch(conv: Conv2d) -> None:
+    layer = interop.to_torch(conv)
+    assert type(layer) is (nn.Conv2d if conv.lhs_dilation == (1, 1) else nn.ConvTranspose2d)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return layer(x) if conv.channel_first else layer(x.movedim(-1, -3)).movedim(-3, -1)
+
+    x = torch.randn(2, *conv.in_size, dtype=conv.weight.dtype)
+    assert_parity(conv, run, [x])
+    assert layer.weight.data_ptr() != conv.weight.data_ptr()
+    back = interop.from_layer(layer, conv.in_size if conv.channel_first else (4, *conv.in_size[:2]))
+    assert torch.equal(back.weight, conv.weight)
+
+
+IN_THE_WAY = {
+    "same, stride": (make(in_size=(8, 6, 4), stride=2), "`padding` is SAME", "((0, 1)"),
+    "uneven": (make(padding=((1, 0), (2, 2))), "`padding` is ((1, 0), (2, 2))", "evenly"),
+    "crop": (make(padding=-1), "`padding` is ((-1, -1)", "evenly"),
+    "mask": (make(w_mask=draw(3, 2, 2, 6)), "`w_mask`", "fold_mask"),
+    "two strides": (make(stride=2, lhs_dilation=3), "`stride` is (2, 2)", "`lhs_dilation`"),
+    "transposed, too much": (make(lhs_dilation=2, padding=3), "`padding` is ((3, 3)", "at most"),
+    "transposed, less after": (
+        make(lhs_dilation=2, padding=((2, 1), (0, 0))),
+        "`padding` is ((2, 1)",
+        "after",
+    ),
+    "empty": (make(kernel_size=8, padding="VALID"), "`out_size` is (0, 0, 6)", "empty"),
+}
+
+
+@pytest.mark.parametrize(("conv", "first", "second"), IN_THE_WAY.values(), ids=IN_THE_WAY)
+def test_what_stands_in_the_way_is_named(conv: Conv2d, first: str, second: str) -> None:
+    with pytest.raises(ValueError, match="No plain torch layer says the same") as caught:
+        interop.to_torch(conv)
+    assert first in str(caught.value)
+    assert second in str(caught.value)
+
+
+def test_none_of_the_frameworks_is_imported() -> None:
+    program = """
+import sys, torch
+from torchconv2d import interop
+conv = interop.from_layer(torch.nn.Conv2d(3, 4, 2), (3, 5, 6))
+interop.load_params(conv, interop.export_params(conv, "flax"), "flax")
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = {"jax", "brainstate", "equinox", "flax", "haiku", "keras", "safetensors", "h5py"}
+    assert not set(done.stdout.split()) & names
