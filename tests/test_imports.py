@@ -34,18 +34,24 @@ def test_nothing_but_torch_and_numpy_is_imported() -> None:
 
 def test_public_names() -> None:
     assert set(torchconv2d.__all__) <= set(vars(torchconv2d))
-    assert {"Conv2d", "conv_general_dilated", "init", "testing"} <= set(torchconv2d.__all__)
+    assert {"Conv2d", "conv_general_dilated", "init", "interop", "testing"} <= set(
+        torchconv2d.__all__
+    )
     assert torchconv2d.__version__ == version("torchconv2d")
     assert (PACKAGE / "py.typed").exists()
 
 
 # Each may import those to its left only, so that a reader can go bottom up.
-LAYERS = ["geometry", "arguments", "arrays", "layout", "init", "lowerings", "functional", "conv2d"]
+LAYERS = [
+    *("geometry", "arguments", "arrays", "layout", "init"),
+    *("lowerings", "functional", "conv2d", "interop"),
+]
 
 
 @pytest.mark.parametrize("module", LAYERS)
 def test_imports_run_one_way(module: str) -> None:
-    files = (PACKAGE / module).glob("*.py") if module == "lowerings" else [PACKAGE / f"{module}.py"]
+    file = PACKAGE / f"{module}.py"
+    files = [file] if file.exists() else (PACKAGE / module).glob("*.py")
     later = LAYERS[LAYERS.index(module) + 1 :]
     for file in files:
         text = file.read_text()
