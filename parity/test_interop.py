@@ -16,6 +16,8 @@ from torchconv2d.testing import assert_parity
 
 from . import ports
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def _cases() -> Iterator[Any]:
     for module, framework in ports.FRAMEWORKS.items():
@@ -34,15 +36,6 @@ def case(request) -> tuple[str, ports.Example]:
     if isinstance(example, ModuleNotFoundError):
         pytest.fail(f"{framework} is missing: {example}. `make` installs what is tested.")
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """For layers this small others only get in the way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _ported(framework: str, example: ports.Example) -> Conv2d:

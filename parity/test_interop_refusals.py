@@ -19,6 +19,8 @@ from torchconv2d import Conv2d, init, interop
 
 from .ports import random
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KEY = jax.random.key(7)
 FIRST = {"data_format": "channels_first"}
 

@@ -64,7 +64,7 @@ REFUSED = {
         {"weight": draw(3, 2, 2, 6), "bias": draw(6)},
         ["`kernel`", "(3, 2, 2, 6)", "`weight` (3, 2, 2, 6)"],
     ),
-    "unknown": (flax(scale=draw(6)), ["`scale` (6,)", "`kernel`, `bias`"]),
+    "unknown": (flax(scale=draw(6)), ["`scale` (6,)", "`kernel` (3, 2, 2, 6), `bias` (6,)"]),
     "float64": (flax(bias=draw(6).astype(np.float64)), ["`bias`", "(6,)", "float64", "float32"]),
     "int64": (flax(bias=np.arange(6)), ["`bias`", "int64", "float32"]),
     "complex": (flax(kernel=draw(3, 2, 2, 6) + 1j), ["`kernel`", "complex64", "float32"]),
@@ -114,7 +114,9 @@ def test_what_the_dtype_holds_is_taken() -> None:
 
 def test_another_kind_s_shape_is_pointed_out() -> None:
     conv = make(groups=1)
-    with pytest.raises(ValueError, match=r"\(3, 2, 6, 4\); for a transposed layer's .*kind="):
+    with pytest.raises(
+        ValueError, match=r"\(3, 2, 6, 4\); a transposed layer has that, pass kind="
+    ):
         interop.load_params(conv, flax(kernel=draw(3, 2, 6, 4)), "flax")
 
 
@@ -146,6 +148,8 @@ def test_the_weight_must_be_stored() -> None:
         interop.load_params(conv, flax(), "flax")
     with pytest.raises(RuntimeError, match="meta device"):
         interop.load_params(make(device="meta"), flax(), "flax")
+    with pytest.raises(RuntimeError, match="meta device"):
+        interop.export_params(make(device="meta"), "flax")
 
 
 def test_a_mask_stays_where_there_is_one_and_is_multiplied_where_not() -> None:
@@ -234,6 +238,10 @@ class Padded(nn.Conv2d):
         return super().forward(nn.functional.pad(x, (1, 2, 0, 1)))
 
 
+# torch has layers of the same name that compute something else.
+Quantized = type("Conv2d", (nn.Module,), {"__module__": "torch.ao.nn.quantized"})
+
+
 @pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
 def test_torch_s_other_paddings_are_refused(mode: str) -> None:
     layer = nn.Conv2d(4, 6, 3, padding=1, padding_mode=mode)
@@ -248,6 +256,7 @@ def test_torch_s_other_paddings_are_refused(mode: str) -> None:
         (nn.ConvTranspose3d(4, 6, 3), "ConvTranspose3d. It has not two"),
         (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. Make a Conv2d"),
         (Padded(4, 6, 3), "Padded has its own forward"),
+        (Quantized(), "got torch.ao.nn.quantized.Conv2d"),
         (Conv2d((7, 6, 4), 6, 3), "got torchconv2d.conv2d.Conv2d"),
     ],
 )

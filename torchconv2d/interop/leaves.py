@@ -71,7 +71,9 @@ def _below(prefix: str, paths: Iterable[Path]) -> list[Path]:
     names = ", ".join(repr("/".join(layer)) for layer in layers[:_SHOWN])
     names += f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
     if not found:
-        raise ValueError(f"`params` has nothing below the prefix {prefix!r}; there is {names}.")
+        raise ValueError(
+            f"`params` has nothing below the prefix {prefix!r}; there is {names or 'nothing'}."
+        )
     if len(layers) > 1:
         raise ValueError(f"`params` must be of one layer; pick it with `prefix`: {names}.")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,53 +43,33 @@ def load_params(
         RuntimeError: the layer is on the meta device, or computes its weight.
 
     Example:
-        >>> conv = Conv2d((28, 28, 1), 8, 3, b_init=init.ZeroInit())
-        >>> load_params(conv, {"kernel": np.ones((3, 3, 1, 8)), "bias": np.ones(8)}, "flax")
-        Traceback (most recent call last):
-        ValueError: `kernel` is float64, which the layer's float32 does not hold; ...
+        >>> conv = Conv2d((28, 28, 1), 8, 3)
+        >>> load_params(conv, {"params": {"kernel": np.ones((3, 3, 1, 8), np.float32)}}, "flax")
     """
     row = _row(conv, framework)
-    targets = {"weight": _stored(conv, "weight")}
-    if conv.bias is not None:
-        targets["bias"] = _stored(conv, "bias")
-    found = leaves.read(params, prefix)
-    names = {each: _name(row, each, found) for each in targets}
-    shapes = kernel_shapes(conv, framework)
     kinds = _kinds(conv, framework, kind)
-    bias_shape = _bias_shape(conv, row)
-
-    unknown = [name for name in found if name not in names.values()]
-    for each, name in names.items():
-        if name not in found:
-            shape = bias_shape if each == "bias" else shapes[kinds[0]]
-            others = f"; it has {_listed(found, unknown)}" if unknown else ""
-            raise ValueError(f"`params` lacks `{name}`, of the shape {shape}{others}.")
-    if unknown:
-        hint = "; for a bias make it with `b_init`" if conv.bias is None else ""
-        raise ValueError(
-            f"`params` has {_listed(found, unknown)}, which the layer has not{hint}. "
-            f"It has {', '.join(f'`{name}`' for name in names.values())}."
-        )
-    value = _tensor(names["weight"], found[names["weight"]], conv.weight.dtype)
-    kind = next((each for each in kinds if shapes[each] == value.shape), None)
-    if kind is None:
-        fitting = [each for each, shape in shapes.items() if shape == value.shape]
-        hint = f"; for a {fitting[0]} layer's pass kind={fitting[0]!r}" if fitting else ""
-        raise ValueError(
-            f"`{names['weight']}` must have the shape {shapes[kinds[0]]}, as {framework} stores "
-            f"it, got {tuple(value.shape)}{hint}."
-        )
-    fresh = [(targets["weight"], row.kernels[kind].weight(value, conv.groups))]
-    if "bias" in names:
-        value = _tensor(names["bias"], found[names["bias"]], conv.weight.dtype)
-        if value.shape != bias_shape:
+    shapes = _kernel_shapes(conv, framework)
+    found = leaves.read(params, prefix)
+    targets = {_name(row.weight, found): _stored(conv, "weight")}
+    wanted = {_name(row.weight, found): shapes[kinds[0]]}
+    if conv.bias is not None:
+        targets[_name(row.bias, found)] = _stored(conv, "bias")
+        wanted[_name(row.bias, found)] = _bias_shape(conv, row)
+    _check_names(found, wanted)
+    weight, *bias = (_tensor(name, found[name], conv.weight.dtype) for name in targets)
+    kind = next((each for each in kinds if shapes[each] == weight.shape), kinds[0])
+    wanted[next(iter(wanted))] = shapes[kind]
+    for (name, shape), tensor in zip(wanted.items(), (weight, *bias), strict=True):
+        if tensor.shape != shape:
+            others = [other for other in shapes if shapes[other] == tensor.shape]
+            hint = f"; a {others[0]} layer has that, pass kind={others[0]!r}" if others else ""
             raise ValueError(
-                f"`{names['bias']}` must have the shape {bias_shape}, as {framework} stores it, "
-                f"got {tuple(value.shape)}."
+                f"`{name}` must have the shape {shape}, as {framework} stores it, got "
+                f"{tuple(tensor.shape)}{hint}."
             )
-        fresh.append((targets["bias"], value.reshape(-1)))
+    fresh = [row.kernels[kind].weight(weight, conv.groups), *(each.reshape(-1) for each in bias)]
     with torch.no_grad():
-        for target, value in fresh:
+        for target, value in zip(targets.values(), fresh, strict=True):
             target.copy_(value)
 
 
@@ -113,10 +93,11 @@ def export_params(
     Raises:
         TypeError: no such layer.
         ValueError: an unknown framework, or a kind that it does not have.
+        RuntimeError: the layer is on the meta device.
     """
     row = _row(conv, framework)
     kind = _kinds(conv, framework, kind)[0]
-    weight = conv.weight.detach()
+    weight = _real(conv.weight.detach())
     if conv.w_mask is not None and not row.masks:
         weight = weight * kernel_to_weight(conv.w_mask)
     exported = {row.weight[0]: _array(row.kernels[kind].stored(weight, conv.groups))}
@@ -125,7 +106,7 @@ def export_params(
     return exported
 
 
-def kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
+def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
     """The shape of the kernel as the framework stores it, by kind of layer."""
     weight = torch.empty(conv.weight.shape, device="meta")
     kernels = FRAMEWORKS[framework].kernels.items()
@@ -154,6 +135,10 @@ def _stored(conv: Conv2d, name: str) -> Tensor:
             f"torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
             f"torch.nn.utils.prune.remove(layer, {name!r}) before."
         )
+    return _real(tensor)
+
+
+def _real(tensor: Tensor) -> Tensor:
     if tensor.is_meta:
         raise RuntimeError(
             "The layer is on the meta device, which holds no numbers; call "
@@ -162,17 +147,32 @@ def _stored(conv: Conv2d, name: str) -> Tensor:
     return tensor
 
 
-def _name(row: Framework, each: str, found: dict[str, Any]) -> str:
+def _name(names: Sequence[str], found: Mapping[str, Any]) -> str:
     """The name by which it is there, or by which it ought to be."""
-    names: tuple[str, ...] = getattr(row, each)
     return next((name for name in names if name in found), names[0])
+
+
+def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    def listed(shapes: Mapping[str, object]) -> str:
+        return ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+
+    there = {name: tuple(getattr(value, "shape", ())) for name, value in found.items()}
+    missing = {name: shape for name, shape in wanted.items() if name not in found}
+    unknown = {name: shape for name, shape in there.items() if name not in wanted}
+    if missing:
+        raise ValueError(f"`params` lacks {listed(missing)}; it has {listed(there)}.")
+    if unknown:
+        raise ValueError(
+            f"`params` has {listed(unknown)}, which the layer has not; it has {listed(wanted)}. "
+            "A bias comes with `b_init`."
+        )
 
 
 def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
     """The kinds of layer that the kernel may be of, the likeliest first."""
     row = FRAMEWORKS[framework]
     if kind is not None:
-        shapes = kernel_shapes(conv, framework)
+        shapes = _kernel_shapes(conv, framework)
         if kind not in shapes:
             known = ", ".join(map(repr, shapes))
             raise ValueError(f"For this layer `kind` must be None or one of {known}; got {kind!r}.")
@@ -182,17 +182,13 @@ def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
         return origin[1:]
     if conv.lhs_dilation != (1, 1) and not row.dilates_input:
         return ("transposed",)
-    depthwise = "depthwise" in kernel_shapes(conv, framework)
+    depthwise = "depthwise" in _kernel_shapes(conv, framework)
     return ("conv", "depthwise") if depthwise else ("conv",)
 
 
 def _bias_shape(conv: Conv2d, row: Framework) -> tuple[int, ...]:
     axes = row.bias_axes[conv.channel_first]
     return tuple(conv.out_channels if axis == "O" else 1 for axis in axes)
-
-
-def _listed(found: dict[str, Any], names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}` {tuple(getattr(found[name], 'shape', ()))}" for name in names)
 
 
 def dtype_of(name: str, value: Any) -> torch.dtype:

@@ -159,7 +159,8 @@ def _keras(layer: Any) -> Source:
     if activation != "linear":
         _refuse("activation", activation, "port the layer made without, and apply it to the result")
     _computes_in(layer.compute_dtype, layer.variable_dtype)
-    shape = layer.get_build_config()["input_shape"][1:]
+    config: dict[str, Any] = layer.get_build_config() or {}
+    shape = config.get("input_shape", ())[1:]
     return Source(
         framework="keras",
         kind="conv",
@@ -173,7 +174,7 @@ def _keras(layer: Any) -> Source:
         groups=getattr(layer, "groups", 1),
         channel_first=layer.data_format == "channels_first",
         name=layer.name,
-        in_size=None if None in shape else shape,
+        in_size=None if None in shape or not shape else shape,
     )
 
 
@@ -214,7 +215,7 @@ def _torch_transposed(layer: Any) -> Source:
     )
 
 
-# Where a type with this name may be defined, in the order of their errors' lists.
+# By package and name of the type; torch has others of these names outside `torch.nn`.
 _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("brainstate", "Conv2d"): _brainstate,
     ("brainstate", "ConvTranspose2d"): _brainstate_transposed,
@@ -225,8 +226,8 @@ _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("keras", "Conv2D"): _keras,
     ("keras", "DepthwiseConv2D"): _keras_depthwise,
     ("keras", "Conv2DTranspose"): _keras_transposed,
-    ("torch", "Conv2d"): _torch,
-    ("torch", "ConvTranspose2d"): _torch_transposed,
+    ("torch.nn", "Conv2d"): _torch,
+    ("torch.nn", "ConvTranspose2d"): _torch_transposed,
 }
 
 # What computes the output; a subclass that has its own of these computes something else.
@@ -244,19 +245,23 @@ def reader(layer: Any) -> Callable[[Any], Source]:
     """
     own: set[str] = set()
     for cls in type(layer).__mro__:
-        known = _READERS.get((cls.__module__.partition(".")[0], cls.__name__))
-        if known is not None:
+        known = [
+            read
+            for (package, name), read in _READERS.items()
+            if name == cls.__name__ and f"{cls.__module__}.".startswith(f"{package}.")
+        ]
+        if known:
             if own:
                 raise TypeError(
                     f"`layer` must compute as {cls.__name__} does, but {type(layer).__name__} has "
                     f"its own {', '.join(sorted(own))}; make a Conv2d that says the same, and use "
                     f"`load_params`."
                 )
-            return known
+            return known[0]
         own |= _COMPUTING & vars(cls).keys()
     kinds = ", ".join(f"{framework}'s {name}" for framework, name in _READERS)
     name = f"{type(layer).__module__}.{type(layer).__qualname__}"
-    if re.search("[13]d", name, re.IGNORECASE):
+    if re.search("[13]d", type(layer).__name__, re.IGNORECASE):
         hint = "It has not two spatial dimensions; a one-dimensional one is one of height 1."
     else:
         hint = "Make a Conv2d that says the same, and use `load_params`."
