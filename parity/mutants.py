@@ -63,7 +63,7 @@ def _plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
 
 
 def _pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
-    return _replaced(geometry, "_pads", lambda pads, *arguments: change(*pads(*arguments)))
+    return _replaced(geometry, "pads", lambda pads, *arguments: change(*pads(*arguments)))
 
 
 def _operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:

@@ -24,7 +24,8 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
 
     It keeps the layout: torch's, Equinox's and Keras's ``channels_first`` layers come out
     channel-first. A transposed layer comes out as an input-dilated one. The dtype is that of the
-    parameters and, if they are torch's, so is the device.
+    parameters and, if they are torch's, so is the device. ``ported_from``, an attribute of the
+    result with framework and kind, is what :func:`export_params` and :func:`load_params` go by.
 
     Args:
         layer: brainstate's ``Conv2d`` or ``ConvTranspose2d``; Flax's ``Conv`` or ``ConvTranspose``,

@@ -219,10 +219,12 @@ def _tensor(name: str, value: Any, dtype: torch.dtype) -> Tensor:
 
 def _holds(dtype: torch.dtype, source: torch.dtype) -> bool:
     """Whether each number of ``source`` is one of ``dtype``."""
-    if source.is_floating_point or source.is_complex:
-        return torch.promote_types(dtype, source) == dtype
-    largest = 1 if source == torch.bool else torch.iinfo(source).max
-    return largest <= 2 / torch.finfo(dtype).eps
+    held = torch.finfo(dtype)
+    if not (source.is_floating_point or source.is_complex):
+        return (1 if source == torch.bool else torch.iinfo(source).max) <= 2 / held.eps
+    needed = torch.finfo(source)
+    wide = held.max >= needed.max and held.smallest_normal <= needed.smallest_normal
+    return wide and held.eps <= needed.eps and (dtype.is_complex or not source.is_complex)
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..conv2d import Conv2d
-from ..geometry import Axis, Pair, pads
+from ..geometry import Axis, Pair, pads, same_padding
 from .frameworks import FRAMEWORKS
 
 
@@ -46,8 +46,9 @@ def _plain(conv: Conv2d) -> nn.Conv2d:
     padding: str | Pair = (axes[0].before, axes[1].before)
     # As many zeros after as before do no harm if they make no further window.
     if min(padding) < 0 or any(axis._replace(after=axis.before).out != axis.out for axis in axes):
-        if conv.padding != "SAME" or conv.stride != (1, 1):
-            uneven = tuple((axis.before, axis.after) for axis in axes)
+        uneven = tuple((axis.before, axis.after) for axis in axes)
+        same = tuple(same_padding(axis.dilated, axis.extent, axis.stride) for axis in axes)
+        if uneven != same or conv.stride != (1, 1):
             raise _none("padding", conv.padding, f"torch pads evenly, and this is {uneven}")
         padding = "same"  # where torch, too, puts the extra zero after
     return nn.Conv2d(
