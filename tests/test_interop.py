@@ -239,6 +239,16 @@ def test_a_file_that_is_none(tmp_path: Any) -> None:
         interop.load_params(make(), tmp_path / "none.safetensors", "flax")
 
 
+def test_what_must_be_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    for package in ("safetensors", "ml_dtypes"):
+        monkeypatch.setitem(sys.modules, package, None)
+    conv = make(dtype=torch.bfloat16)
+    with pytest.raises(ImportError, match=r"pip install torchconv2d\[safetensors\]"):
+        interop.load_params(conv, tmp_path / "conv.safetensors", "torch")
+    with pytest.raises(ImportError, match=r"install ml_dtypes, or .* `\.float\(\)`"):
+        interop.export_params(conv, "flax")
+
+
 def test_arrays_of_objects_are_not_unpickled(tmp_path: Any) -> None:
     path = tmp_path / "model.npz"
     np.savez(path, kernel=np.array([None, {}]), bias=draw(6))
