@@ -242,7 +242,7 @@ DECLARED: dict[str, list[Difference]] = {
     ],
     # No matter of verdicts.
     "kernel and bias live in one dict, HWIO and `(1, 1, out)` | "
-    "two parameters, OIHW and `(out,)`": [],
+    "two parameters, OIHW and `(out,)`; `interop` translates": [],
     "nested lists and torch tensors for `w_init`, `b_init`, `w_mask`, or callables that return "
     "them, are refused | accepted": [
         Difference(
