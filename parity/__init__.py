@@ -14,3 +14,5 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # `python -m` still looks for the module. The imports take seconds; interrupted, they tell nothing.
 if sys.argv[0] == "-m":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+# The backend for which nothing more must be installed.
+os.environ.setdefault("KERAS_BACKEND", "torch")

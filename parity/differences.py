@@ -140,7 +140,7 @@ DECLARED: dict[str, list[Difference]] = {
     ],
     # No matter of verdicts.
     "kernel and bias live in one dict, HWIO and `(1, 1, out)` | "
-    "two parameters, OIHW and `(out,)`": [],
+    "two parameters, OIHW and `(out,)`; `interop` translates": [],
     "nested lists and torch tensors for `w_init`, `b_init`, `w_mask`, or callables that return "
     "them, are refused | accepted": [
         Difference(
@@ -317,6 +317,10 @@ DECLARED: dict[str, list[Difference]] = {
             "negative channels", {"in_size": ["(*in_size[:2], -4)"]}, VALUE_ERROR, _channels_last
         ),
     ],
+    # Of the initializers themselves: `test_draws.py`.
+    "`TruncatedNormal` refuses a `loc` beyond two `scale` of its bounds when it draws | "
+    "when it is made": [],
+    "`seed`: a NumPy integer is refused, a bool counts as an integer | accepted; `TypeError`": [],
     # Told by `judge` itself, as it takes the verdict on each fault alone.
     "of several faults it names one | it may name another, in the order of the arguments": [],
 }

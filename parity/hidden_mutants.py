@@ -201,7 +201,7 @@ MUTANTS: dict[str, Mutant] = {
         geometry, "dilate", lambda _, size, dilation: size * dilation
     ),
     "shifted where the stride exceeds the kernel": planting.replaced(
-        geometry, "_pads", _where_stride_exceeds
+        geometry, "pads", _where_stride_exceeds
     ),
     "many channels in reverse": planting.operands(
         lambda x, w, b: (x.flip(1) if x.size(1) >= 16 else x, w, b)

@@ -162,7 +162,7 @@ MUTANTS: dict[str, Mutant] = {
         lambda before, after: (before + 1, after - 1) if before < 0 else (before, after)
     ),
     "pads of the axes swapped": planting.replaced(
-        geometry, "_pads", lambda pads, padding, axis, *rest: pads(padding, 1 - axis, *rest)
+        geometry, "pads", lambda pads, padding, axis, *rest: pads(padding, 1 - axis, *rest)
     ),
     "SAME_LOWER for SAME": planting.plan(
         lambda n, k, s, p, *rest: (n, k, s, "SAME_LOWER" if p == "SAME" else p, *rest)

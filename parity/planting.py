@@ -56,7 +56,7 @@ def plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
 
 
 def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
-    return replaced(geometry, "_pads", lambda pads, *arguments: change(*pads(*arguments)))
+    return replaced(geometry, "pads", lambda pads, *arguments: change(*pads(*arguments)))
 
 
 def operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:

@@ -204,7 +204,8 @@ def same_padding(dilated: int, extent: int, stride: int) -> Pair:
     return total // 2, total - total // 2
 
 
-def _pads(padding: Padding, axis: int, dilated: int, extent: int, stride: int) -> Pair:
+def pads(padding: Padding, axis: int, dilated: int, extent: int, stride: int) -> Pair:
+    """Any padding in numbers, of one axis."""
     if padding == "VALID":
         return 0, 0
     if padding == "SAME":
@@ -235,7 +236,7 @@ def plan(
     for i, side in enumerate(("height", "width")):
         dilated = dilate(size[i], lhs_dilation[i])
         extent = dilate(kernel[i], rhs_dilation[i])
-        before, after = _pads(padding, i, dilated, extent, stride[i])
+        before, after = pads(padding, i, dilated, extent, stride[i])
         axis = Axis(size[i], kernel[i], stride[i], lhs_dilation[i], rhs_dilation[i], before, after)
         if axis.padded < 0:
             raise ValueError(

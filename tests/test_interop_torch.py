@@ -1,0 +1,140 @@
+"""Plain torch layers: ported, refused, and made where one says the same."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from torchconv2d import Conv2d, init, interop
+from torchconv2d.testing import assert_parity
+
+
+def make(**options: Any) -> Conv2d:
+    torch.manual_seed(0)
+    given = {"in_size": (7, 6, 4), "out_channels": 6, "kernel_size": (3, 2), "groups": 2}
+    return Conv2d(**{**given, "b_init": init.Normal(), **options})
+
+
+def draw(*shape: int) -> np.ndarray:
+    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
+
+
+class Padded(nn.Conv2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pad(x, (1, 2, 0, 1)))
+
+
+# torch has layers of the same name that compute something else.
+Quantized = type("Conv2d", (nn.Module,), {"__module__": "torch.ao.nn.quantized"})
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+def test_torch_s_other_paddings_are_refused(mode: str) -> None:
+    layer = nn.Conv2d(4, 6, 3, padding=1, padding_mode=mode)
+    with pytest.raises(ValueError, match=f"`padding_mode` '{mode}' .*pad the input yourself"):
+        interop.from_layer(layer, (4, 7, 6))
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.Conv1d(4, 6, 3), "Conv1d. It has not two spatial dimensions"),
+        (nn.ConvTranspose3d(4, 6, 3), "ConvTranspose3d. It has not two"),
+        (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. Make a Conv2d"),
+        (Padded(4, 6, 3), "Padded has its own forward"),
+        (Quantized(), "got torch.ao.nn.quantized.Conv2d"),
+        (Conv2d((7, 6, 4), 6, 3), "got torchconv2d.conv2d.Conv2d"),
+    ],
+)
+def test_other_layers_are_refused(layer: nn.Module, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        interop.from_layer(layer, (4, 7, 6))
+
+
+def test_from_torch() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 6, (3, 2), (1, 2), dtype=float))
+    state = torch.get_rng_state()
+    conv = interop.from_layer(layer, (4, 7, 6))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_parity(conv, layer, [torch.randn(2, 4, 7, 6, dtype=torch.float64)])
+    with pytest.raises(ValueError, match=r"`in_size` must be given, \(C, H, W\)"):
+        interop.from_layer(layer)
+    with pytest.raises(ValueError, match=r"`weight` must have the shape \(6, 5, 3, 2\)"):
+        interop.from_layer(layer, (5, 7, 6))
+    with pytest.raises(ValueError, match="lazy"):
+        interop.from_layer(nn.LazyConv2d(6, 3), (4, 7, 6))
+
+
+def test_a_ported_layer_is_a_layer_like_any_other() -> None:
+    conv = interop.from_layer(nn.ConvTranspose2d(4, 6, (3, 2), 2), (4, 7, 6))
+    x = torch.randn(2, 4, 7, 6)
+    for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
+        assert torch.equal(other(x), conv(x))
+        assert interop.export_params(other, "torch")["weight"].shape == (4, 6, 3, 2)
+    conv.reset_parameters()
+    assert conv.weight.std() > 0
+
+
+PLAIN = {
+    "same": make(groups=2, kernel_size=(3, 5)),
+    "same, even": make(),
+    "same, even, dilated": make(rhs_dilation=(2, 3)),
+    "same, stride, odd": make(kernel_size=(3, 5), in_size=(7, 9, 4), stride=2),
+    "valid": make(padding="VALID", stride=(2, 1)),
+    "numbers": make(padding=(2, 1)),
+    "same in numbers": make(padding=((1, 1), (0, 1))),
+    "more after than is read": make(padding=((1, 2), (0, 0)), stride=(3, 1), in_size=(7, 5, 4)),
+    "channel first": make(in_size=(4, 7, 6), channel_first=True, padding=1),
+    "transposed": make(lhs_dilation=(2, 3), padding=((2, 2), (1, 1))),
+    "transposed, pads": make(lhs_dilation=(2, 3), padding=((1, 2), (0, 2))),
+    "transposed, dilated": make(lhs_dilation=2, rhs_dilation=(2, 3), padding=((3, 4), (2, 4))),
+    "transposed, same": make(lhs_dilation=3),
+    "frozen": make(b_init=None, param_type=nn.Buffer),
+    "double": make(dtype=torch.float64),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
+@pytest.mark.parametrize("conv", PLAIN.values(), ids=PLAIN)
+def test_to_torch(conv: Conv2d) -> None:
+    layer = interop.to_torch(conv)
+    assert type(layer) is (nn.Conv2d if conv.lhs_dilation == (1, 1) else nn.ConvTranspose2d)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return layer(x) if conv.channel_first else layer(x.movedim(-1, -3)).movedim(-3, -1)
+
+    x = torch.randn(2, *conv.in_size, dtype=conv.weight.dtype)
+    assert_parity(conv, run, [x])
+    assert layer.weight.data_ptr() != conv.weight.data_ptr()
+    back = interop.from_layer(layer, conv.in_size if conv.channel_first else (4, *conv.in_size[:2]))
+    assert torch.equal(back.weight, conv.weight)
+
+
+IN_THE_WAY = {
+    "same, stride": (make(in_size=(8, 6, 4), stride=2), "`padding` is SAME", "((0, 1)"),
+    "uneven": (make(padding=((1, 0), (2, 2))), "`padding` is ((1, 0), (2, 2))", "evenly"),
+    "crop": (make(padding=-1), "`padding` is ((-1, -1)", "evenly"),
+    "mask": (make(w_mask=draw(3, 2, 2, 6)), "`w_mask`", "fold_mask"),
+    "two strides": (make(stride=2, lhs_dilation=3), "`stride` is (2, 2)", "`lhs_dilation`"),
+    "transposed, too much": (make(lhs_dilation=2, padding=3), "`padding` is ((3, 3)", "at most"),
+    "transposed, less after": (
+        make(lhs_dilation=2, padding=((2, 1), (0, 0))),
+        "`padding` is ((2, 1)",
+        "after",
+    ),
+    "empty": (make(kernel_size=8, padding="VALID"), "`out_size` is (0, 0, 6)", "empty"),
+}
+
+
+@pytest.mark.parametrize(("conv", "first", "second"), IN_THE_WAY.values(), ids=IN_THE_WAY)
+def test_what_stands_in_the_way_is_named(conv: Conv2d, first: str, second: str) -> None:
+    with pytest.raises(ValueError, match="No plain torch layer says the same") as caught:
+        interop.to_torch(conv)
+    assert first in str(caught.value)
+    assert second in str(caught.value)

@@ -1,0 +1,119 @@
+"""How each framework stores what a convolution learned: one row each, and nothing of it elsewhere.
+
+The facts are those of the frameworks' own layers, which the parity suite runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_OURS = "GOIHW"
+
+
+class Kernel(NamedTuple):
+    """The order of a kernel's axes: group, output, input, height and width.
+
+    Groups have no axis of their own: ``G`` is the slower part of the axis that follows it, so that
+    a depthwise kernel of ``(kh, kw, channels, multiplier)`` is ``HWGIO`` with one input a group.
+    """
+
+    axes: str
+    flipped: bool = False  # in height and width: stored for the gradient of a convolution
+
+    def stored(self, weight: Tensor, groups: int) -> Tensor:
+        """``(out, in / groups, kh, kw)`` as the framework has it; a view unless flipped."""
+        weight = weight.flip(2, 3) if self.flipped else weight
+        grid = torch.unflatten(weight, 0, (groups, weight.size(0) // groups))
+        at = self.axes.index("G")
+        return grid.permute([_OURS.index(axis) for axis in self.axes]).flatten(at, at + 1)
+
+    def weight(self, stored: Tensor, groups: int) -> Tensor:
+        """What :meth:`stored` was made of."""
+        at = self.axes.index("G")
+        grid = torch.unflatten(stored, at, (groups, stored.size(at) // groups))
+        weight = grid.permute([self.axes.index(axis) for axis in _OURS]).flatten(0, 1)
+        return weight.flip(2, 3) if self.flipped else weight
+
+
+class Framework(NamedTuple):
+    """What differs between frameworks.
+
+    Attributes:
+        weight: the kernel's name, and then those that it may be saved under.
+        bias: the same of the bias.
+        bias_axes: its axes where channels come last, and where they come first.
+        kernels: by kind of layer; the transposed one, stride 1 apart, is an input-dilated one here.
+        dilates_input: whether the plain layer can, so that an input-dilated one may be plain.
+        masks: whether layers hold a mask beside their parameters.
+    """
+
+    weight: tuple[str, ...]
+    bias: tuple[str, ...]
+    bias_axes: tuple[str, str]
+    kernels: Mapping[str, Kernel]
+    dilates_input: bool
+    masks: bool
+
+
+# In Keras files before 3 names end in ":0", and in those of 3 they are positions, as in its lists.
+_KERAS_KERNEL = ("kernel", "depthwise_kernel", "kernel:0", "depthwise_kernel:0", "0")
+
+FRAMEWORKS: Mapping[str, Framework] = {
+    "brainstate": Framework(
+        weight=("weight",),
+        bias=("bias",),
+        bias_axes=("11O", "1O11"),
+        kernels={"conv": Kernel("HWIGO"), "transposed": Kernel("HWGOI", flipped=True)},
+        dilates_input=True,
+        masks=True,
+    ),
+    "equinox": Framework(
+        weight=("weight",),
+        bias=("bias",),
+        bias_axes=("O11", "O11"),
+        kernels={"conv": Kernel("GOIHW"), "transposed": Kernel("GOIHW")},
+        dilates_input=False,
+        masks=False,
+    ),
+    "flax": Framework(
+        weight=("kernel",),
+        bias=("bias",),
+        bias_axes=("O", "O"),
+        # Its transposed layer stores a plain kernel, unless made with `transpose_kernel`.
+        kernels={"conv": Kernel("HWIGO"), "transposed": Kernel("HWGOI", flipped=True)},
+        dilates_input=True,
+        masks=True,
+    ),
+    "haiku": Framework(
+        weight=("w",),
+        bias=("b",),
+        bias_axes=("O", "O11"),
+        kernels={"conv": Kernel("HWIGO"), "transposed": Kernel("HWGOI")},
+        dilates_input=False,
+        masks=True,
+    ),
+    "keras": Framework(
+        weight=_KERAS_KERNEL,
+        bias=("bias", "bias:0", "1"),
+        bias_axes=("O", "O"),
+        kernels={
+            "conv": Kernel("HWIGO"),
+            "depthwise": Kernel("HWGIO"),
+            "transposed": Kernel("HWGOI", flipped=True),
+        },
+        dilates_input=False,
+        masks=False,
+    ),
+    "torch": Framework(
+        weight=("weight",),
+        bias=("bias",),
+        bias_axes=("O", "O"),
+        kernels={"conv": Kernel("GOIHW"), "transposed": Kernel("GIOHW", flipped=True)},
+        dilates_input=False,
+        masks=False,
+    ),
+}

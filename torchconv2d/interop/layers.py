@@ -1,0 +1,98 @@
+"""A live layer of another framework, as a layer of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from .. import arguments, arrays, init
+from ..conv2d import Conv2d
+from ..geometry import dilate, pads
+from ..layout import weight_to_kernel
+from . import leaves
+from .frameworks import FRAMEWORKS
+from .params import dtype_of, load_params
+from .readers import Source, reader
+
+
+def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = None) -> Conv2d:
+    """A layer that computes what another framework's layer computes, with a copy of its parameters.
+
+    It keeps the layout: torch's, Equinox's and Keras's ``channels_first`` layers come out
+    channel-first. A transposed layer comes out as an input-dilated one. The dtype is that of the
+    parameters and, if they are torch's, so is the device. ``ported_from``, an attribute of the
+    result with framework and kind, is what :func:`export_params` and :func:`load_params` go by.
+
+    Args:
+        layer: brainstate's ``Conv2d`` or ``ConvTranspose2d``; Flax's ``Conv`` or ``ConvTranspose``,
+            of linen or nnx; Equinox's ``Conv2d`` or ``ConvTranspose2d``; Keras's ``Conv2D``,
+            ``DepthwiseConv2D`` or ``Conv2DTranspose``; torch's ``Conv2d`` or ``ConvTranspose2d``.
+        in_size: ``(H, W, C)``, or ``(C, H, W)`` for a channel-first layer; None if the layer knows
+            it, as brainstate's do, and Keras's that were built on it.
+        params: its parameters, as for :func:`load_params`, if not the layer's own; a linen layer
+            has none, unless it is bound.
+
+    Raises:
+        TypeError: no such layer, or a subclass that computes in a way of its own.
+        ValueError: a property that has no equal here; ``in_size`` or ``params`` is lacking or does
+            not fit.
+
+    Example:
+        >>> from_layer(torch.nn.Conv2d(3, 8, 3, padding=1), in_size=(3, 28, 32)).out_size
+        (8, 28, 32)
+    """
+    source = reader(layer)(layer)
+    in_size = source.in_size if in_size is None else in_size
+    if in_size is None:
+        order = "(C, H, W)" if source.channel_first else "(H, W, C)"
+        raise ValueError(f"`in_size` must be given, {order}: the layer does not know it.")
+    params = source.params if params is None else params
+    if params is None:
+        raise ValueError("`params` must be given: a linen layer that is not bound has none.")
+    found = leaves.read(params, "")
+    dtype = reduce(torch.promote_types, (dtype_of(name, each) for name, each in found.items()))
+    mask = source.mask
+    if mask is not None:
+        kernel = FRAMEWORKS[source.framework].kernels[source.kind]
+        mask = kernel.weight(arrays.as_tensor("mask", mask, dtype), source.groups)
+        mask = weight_to_kernel(mask)
+    # On the meta device nothing is drawn, so that no random state advances.
+    conv = Conv2d(
+        in_size,
+        source.out_channels,
+        source.kernel_size,
+        stride=source.stride,
+        padding=_in_numbers(source, in_size),
+        lhs_dilation=source.lhs_dilation,
+        rhs_dilation=source.rhs_dilation,
+        groups=source.groups,
+        b_init=init.ZeroInit() if source.bias else None,
+        w_mask=mask,
+        channel_first=source.channel_first,
+        name=source.name,
+        device="meta",
+        dtype=dtype,
+    )
+    devices = [each.device for each in found.values() if isinstance(each, Tensor)]
+    conv.to_empty(device=devices[0] if devices else "cpu")
+    if mask is not None:
+        cast(Tensor, conv.w_mask).copy_(mask)
+    cast(Any, conv).ported_from = source.framework, source.kind
+    load_params(conv, found, source.framework)
+    return conv
+
+
+def _in_numbers(source: Source, in_size: Sequence[int]) -> Any:
+    """The padding; SAME_LOWER, which a layer does not take, in numbers."""
+    if source.padding != "SAME_LOWER":
+        return source.padding
+    *first, channels = arguments.input_size(in_size, source.channel_first)
+    sides = (first[1], channels) if source.channel_first else first
+    stride = arguments.pair("stride", source.stride)
+    dilation = arguments.pair("rhs_dilation", source.rhs_dilation)
+    extents = [dilate(k, r) for k, r in zip(source.kernel_size, dilation, strict=True)]
+    return [pads("SAME_LOWER", i, sides[i], extents[i], stride[i]) for i in (0, 1)]

@@ -1,0 +1,40 @@
+"""What the frameworks mean by the padding of a transposed layer, in plain integers.
+
+Here it is what is put around the dilated input. Per axis, with ``extent`` for the dilated kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..geometry import Pair
+
+
+def of_gradient(extent: int, pads: Sequence[int], output_padding: int) -> Pair:
+    """``pads`` are those of the convolution that the layer is the gradient of (torch, Equinox).
+
+    Dumoulin & Visin, *A guide to convolution arithmetic for deep learning* (2016), relation 14.
+    """
+    before, after = pads
+    return extent - 1 - before, extent - 1 - after + output_padding
+
+
+def named(extent: int, stride: int, padding: str, output_padding: int | None = None) -> Pair:
+    """SAME and VALID of ``jax.lax.conv_transpose``, with the ``output_padding`` of Keras."""
+    if padding.upper() == "VALID":
+        extra = max(stride - extent, 0) if output_padding is None else output_padding
+        return extent - 1, extent - 1 + extra
+    if output_padding is None:  # as large as the input times the stride
+        total = extent + stride - 2
+    else:
+        total = extent + extent % 2 - 2 + output_padding
+    before = min(total - total // 2, extent - 1)
+    return before, total - before
+
+
+def same_of_gradient(extent: int, stride: int, padding: str, output_padding: int) -> Pair:
+    """SAME and SAME_LOWER of Equinox, for which ``output_padding`` shrinks the padding."""
+    total = extent - stride + output_padding
+    smaller, larger = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
+    pads = (larger, smaller) if padding == "SAME_LOWER" else (smaller, larger)
+    return of_gradient(extent, pads, max(-total, 0))

@@ -1,0 +1,116 @@
+"""Back to plain torch layers, where one says the same thing."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..conv2d import Conv2d
+from ..geometry import Axis, Pair, pads, same_padding
+from .frameworks import FRAMEWORKS
+
+
+def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
+    """The plain torch layer that computes the same, with a copy of the parameters.
+
+    It takes and gives channel-first images, as every torch layer does, of ``in_size``: padding that
+    depends on the size, as SAME with a stride does, is put into numbers.
+
+    Raises:
+        TypeError: no such layer.
+        ValueError: there is none; the message says which property stands in the way.
+
+    Example:
+        >>> to_torch(Conv2d((28, 32, 3), 8, 3))
+        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
+    """
+    if not isinstance(conv, Conv2d):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type(conv).__name__}.")
+    if conv.w_mask is not None:
+        raise _none("w_mask", "a mask", "torch has none; call `fold_mask()`, on a copy, before")
+    if 0 in conv.out_size:
+        raise _none("out_size", conv.out_size, "torch makes no empty outputs")
+    kind = "conv" if conv.lhs_dilation == (1, 1) else "transposed"
+    layer = (_plain if kind == "conv" else _transposed)(conv)
+    layer.to_empty(device=conv.weight.device)
+    exported = FRAMEWORKS["torch"].kernels[kind].stored(conv.weight, conv.groups)
+    with torch.no_grad():
+        layer.weight.copy_(exported)
+        if layer.bias is not None and conv.bias is not None:
+            layer.bias.copy_(conv.bias)
+    return layer
+
+
+def _plain(conv: Conv2d) -> nn.Conv2d:
+    axes = _axes(conv)
+    padding: str | Pair = (axes[0].before, axes[1].before)
+    # As many zeros after as before do no harm if they make no further window.
+    if min(padding) < 0 or any(axis._replace(after=axis.before).out != axis.out for axis in axes):
+        uneven = tuple((axis.before, axis.after) for axis in axes)
+        same = tuple(same_padding(axis.dilated, axis.extent, axis.stride) for axis in axes)
+        if uneven != same or conv.stride != (1, 1):
+            raise _none("padding", conv.padding, f"torch pads evenly, and this is {uneven}")
+        padding = "same"  # where torch, too, puts the extra zero after
+    return nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.stride,
+        padding,
+        conv.rhs_dilation,
+        conv.groups,
+        conv.bias is not None,
+        device="meta",
+        dtype=conv.weight.dtype,
+    )
+
+
+def _transposed(conv: Conv2d) -> nn.ConvTranspose2d:
+    if conv.stride != (1, 1):
+        raise _none(
+            "stride", conv.stride, f"torch has one or `lhs_dilation` (={conv.lhs_dilation})"
+        )
+    axes = _axes(conv)
+    padding = (axes[0].extent - 1 - axes[0].before, axes[1].extent - 1 - axes[1].before)
+    extra = (axes[0].after - axes[0].before, axes[1].after - axes[1].before)
+    if min(padding) < 0 or any(
+        not 0 <= more < max(axis.lhs_dilation, axis.rhs_dilation)
+        for more, axis in zip(extra, axes, strict=True)
+    ):
+        there = tuple((axis.before, axis.after) for axis in axes)
+        raise _none(
+            "padding",
+            there,
+            "torch has at most `rhs_dilation * (kernel_size - 1)` before, and after as many or more"
+            ", but fewer than `lhs_dilation` or `rhs_dilation` more",
+        )
+    return nn.ConvTranspose2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.lhs_dilation,
+        padding,
+        extra,
+        conv.groups,
+        conv.bias is not None,
+        conv.rhs_dilation,
+        device="meta",
+        dtype=conv.weight.dtype,
+    )
+
+
+def _axes(conv: Conv2d) -> tuple[Axis, Axis]:
+    """As the layer was asked for, not as it is computed."""
+    sides = conv.in_size[1:] if conv.channel_first else conv.in_size[:2]
+
+    def axis(i: int) -> Axis:
+        shape = sides[i], conv.kernel_size[i], conv.stride[i]
+        bare = Axis(*shape, conv.lhs_dilation[i], conv.rhs_dilation[i], 0, 0)
+        before, after = pads(conv.padding, i, bare.dilated, bare.extent, bare.stride)
+        return bare._replace(before=before, after=after)
+
+    return axis(0), axis(1)
+
+
+def _none(name: str, value: object, why: str) -> ValueError:
+    return ValueError(f"No plain torch layer says the same: `{name}` is {value}; {why}.")
