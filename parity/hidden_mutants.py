@@ -16,7 +16,17 @@ from torch.autograd import forward_ad
 
 import torchconv2d
 from torchconv2d import Conv2d, conv2d, functional, geometry
-from torchconv2d.lowerings import BiasOnly, Even, Lowering, Phases, phases
+from torchconv2d.lowerings import (
+    BiasOnly,
+    Even,
+    Lowering,
+    Phases,
+    Rows,
+    Transposed,
+    by_hand,
+    phases,
+    subpixel,
+)
 
 from . import planting
 from .planting import Mutant
@@ -36,9 +46,21 @@ def _corners_twice(original: Any, way: Even, *operands: Tensor) -> Tensor:
         return original(way, *operands)
 
 
-def _other_end(original: Any, way: Even, *operands: Tensor) -> Tensor:
-    with patch.multiple(way, left=way._right, _right=way.left):
+def _within_alone(original: Any, way: Transposed, *operands: Tensor) -> Tensor:
+    """Only the entries that meet all taps, if there are any."""
+    longest = max(way._runs, key=lambda run: run[0].taps * run[1].taps)
+    with patch.object(way, "_runs", [longest]):
         return original(way, *operands)
+
+
+def _rows_in_reverse(original: Any, way: Rows, *operands: Any) -> Tensor:
+    with patch.object(way, "rows", way.rows[::-1]):
+        return original(way, *operands)
+
+
+def _other_end(original: Any, axis: geometry.Axis) -> geometry.Axis:
+    adjoint = original(axis)
+    return adjoint._replace(before=adjoint.after, after=adjoint.before)
 
 
 def _reversed_taps(original: Any, way: Phases, x: Tensor, weight: Tensor, bias: Any) -> Tensor:
@@ -186,10 +208,18 @@ MUTANTS: dict[str, Mutant] = {
     "Even's weight gradient, corners twice": planting.replaced(
         Even, "weight_gradient", _corners_twice
     ),
-    "Even's input gradient from the other end": planting.replaced(
-        Even, "input_gradient", _other_end
+    "Transposed's weight gradient without borders": planting.replaced(
+        Transposed, "weight_gradient", _within_alone
     ),
-    "taps of each phase in reverse": planting.replaced(Phases, "compute", _reversed_taps),
+    "rows of the kernel in reverse": planting.replaced(Rows, "outputs", _rows_in_reverse),
+    "the shared phase begun one too late": planting.replaced(
+        subpixel, "_ahead", lambda ahead, axis: (ahead(axis) + 1) % axis.lhs_dilation
+    ),
+    "input gradient from the other end": planting.replaced(geometry.Axis, "adjoint", _other_end),
+    "input gradient by the kernel as it is": planting.replaced(
+        by_hand, "adjoint_weight", lambda adjoint, weight, groups: adjoint(weight, groups).flip(2)
+    ),
+    "taps of each phase in reverse": planting.replaced(Phases, "outputs", _reversed_taps),
     "no bias where no window reads": planting.replaced(
         BiasOnly, "compute", lambda compute, way, x, w, b: compute(way, x, w, None)
     ),

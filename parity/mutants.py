@@ -148,8 +148,9 @@ def _next_tap(original: Any, axis: Any) -> Any:
     return [phase._replace(first_tap=phase.first_tap + 1) for phase in original(axis)]
 
 
-def _swapped_weave(original: Any, way: Phases, outputs: list[Tensor]) -> Tensor:
-    return original(way, outputs[::-1] if len({y.shape for y in outputs}) == 1 else outputs)
+def _swapped_weave(original: Any, way: Phases, *operands: Any) -> Tensor:
+    y, rows = original(way, *operands), way.grid[0]
+    return y if y.size(2) % rows else y.unflatten(2, (-1, rows)).flip(3).flatten(2, 3)
 
 
 MUTANTS: dict[str, Mutant] = {
@@ -187,7 +188,7 @@ MUTANTS: dict[str, Mutant] = {
     # phases
     "phases in the wrong order": planting.replaced(phases, "split", _reversed_phases),
     "each phase from the next tap": planting.replaced(phases, "split", _next_tap),
-    "phases woven the wrong way": planting.replaced(Phases, "_weave", _swapped_weave),
+    "phases woven the wrong way": planting.replaced(Phases, "outputs", _swapped_weave),
     # kernel and groups
     "kernel flipped": planting.operands(lambda x, w, b: (x, w.flip(2, 3), b)),
     "kernel flipped upside down": planting.operands(lambda x, w, b: (x, w.flip(2), b)),

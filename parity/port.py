@@ -46,7 +46,7 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
         if way.applies(geometry):
             conv.lowering = way(geometry)
             if isinstance(conv.lowering, lowerings.ByHand):
-                conv.lowering.by_hand = True
+                conv.lowering.by_hand, conv.lowering.quicker = True, []
     return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv
 
 

@@ -28,6 +28,8 @@ class ByHand(Lowering):
         self.groups = geometry.groups
         self._adjoint = geometry.adjoint()
         self.by_hand = self.differentiates(geometry)
+        # Another way whose weight gradient is quicker, if there is one. (A script sees no list.)
+        self.quicker: list[ByHand] = []
 
     @staticmethod
     def differentiates(geometry: Geometry) -> bool:
@@ -106,9 +108,10 @@ class _Trained(torch.autograd.Function):
         # Under autocast the outputs, and so their gradient, are of another type than x and weight.
         like = x.to(gradient.dtype), weight.to(gradient.dtype)
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
+        by_weight = (way.quicker or [way])[0].weight_gradient
         return (
             way.input_gradient(gradient, like[1]).to(x.dtype) if for_x else None,
-            way.weight_gradient(gradient, *like).to(weight.dtype) if for_weight else None,
+            by_weight(gradient, *like).to(weight.dtype) if for_weight else None,
             gradient.sum((0, 2, 3)).to(weight.dtype) if for_bias else None,
             None,
         )

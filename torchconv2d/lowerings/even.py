@@ -95,17 +95,15 @@ class Even(ByHand):
         whole = _border(geometry.height, 0, self.rows)[0]
         self._parts += [(whole, border) for border in width.borders]
         # Of a large image the copy takes longer than a convolution that has few products to sum.
-        small = geometry.groups == 1 or geometry.height.size * geometry.width.size <= 1024
-        self._padded = [Padded(geometry)] if small else []  # a list, which a script does not see
+        if geometry.groups == 1 or geometry.height.size * geometry.width.size <= 1024:
+            self.quicker = [Padded(geometry)]
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         return y.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """The sum over the parts of the output, or that of a padded copy."""
-        if self._padded:
-            return self._padded[0].weight_gradient(gradient, x, weight)
+        """The sum over the parts of the output."""
         total = None
         for v, h in self._parts:
             part = gradient.narrow(2, v.first, v.out).narrow(3, h.first, h.out)

@@ -107,10 +107,11 @@ class Transposed(ByHand):
         self.cut = self.out != tuple(computed)
         vertical, horizontal = map(runs, geometry.axes)
         self._runs = [(v, h) for v in vertical for h in horizontal]
-        # Many runs are many small convolutions: unless their few channels are no matter, those of
-        # the phases are fewer. In a list, so that a script does not see them.
-        by_phases = len(self._runs) > 1 and geometry.out_channels >= 16
-        self._phases = [Phases(geometry)] if by_phases and Phases.applies(geometry) else []
+        # Many runs are many small convolutions. Those of the phases are fewer, but slow where they
+        # have few output channels.
+        many = len(self._runs) > 1 and geometry.out_channels >= 16
+        if many and Phases.applies(geometry):
+            self.quicker = [Phases(geometry)]
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv_transpose2d(
@@ -127,8 +128,6 @@ class Transposed(ByHand):
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """That of the convolution from the output's gradient to the input, over the runs."""
-        if self._phases:
-            return self._phases[0].weight_gradient(gradient, x, weight)
         total = None
         adjoint = adjoint_weight(weight, self.groups)
         for v, h in self._runs:
