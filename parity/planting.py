@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from torchconv2d import Conv2d, conv2d, geometry
+from torchconv2d import Conv2d, conv2d, functional, geometry
 from torchconv2d.lowerings import WAYS
 
 from . import suite
@@ -31,13 +31,23 @@ def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]
     for name, mutant in mutants.items():
         caught: tuple[str, ...] = ()
         tried = 0
-        with mutant():
+        with _forgotten(), mutant():
             for outcome in suite.run(cases, with_jax=False):
                 tried += 1
                 if outcome.failures:
                     caught = tuple(dict.fromkeys(finding.check for finding in outcome.failures))
                     break
         yield Trial(name, caught, tried)
+
+
+@contextmanager
+def _forgotten() -> Iterator[None]:
+    """The twin keeps what it planned: none of that from before the fault, and none after it."""
+    functional._lowering.cache_clear()
+    try:
+        yield
+    finally:
+        functional._lowering.cache_clear()
 
 
 def replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:

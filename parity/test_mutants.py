@@ -4,6 +4,8 @@ from contextlib import nullcontext
 
 import pytest
 
+from torchconv2d import geometry
+
 from . import command, mutants, planting, suite
 from .__main__ import main
 from .cases import Case
@@ -24,6 +26,16 @@ def test_a_mutant_is_caught_and_leaves_nothing_behind(name):
 
 
 GRID = grid()
+
+
+def test_a_fault_does_not_outlive_its_mutant_in_what_the_twin_keeps():
+    """Which keeps its plans: one that is wrong would blame the port, or catch the next mutant."""
+    case = Case(stride=(2, 3), lhs_dilation=(2, 3), dtype="float64")
+    swapped = {"pads": planting.replaced(geometry, "_pads", lambda pads, *a: pads(*a)[::-1])}
+    assert not suite.judge(case, with_jax=False).failures
+    (trial,) = planting.run(swapped, [case])
+    assert {"stateless", "SAME_LOWER"} & set(trial.caught_by)
+    assert not suite.judge(case, with_jax=False).failures
 
 
 def test_a_survivor_is_told_and_status_1(monkeypatch, capsys, tmp_path):
