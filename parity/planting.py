@@ -11,6 +11,7 @@ from torch import Tensor
 
 from torchconv2d import Conv2d, conv2d, functional, geometry
 from torchconv2d.lowerings import WAYS
+from torchconv2d.lowerings.choose import lowering
 
 from . import suite
 from .cases import Case
@@ -27,27 +28,42 @@ class Trial(NamedTuple):
 
 
 def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]:
-    """Plant each mutant and run the quick suite on the cases until one of them fails."""
+    """Plant each mutant and run the quick suite on the cases until one of them fails.
+
+    By checks that the layer without the fault passes, so that a fault of its own catches nothing.
+    """
     for name, mutant in mutants.items():
         caught: tuple[str, ...] = ()
         tried = 0
-        with _forgotten(), mutant():
-            for outcome in suite.run(cases, with_jax=False):
-                tried += 1
-                if outcome.failures:
-                    caught = tuple(dict.fromkeys(finding.check for finding in outcome.failures))
-                    break
+        for case in cases:
+            tried += 1
+            with _forgotten(), mutant():
+                failed = _failed(case)
+            if failed:
+                clean = _failed(case)
+                caught = tuple(check for check in failed if check not in clean)
+            if caught:
+                break
         yield Trial(name, caught, tried)
+
+
+def _failed(case: Case) -> dict[str, None]:
+    """The checks that did, in order."""
+    (outcome,) = suite.run([case], with_jax=False)
+    return dict.fromkeys(finding.check for finding in outcome.failures)
 
 
 @contextmanager
 def _forgotten() -> Iterator[None]:
-    """The twin keeps what it planned: none of that from before the fault, and none after it."""
-    functional._lowering.cache_clear()
+    """What the twin and the gradients planned: none of it before the fault, and none after it."""
+    kept = (functional._lowering, lowering)
+    for planned in kept:
+        planned.cache_clear()
     try:
         yield
     finally:
-        functional._lowering.cache_clear()
+        for planned in kept:
+            planned.cache_clear()
 
 
 def replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:

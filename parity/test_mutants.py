@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from torchconv2d import geometry
+from torchconv2d import Conv2d, geometry
 
 from . import command, mutants, planting, suite
 from .__main__ import main
@@ -31,11 +31,18 @@ GRID = grid()
 def test_a_fault_does_not_outlive_its_mutant_in_what_the_twin_keeps():
     """Which keeps its plans: one that is wrong would blame the port, or catch the next mutant."""
     case = Case(stride=(2, 3), lhs_dilation=(2, 3), dtype="float64")
-    swapped = {"pads": planting.replaced(geometry, "_pads", lambda pads, *a: pads(*a)[::-1])}
+    swapped = {"pads": planting.replaced(geometry, "pads", lambda pads, *a: pads(*a)[::-1])}
     assert not suite.judge(case, with_jax=False).failures
     (trial,) = planting.run(swapped, [case])
     assert {"stateless", "SAME_LOWER"} & set(trial.caught_by)
     assert not suite.judge(case, with_jax=False).failures
+
+
+def test_a_fault_of_the_layer_itself_catches_no_mutant(monkeypatch):
+    forward = Conv2d.forward
+    monkeypatch.setattr(Conv2d, "forward", lambda layer, x: 2 * forward(layer, x))
+    (trial,) = planting.run({"nothing at all": nullcontext}, FEW)
+    assert trial == ("nothing at all", (), 2)
 
 
 def test_a_survivor_is_told_and_status_1(monkeypatch, capsys, tmp_path):
