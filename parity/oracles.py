@@ -55,6 +55,11 @@ def lax_in_float64(
         return np.array(y)
 
 
+def _in(dtype: str, array: NDArray[Any]) -> jax.Array:
+    # Neither converted nor wrapped by jax.numpy, which compiles that for each shape anew.
+    return jax.device_put(np.asarray(array).astype(jax.numpy.dtype(dtype)))
+
+
 class Gradients:
     """The value and the gradients, by ``jax.vjp``, of one convolution on several arrays.
 
@@ -77,15 +82,15 @@ class Gradients:
     ) -> list[NDArray[Any]]:
         """The output, then the gradient by each of the operands, in float64 or complex128."""
         with jax.enable_x64(self.dtype in WIDE):
-            arrays = [jax.numpy.asarray(array).astype(self.dtype) for array in operands]
-            results = self._run(tuple(arrays), jax.numpy.asarray(cotangent).astype(self.dtype))
+            arrays = [_in(self.dtype, array) for array in operands]
+            results = self._run(tuple(arrays), _in(self.dtype, cotangent))
         wide = np.complex128 if self.dtype.startswith("complex") else np.float64
         return [np.asarray(result).astype(wide) for result in results]
 
 
 def reference_gradients(dtype: str, mask: NDArray[Any] | None, **arguments: Any) -> Gradients:
     """Of ``brainstate.nn.Conv2d``: by the input, the kernel and, if it is given one, the bias."""
-    mask = None if mask is None else jax.numpy.asarray(mask).astype(dtype)
+    mask = None if mask is None else _in(dtype, mask)
 
     def function(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
         layer = brainstate.nn.Conv2d(**arguments, w_init=kernel, b_init=bias, w_mask=mask)

@@ -196,7 +196,7 @@ def test_a_fault_of_dilation_is_found_by_hand(monkeypatch):
     monkeypatch.setattr(
         Phases, "forward", lambda way, x, weight, bias: PHASES(way, x, weight, bias).flip(2)
     )
-    outcome = suite.judge(Case(lhs_dilation=(2, 3)), with_jax=False)
+    outcome = suite.judge(Case(lhs_dilation=(2, 3), way="Phases"), with_jax=False)
     assert "dilated by hand" in {finding.check for finding in outcome.failures}
 
 
