@@ -28,8 +28,10 @@ class Lowering(nn.Module, ABC):
         super().__init__()
         if not self.applies(geometry):
             raise ValueError(f"{type(self).__name__} cannot compute {geometry}.")
-        sizes = (*(axis.kernel for axis in geometry.axes), geometry.in_per_group)
-        # Torch reads channels-last weights of several groups, or with an axis of size 1, wrongly.
+        kernel = (axis.kernel for axis in geometry.axes)
+        sizes = (*kernel, geometry.in_per_group, geometry.out_channels)
+        # Torch reads channels-last weights of several groups, or with an axis of size 1, wrongly,
+        # or refuses to make their gradient.
         self._plain_weight = geometry.groups > 1 or 1 in sizes
 
     @staticmethod
