@@ -1,0 +1,89 @@
+"""What the layer allocates: every new piece of memory that an operation of torch makes, added up."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from torchconv2d import Conv2d
+
+BATCH = 3
+
+
+class Allocations(TorchDispatchMode):
+    """Bytes of each storage that was not there before, the inputs' aside."""
+
+    def __init__(self, *known: torch.Tensor) -> None:
+        super().__init__()
+        self.seen = {tensor.untyped_storage().data_ptr(): 0 for tensor in known}
+        self.kept: list[torch.Tensor] = []  # alive, so that no place is used twice
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self.seen.setdefault(storage.data_ptr(), storage.nbytes())
+                self.kept.append(tensor)
+        return result
+
+    @property
+    def total(self) -> int:
+        return sum(self.seen.values())
+
+
+def beyond_the_output(layer: Conv2d) -> float:
+    """Bytes allocated in inference, over the output's, as a multiple of them."""
+    x = torch.randn(BATCH, *layer.in_size)
+    with torch.no_grad(), Allocations(x, *layer.parameters()) as allocations:
+        y = layer(x)
+    assert y.untyped_storage().data_ptr() in allocations.seen
+    return (allocations.total - y.nbytes) / y.nbytes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kernel_size": (3, 5)},
+        {"kernel_size": (5, 3), "stride": (3, 2), "padding": "VALID"},
+        {"kernel_size": 3, "padding": (1, 2), "rhs_dilation": (2, 1)},
+        {"kernel_size": (3, 7), "groups": 8, "out_channels": 8},
+        {"kernel_size": 1, "padding": [(-1, -2), (0, -3)]},
+    ],
+)
+@pytest.mark.parametrize("channel_first", [False, True])
+def test_even_padding_allocates_the_output_alone(arguments: dict, channel_first: bool) -> None:
+    in_size = (8, 21, 26) if channel_first else (21, 26, 8)
+    options = {"out_channels": 24, **arguments}
+    assert beyond_the_output(Conv2d(in_size, channel_first=channel_first, **options)) == 0
+
+
+def test_uneven_padding_of_a_larger_input_copies_the_output_not_the_input() -> None:
+    layer = Conv2d((56, 58, 32), 32, 3, stride=2, groups=32)
+    assert beyond_the_output(layer) < 1.2  # the outputs that are dropped, a row and a column
+
+
+@pytest.mark.parametrize("dilation", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("arguments", "most"),
+    [
+        # Transposed: the weight, turned round.
+        ({"out_channels": 24}, 0.1),
+        # Sub-pixel: all phases, the same woven and then cut, and the weights; each of the two
+        # somewhat larger than the output, by up to a phase on either axis.
+        ({"out_channels": 2}, 2.6),
+        # Phases: each by itself.
+        ({"out_channels": 24, "stride": 3}, 1.3),
+    ],
+)
+def test_dilation_allocates_no_more_the_more_it_dilates(
+    arguments: dict, most: float, dilation: int
+) -> None:
+    layer = Conv2d((20, 23, 16), kernel_size=2 * dilation, lhs_dilation=dilation, **arguments)
+    dilated = math.prod((20 * dilation, 23 * dilation, 16)) / math.prod(layer.out_size)
+    figure = beyond_the_output(layer)
+    assert figure < most
+    assert figure < dilated
