@@ -2,15 +2,21 @@
 PYTHON ?= python3.11
 VENV := .venv
 READY := $(VENV)/.ready
+# Two processes, each with one thread: the layers in tests are small.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -p no:benchmark
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 demo: $(READY)
 	$(VENV)/bin/python -m parity
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest tests
-	$(VENV)/bin/python -m pytest parity
+	$(PYTEST) tests
+	$(PYTEST) parity
+
+# With pytest-benchmark's statistics; `python -m benchmarks` has the table, as ratios.
+bench: $(READY)
+	$(VENV)/bin/python -m pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
 
 lint: $(READY)
 	$(VENV)/bin/ruff check

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import torch
 
-from . import demands, plots, regret, table
+from . import demands, markdown, plots, regret, table
 from .machine import heading
 from .overhead import overhead
 from .rows import Row, measure
@@ -24,6 +24,9 @@ from .sweeps import sweeps
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.readme:
+        print(markdown.table(options.out))
+        return 0
     torch.set_num_threads(options.threads)
     matplotlib.use("Agg")
     print(heading())
@@ -70,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser.add_argument("--training", action="store_true", help="forward and backward")
     parser.add_argument("--regret", action="store_true", help="the chosen way against the best")
+    parser.add_argument("--readme", action="store_true", help="the last two runs, as Markdown")
     option("--shapes", 200, "random ones, for --regret")
     option("--seed", 0, "of the random shapes")
     option("--only", "", "layers with this in their name")

@@ -93,8 +93,8 @@ def test_every_way_agrees_on_random_geometries(
         (lowerings.Rows, ["few_output_channels", "few_output_channels_lhs"]),
         (lowerings.Subpixel, ["few_output_channels_subpixel"]),
         (lowerings.Padded, ["same", "pairs", "crop_before_pad_after", "pad_before_crop_after"]),
-        (lowerings.Transposed, ["lhs_same", "lhs_uneven_crop", "groups_lhs"]),
-        (lowerings.Phases, ["lhs_stride_rhs", "lhs_wide_padding"]),
+        (lowerings.Transposed, ["lhs_upsample", "lhs_uneven_crop", "lhs_one_axis"]),
+        (lowerings.Phases, ["lhs_stride_rhs", "lhs_wide_padding", "lhs_same"]),
     ],
 )
 def test_the_choice(way: type[lowerings.Lowering], names: list[str]) -> None:

@@ -62,9 +62,9 @@ def test_the_script_holds_the_chosen_way_only(changes: dict, absent: list[str]) 
         assert operation not in graph
     graphs = {
         name: str(torch.jit.script(make_layer(name)).inlined_graph)
-        for name in ("lhs_same", "lhs_stride_rhs", "few_output_channels")
+        for name in ("lhs_upsample", "lhs_stride_rhs", "few_output_channels")
     }
-    assert graphs["lhs_same"].count("aten::conv_transpose2d") == 1
+    assert graphs["lhs_upsample"].count("aten::conv_transpose2d") == 1
     assert "aten::copy_" in graphs["lhs_stride_rhs"]
     assert "aten::add_" in graphs["few_output_channels"]
 

@@ -174,8 +174,11 @@ class Geometry(NamedTuple):
 
     @property
     def has_empty_phases(self) -> bool:
-        """Whether some outputs meet inserted zeros alone, because the dilations share a factor."""
-        return any(gcd(axis.lhs_dilation, axis.rhs_dilation) > 1 for axis in self.axes)
+        """Whether some outputs meet inserted zeros alone, between the taps or around them all."""
+        return any(
+            gcd(axis.lhs_dilation, axis.rhs_dilation) > 1 or 1 < axis.kernel < axis.lhs_dilation
+            for axis in self.axes
+        )
 
     def adjoint(self) -> Geometry:
         """The convolution from an output's gradient to the input's."""

@@ -46,9 +46,12 @@ def choose(geometry: Geometry) -> type[Lowering]:
         return Rows
     if geometry.lhs_dilation == (1, 1):
         return choose_undilated(geometry)
-    # One call, and nothing to weave: 0.1 to 0.9 of the phases' time. Unless a dilation of the
-    # kernel makes most phases empty, whose places it visits all the same.
-    if Transposed.applies(geometry) and not geometry.has_empty_phases:
+    # One call, and nothing to weave: 0.1 to 0.9 of the phases' time. But it visits the places of
+    # empty phases all the same (2x2 dilated by 4: twice the time), and in groups has no fast code
+    # for a dilated kernel, nor for several outputs of a lone channel (3 to 9 times).
+    multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
+    slow = geometry.groups > 1 and (multiplied or geometry.rhs_dilation != (1, 1))
+    if Transposed.applies(geometry) and not (slow or geometry.has_empty_phases):
         return Transposed
     return Phases
 

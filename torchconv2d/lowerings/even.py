@@ -70,7 +70,8 @@ def _is_solved(axis: Axis) -> bool:
         return False
     side = solve(axis)
     inside = side.main.out > 0 and side.main.first + side.main.out <= axis.out
-    return inside and 2 * side.computed <= 3 * axis.out
+    # With a window that reads nothing but zeros oneDNN takes many times as long, if it has groups.
+    return inside and 2 * side.computed <= 3 * axis.out and side.padding < axis.extent
 
 
 class Even(ByHand):

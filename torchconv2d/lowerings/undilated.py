@@ -20,8 +20,10 @@ def choose_reading(geometry: Geometry) -> type[ByHand]:
     """The same, where there is something to multiply."""
     if Plain.applies(geometry):  # no copy of anything
         return Plain
-    # Uneven padding costs a copy, be it of the input or of the output: take the smaller one.
+    # Uneven padding costs a copy, be it of the input or of the output: take the smaller one. In
+    # groups the products are so few that it takes longer than they do, and the input's is worse.
     height, width = geometry.axes
     copied_in = geometry.in_channels * height.size * width.size
     copied_out = geometry.out_channels * height.out * width.out
-    return Even if Even.applies(geometry) and copied_out < copied_in else Padded
+    even = geometry.groups > 1 or copied_out < copied_in
+    return Even if even and Even.applies(geometry) else Padded
