@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parity.numpy_conv import convolve, magnitude
 from torchconv2d import Conv2d
 from torchconv2d.testing import rounding_bound
+
+from .numpy_conv import convolve, magnitude
 
 
 def wide(tensor: Tensor) -> Any:
