@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..geometry import Axis, Geometry, dilate
 from .by_hand import ByHand
+from .lowering import is_functional
 from .undilated import choose_undilated
 
 
@@ -73,7 +74,7 @@ class Phases(ByHand):
             taps = weight[:, :, u :: self.step_u, v :: self.step_v]
             outputs.append(part(x, taps, bias))
         if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
-            if torch.compiler.is_compiling():
+            if is_functional(x):
                 return self._woven(outputs)
         # Each phase to its places at once; of several copies this one is the fastest.
         y = outputs[0]
