@@ -50,7 +50,7 @@ def choose(geometry: Geometry) -> type[Lowering]:
     # kernel makes most phases empty, whose places it visits all the same.
     if Transposed.applies(geometry) and not geometry.has_empty_phases:
         return Transposed
-    return Phases
+    return Phases if Phases.applies(geometry) else ZeroInsertion
 
 
 @lru_cache(maxsize=1024)
