@@ -9,7 +9,7 @@ demo: $(READY)
 	$(VENV)/bin/python -m parity
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest tests
+	$(VENV)/bin/python -m pytest tests -m "not slow"
 	$(VENV)/bin/python -m pytest parity
 
 lint: $(READY)

@@ -42,7 +42,7 @@ def _type(value: object) -> str:
 def _bounded(name: str, *numbers: int) -> None:
     for number in numbers:
         if abs(number) > LARGEST:
-            raise ValueError(f"`{name}` must be at most {LARGEST}, got {number}.")
+            raise ValueError(f"`{name}` must be within ±{LARGEST}, got {number}.")
 
 
 def integer(name: str, value: object, least: int, below: type[Exception] = ValueError) -> int:
