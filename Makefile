@@ -11,7 +11,7 @@ demo: $(READY)
 	$(VENV)/bin/python -m parity
 
 test: $(READY)
-	$(PYTEST) tests
+	$(PYTEST) tests -m "not slow"
 	$(PYTEST) parity
 
 # With pytest-benchmark's statistics; `python -m benchmarks` has the table, as ratios.

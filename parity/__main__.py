@@ -14,6 +14,7 @@ from pathlib import Path
 from . import command, interruption, page, photographs, pictures
 from .cases import Case
 from .grid import DTYPES
+from .targets import TARGETS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +36,10 @@ def _run(options: argparse.Namespace) -> int:
             trials = command.planted()
             _report(options.report, mutants=page.of_mutants(trials))
             return 0 if all(trial.caught_by for trial in trials) else 1
+        if options.targets:
+            rows = command.everywhere(TARGETS if "all" in options.targets else options.targets)
+            _report(options.report, targets=page.of_targets(rows))
+            return 0 if all(row.agrees for row in rows) else 1
         chosen = [pictures.read(options.image)] if options.image else pictures.photographs()
     except (pictures.UnreadablePictureError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
@@ -87,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--mutants", action="store_true", help="test the suite instead, on planted faults"
+    )
+    parser.add_argument(
+        "--targets",
+        nargs="+",
+        choices=("all", *TARGETS),
+        metavar="TARGET",
+        help=f"run layers wherever they are deployed instead: all, or of {', '.join(TARGETS)}",
     )
     parser.add_argument(
         "--image", type=Path, metavar="PATH", help="a picture to use instead of scikit-learn's two"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from . import faults, interruption, pool
+from . import faults, interruption, pool, targets
 from .cases import Case
 from .grid import beyond, grid
 from .mutants import MUTANTS
@@ -62,6 +62,22 @@ def planted() -> list[Trial]:
         trials.append(trial)
     print(f"{sum(bool(trial.caught_by) for trial in trials)} of {len(trials)} caught")
     return trials
+
+
+def everywhere(names: Iterable[str]) -> list[targets.Row]:
+    """Each layer on each target, told target by target."""
+    rows: list[targets.Row] = []
+    for name in names:
+        found = list(targets.run([name]))
+        worst = max(row.ratio for row in found)
+        agreeing = sum(row.agrees for row in found)
+        print(f"{name:26} {agreeing} of {len(found)} agree, worst error/bound {worst:.3f}")
+        for row in found:
+            if not row.agrees:
+                print(f"    DIFFERS: {row.layer}: {row.fault or row.ratio}")
+        sys.stdout.flush()
+        rows += found
+    return rows
 
 
 def one(case: Case) -> int:

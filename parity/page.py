@@ -28,6 +28,7 @@ from .photographs import Photographs
 from .planting import Trial
 from .spread import EDGES
 from .summary import Summary, Tally
+from .targets import Row
 
 _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 _NAMES = ("torchconv2d", "torch", "numpy", "jax", "jaxlib", "brainstate")
@@ -83,6 +84,14 @@ def of_photographs(seen: Photographs) -> Section:
 
 def of_mutants(trials: Sequence[Trial]) -> Section:
     return {"trials": [trial._asdict() for trial in trials]}
+
+
+def of_targets(rows: Sequence[Row]) -> Section:
+    layers: dict[str, dict[str, Section]] = {}
+    for row in rows:
+        told = {"ratio": _finite(row.ratio), "fault": row.fault}
+        layers.setdefault(row.layer, {})[row.target] = told
+    return {"layers": layers}
 
 
 def _figures(tally: Tally) -> Section:

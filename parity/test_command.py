@@ -1,13 +1,14 @@
 """``python -m parity`` on cases: what it prints, and its exit status."""
 
 import io
+import json
 import shlex
 
 import pytest
 
 from torchconv2d import Conv2d
 
-from . import command, faults, photographs, pool, suite, summary
+from . import command, faults, photographs, pool, suite, summary, targets
 from .__main__ import main
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
@@ -65,6 +66,21 @@ def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys)
     monkeypatch.undo()
     assert main(words) == 0
     assert "DIFFERS" not in capsys.readouterr().out
+
+
+def test_targets_are_told_and_reported(few, monkeypatch, tmp_path):
+    status, (out, _) = few("--targets", "eager", "vmap")
+    assert status == 0
+    assert "vmap                       14 of 14 agree, worst error/bound 0." in out
+    content = json.loads((tmp_path / "parity.json").read_text())
+    ratio = content["targets"]["layers"]["masked"]["vmap"]["ratio"]
+    assert 0 < ratio < 1
+    assert "<div>vmap</div>" in (tmp_path / "parity.html").read_text()
+    monkeypatch.setitem(targets.TARGETS, "eager", lambda cells, folder: [cells[0].inputs] * 14)
+    status, (out, _) = few("--targets", "eager")
+    assert status == 1
+    assert "eager                      0 of 14 agree" in out
+    assert "    DIFFERS: masked: inf" in out
 
 
 def test_a_known_fault_that_went_is_status_1(few, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from torchconv2d import Conv2d
 from torchconv2d.geometry import Axis, plan
 
 axes = st.builds(
@@ -121,3 +122,22 @@ def make_plan(axis: Axis, padding: Any) -> Axis:
     assert (geometry.in_channels, geometry.out_channels, geometry.groups) == (4, 6, 2)
     assert geometry.width[:5] == (11, 3, 2, 3, 2)
     return geometry.height
+
+
+@given(axes)
+def test_an_axis_reads_its_input_where_a_tap_meets_an_entry(axis: Axis) -> None:
+    assume(axis.padded >= 0)
+    entries = padded_list(axis)
+    starts = range(0, count_windows(axis) * axis.stride, axis.stride)
+    read = {entries[start + u * axis.rhs_dilation] for start in starts for u in range(axis.kernel)}
+    assert axis.reads_input == (bool(read - {0}))
+
+
+def test_huge_geometries_are_planned_at_once() -> None:
+    """None of them by counting, which would take hours."""
+    largest = 2**31 - 1
+    assert not Axis(7, 3, 2, 2, 2, largest // 2 * 2 + 1, -largest).reads_input
+    assert Axis(7, 3, 1, 1, 1, largest, largest).reads_input
+    assert Axis(largest, 3, largest, 1, 1, 0, 0).reads_input
+    layer = Conv2d((7, 6, 4), 6, (3, 2), lhs_dilation=(largest, 1), padding=(largest, 3))
+    assert layer.out_size == (6 * largest + 1 + 2 * largest - 2, 11, 6)

@@ -20,6 +20,10 @@ PADDING_RULE = (
     "or one or two (before, after) pairs of ints"
 )
 
+# Of any size, distance or padding: no convolution of torch takes more, and no product of two of
+# them overflows.
+LARGEST = 2**31 - 1
+
 
 def as_index(value: object) -> int | None:
     """The value as a Python int, or None if it is no integer, as no bool is here."""
@@ -35,6 +39,12 @@ def _type(value: object) -> str:
     return type(value).__name__
 
 
+def _bounded(name: str, *numbers: int) -> None:
+    for number in numbers:
+        if abs(number) > LARGEST:
+            raise ValueError(f"`{name}` must be within ±{LARGEST}, got {number}.")
+
+
 def integer(name: str, value: object, least: int, below: type[Exception] = ValueError) -> int:
     """An integer of at least ``least``; ``below`` is what a smaller one raises."""
     number = as_index(value)
@@ -42,6 +52,7 @@ def integer(name: str, value: object, least: int, below: type[Exception] = Value
         raise TypeError(f"`{name}` must be an int, got {value!r} of type {_type(value)}.")
     if number < least:
         raise below(f"`{name}` must be at least {least}, got {number}.")
+    _bounded(name, number)
     return number
 
 
@@ -79,6 +90,7 @@ def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
     height, width, channels = sizes
     if not (height and width and channels) or min(height, width, channels) < 1:
         raise ValueError(f"{rule}; got {entries!r}.")
+    _bounded("in_size", height, width, channels)
     return height, width, channels
 
 
@@ -99,6 +111,14 @@ def groups(groups: object, in_channels: int, out_channels: int) -> int:
 
 
 def padding(padding: object, strings: tuple[str, ...] = ("SAME", "VALID")) -> Padding:
+    """As :func:`_padding`, and no amount beyond what torch can count."""
+    found = _padding(padding, strings)
+    if not isinstance(found, str):
+        _bounded("padding", *found[0], *found[1])
+    return found
+
+
+def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
     """One of ``strings``, or ``((top, bottom), (left, right))``; anything else a ``ValueError``.
 
     An int is put on all four sides; ``(p_h, p_w)`` above and below, and left and right; one pair

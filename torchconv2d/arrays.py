@@ -52,6 +52,8 @@ def _wrapped(name: str, value: object) -> Tensor:
         )
     if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has none
         array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    if array.dtype.type is np.ulonglong:  # nor this one, which is what 2**63 becomes
+        array = array.astype(np.uint64)
     return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
 
 

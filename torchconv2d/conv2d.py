@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from . import arguments, arrays, init
 from .geometry import plan
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
+from .loading import AllOrNothing
 from .lowerings import choose
 
 _DTYPES = (
@@ -34,7 +35,7 @@ def _autocasts(x: Tensor, weight: Tensor) -> bool:
     return enabled
 
 
-class Conv2d(nn.Module):
+class Conv2d(AllOrNothing):
     """A two-dimensional convolution as ``brainstate.nn.Conv2d`` documents it.
 
     A cross-correlation over channels-last input, with padding as JAX means it. With ``ld`` and

@@ -58,10 +58,16 @@ class Axis(NamedTuple):
     @property
     def reads_input(self) -> bool:
         """Whether any tap of any window meets an entry, not only padded or inserted zeros."""
-        entries = range(0, self.dilated, self.lhs_dilation)
-        windows = range(-self.before, self.out * self.stride - self.before, self.stride)
-        taps = range(0, self.extent, self.rhs_dilation)
-        return any(start + tap in entries for tap in taps for start in windows)
+        # The entry e and the tap u meet in the window w if before + e * L - u * r = w * s. One of
+        # the two is tried one by one, the one of which there are fewer; the other is solved for.
+        entries, taps = (self.size, self.lhs_dilation), (self.kernel, -self.rhs_dilation)
+        (few, step), (many, other) = sorted((entries, taps))
+        if other < 0:  # counted from the last
+            start, other = self.before + (many - 1) * other, -other
+        else:
+            start = self.before
+        windows = range(0, self.out * self.stride, self.stride)
+        return any(_meets(start + i * step, many, other, windows) for i in range(few))
 
     def settled(self) -> Axis:
         """The same axis, without a stride, a dilation or a crop that changes nothing.
@@ -189,6 +195,18 @@ class Geometry(NamedTuple):
         """The same convolution of an input that has been dilated already."""
         height, width = (axis._replace(size=axis.dilated, lhs_dilation=1) for axis in self.axes)
         return self._replace(height=height, width=width)
+
+
+def _meets(start: int, count: int, step: int, places: range) -> bool:
+    """Whether any of ``count`` numbers from ``start`` on, ``step`` apart, is among the places."""
+    shared = gcd(step, places.step)
+    if start % shared or not places:
+        return False
+    first = max(0, -(start // step))
+    last = min(count - 1, (places[-1] - start) // step)
+    period = places.step // shared
+    solution = -start // shared * pow(step // shared, -1, period)
+    return first + (solution - first) % period <= last
 
 
 def _lanes(channels: int) -> int:

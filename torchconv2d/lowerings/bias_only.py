@@ -25,7 +25,8 @@ class BiasOnly(Lowering):
         self.rows, self.columns = geometry.height.out, geometry.width.out
 
     def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # Sums over nothing: zero, with zero gradients, whatever the values are.
-        zero = x.narrow(0, 0, 0).sum() + weight.narrow(0, 0, 0).sum()
-        y = zero.expand(x.size(0), self.out_channels, self.rows, self.columns)
+        # Sums over nothing: zero, with zero gradients, whatever the values are. One for each image,
+        # so that a batch that is sharded stays so.
+        zeros = x.narrow(1, 0, 0).sum((1, 2, 3), keepdim=True) + weight.narrow(0, 0, 0).sum()
+        y = zeros.expand(-1, self.out_channels, self.rows, self.columns)
         return y if bias is None else y + bias.reshape(-1, 1, 1)

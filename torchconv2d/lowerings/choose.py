@@ -53,7 +53,7 @@ def choose(geometry: Geometry) -> type[Lowering]:
     slow = geometry.groups > 1 and (multiplied or geometry.rhs_dilation != (1, 1))
     if Transposed.applies(geometry) and not (slow or geometry.has_empty_phases):
         return Transposed
-    return Phases
+    return Phases if Phases.applies(geometry) else ZeroInsertion
 
 
 @lru_cache(maxsize=1024)

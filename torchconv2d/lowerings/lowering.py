@@ -81,4 +81,13 @@ class Lowering(nn.Module, ABC):
         """The same, of numbers that torch computes well."""
 
 
+def is_functional(x: Tensor) -> bool:
+    """Whether nothing is to be written in place: in a graph, and in a DTensor.
+
+    A graph says that badly. What DTensor makes anew in another shape is on every process, and to
+    write a sharded result into it gathers the batch.
+    """
+    return torch.compiler.is_compiling() or hasattr(x, "device_mesh")
+
+
 _AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)

@@ -8,7 +8,7 @@ are ``L / gcd(r, L)`` apart.
 
 from __future__ import annotations
 
-from math import gcd
+from math import gcd, prod
 from typing import NamedTuple, cast
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..geometry import Axis, Geometry, dilate
 from .by_hand import ByHand
+from .lowering import is_functional
 from .undilated import choose_undilated
 
 
@@ -27,15 +28,21 @@ class Phase(NamedTuple):
     axis: Axis
 
 
+def _count(axis: Axis) -> int:
+    return min(axis.lhs_dilation // gcd(axis.stride, axis.lhs_dilation), axis.out)
+
+
 def split(axis: Axis) -> list[Phase]:
     """The phases of an axis, ordered by their first output."""
     lhs, rhs = axis.lhs_dilation, axis.rhs_dilation
     count, step = lhs // gcd(axis.stride, lhs), lhs // gcd(rhs, lhs)
     stride, dilation = axis.stride // gcd(axis.stride, lhs), rhs // gcd(rhs, lhs)
     phases: list[Phase] = []
-    for i in range(min(count, axis.out)):
+    for i in range(_count(axis)):
         place = i * axis.stride - axis.before
-        first = next((u for u in range(step) if (place + u * rhs) % lhs == 0), axis.kernel)
+        first = next(
+            (u for u in range(min(step, axis.kernel)) if (place + u * rhs) % lhs == 0), axis.kernel
+        )
         taps = len(range(first, axis.kernel, step))
         # Without a tap, one that meets zeros alone: the whole input is cropped.
         before = -(place + first * rhs) // lhs if taps else -axis.size
@@ -51,7 +58,9 @@ class Phases(ByHand):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        return geometry.reads_input and geometry.lhs_dilation != (1, 1)
+        # Of more phases than these the modules alone take seconds to make.
+        few = prod(map(_count, geometry.axes)) <= 4096
+        return few and geometry.reads_input and geometry.lhs_dilation != (1, 1)
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
@@ -73,7 +82,7 @@ class Phases(ByHand):
             taps = weight[:, :, u :: self.step_u, v :: self.step_v]
             outputs.append(part(x, taps, bias))
         if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
-            if torch.compiler.is_compiling():
+            if is_functional(x):
                 return self._woven(outputs)
         # Each phase to its places at once; of several copies this one is the fastest.
         y = outputs[0]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry
 from .by_hand import ByHand
+from .lowering import is_functional
 from .transposed import Transposed
 from .undilated import choose_reading
 
@@ -74,7 +75,7 @@ class Rows(ByHand):
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
             # A graph is for another machine, and says one convolution better than sums in place.
-            if torch.compiler.is_compiling():
+            if is_functional(x):
                 return self._whole[0].outputs(x, weight, bias)
         # (out, in, kh, kw) as (kh * out, in, 1, kw).
         taps = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parity.numpy_conv import convolve, magnitude
 from torchconv2d import Conv2d
 from torchconv2d.testing import rounding_bound
+
+from .numpy_conv import convolve, magnitude
 
 
 def wide(tensor: Tensor) -> Any:
@@ -42,9 +43,12 @@ def value(layer: Conv2d, x: Tensor) -> Tensor:
     return _evaluate(convolve, layer, x)
 
 
+def largest(layer: Conv2d, x: Tensor) -> Tensor:
+    """``M`` of the rounding bound: what absolute values make."""
+    return _evaluate(magnitude, layer, x)
+
+
 def bound(layer: Conv2d, x: Tensor, y64: Tensor) -> Tensor:
     """How far the layer's output may be from it."""
     kh, kw, in_per_group, _ = layer.kernel_shape
-    return rounding_bound(
-        y64, _evaluate(magnitude, layer, x), kh * kw * in_per_group, layer.weight.dtype
-    )
+    return rounding_bound(y64, largest(layer, x), kh * kw * in_per_group, layer.weight.dtype)

@@ -1,0 +1,201 @@
+"""Targets within this process: a layer becomes a function, called on one input after another."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from torchconv2d import Conv2d
+
+from .layers import Cell
+
+Run = Callable[[Tensor], Tensor]
+Outputs = list[Tensor] | Exception
+Target = Callable[[Sequence[Cell], Path], list[Outputs]]
+
+
+def each(*, unbatched: bool = True) -> Callable[[Callable[[Cell, Path], Run]], Target]:
+    """A target that takes cells one by one: a failure is the outcome of its own cell only."""
+
+    def decorate(prepare: Callable[[Cell, Path], Run]) -> Target:
+        @wraps(prepare)
+        def target(cells: Sequence[Cell], folder: Path) -> list[Outputs]:
+            return [outputs(cell, folder) for cell in cells]
+
+        def outputs(cell: Cell, folder: Path) -> Outputs:
+            dims = (4, 3) if unbatched else (4,)
+            try:
+                with torch.no_grad(), quiet():
+                    run = prepare(cell, folder)
+                    return [run(x) for x in cell.inputs if x.dim() in dims]
+            except Exception as error:
+                return error
+
+        return target
+
+    return decorate
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Without what torch says of its own deprecations, and of packages that it would like."""
+    with warnings.catch_warnings():
+        for text in (r"`torch.jit.\w+` is deprecated", r".*LeafSpec", r".*float32 matmul"):
+            warnings.filterwarnings("ignore", text)
+        yield
+
+
+@each()
+def eager(cell: Cell, folder: Path) -> Run:
+    return cell.layer
+
+
+@each()
+def script(cell: Cell, folder: Path) -> Run:
+    return torch.jit.script(cell.layer)
+
+
+@each()
+def frozen_script(cell: Cell, folder: Path) -> Run:
+    return torch.jit.freeze(torch.jit.script(cell.layer))
+
+
+@each()
+def optimized_script(cell: Cell, folder: Path) -> Run:
+    return torch.jit.optimize_for_inference(torch.jit.script(cell.layer))
+
+
+def program(layer: torch.nn.Module, x: Tensor) -> torch.export.ExportedProgram:
+    """The layer exported, for any batch."""
+    return torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+
+
+@each(unbatched=False)
+def export(cell: Cell, folder: Path) -> Run:
+    path = folder / "exported.pt2"
+    torch.export.save(program(cell.layer, cell.inputs[0]), path)
+    return torch.export.load(path).module()
+
+
+@each()
+def compiled(cell: Cell, folder: Path) -> Run:
+    torch.compiler.reset()
+    return torch.compile(cell.layer, fullgraph=True)
+
+
+@each()
+def traced(cell: Cell, folder: Path) -> Run:
+    """What `torch.compile` traces, in one graph, run as it is; a third one is a failure.
+
+    One for the first batch, one for all others; an image without a batch is a third shape.
+    """
+    torch.compiler.reset()
+    counts = {3: 0, 4: 0}
+
+    def backend(graph: torch.fx.GraphModule, example: list[Tensor]) -> Run:
+        (x,) = (
+            each
+            for each in example
+            if isinstance(each, Tensor)
+            and each.dim() in counts
+            and each.shape[-3:] == cell.inputs[2].shape
+        )
+        counts[x.dim()] += 1
+        if counts[4] > 2 or counts[3] > 1:
+            raise RuntimeError(f"compiled anew: {counts}")
+        return graph.forward
+
+    run = torch.compile(cell.layer, fullgraph=True, backend=backend)
+    for batch in (2, 3, 7):
+        run(cell.inputs[1][:1].expand(batch, -1, -1, -1).clone())
+    return run
+
+
+@each(unbatched=False)
+def aot_inductor(cell: Cell, folder: Path) -> Run:
+    path = str(folder / "inductor.pt2")
+    exported = program(cell.layer, cell.inputs[0])
+    torch._inductor.aoti_compile_and_package(exported, package_path=path)
+    return torch._inductor.aoti_load_package(path)
+
+
+@each(unbatched=False)
+def onnx(cell: Cell, folder: Path) -> Run:
+    import onnxruntime
+
+    path = onnx_file(cell, folder)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def onnx_file(cell: Cell, folder: Path) -> Path:
+    path = folder / "exported.onnx"
+    torch.onnx.export(
+        cell.layer,
+        (cell.inputs[0],),
+        path,
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+    return path
+
+
+@each()
+def autocast(cell: Cell, folder: Path) -> Run:
+    """Judged as a layer and an input rounded to bfloat16."""
+    return torch.autocast("cpu", torch.bfloat16)(cell.layer)
+
+
+@each()
+def vmap(cell: Cell, folder: Path) -> Run:
+    return lambda x: torch.func.vmap(cell.layer)(x) if x.dim() == 4 else cell.layer(x)
+
+
+@each()
+def functional_call(cell: Cell, folder: Path) -> Run:
+    """Another layer of the same geometry, on this one's state."""
+    other = copy.deepcopy(cell.layer)
+    with torch.no_grad():
+        other.weight.fill_(torch.nan)
+    state = cell.layer.state_dict()
+    return lambda x: torch.func.functional_call(other, state, (x,))
+
+
+@each()
+def jvp(cell: Cell, folder: Path) -> Run:
+    """The tangent in the input's direction: all but the bias."""
+
+    def run(x: Tensor) -> Tensor:
+        _, tangent = torch.func.jvp(cell.layer, (torch.ones_like(x),), (x,))
+        return _with_bias(cell.layer, tangent)
+
+    return run
+
+
+@each()
+def jacrev(cell: Cell, folder: Path) -> Run:
+    """The Jacobian, whose entries are the kernel's and exact, times the input in float64."""
+    jacobian = torch.func.jacrev(cell.layer)(torch.ones_like(cell.inputs[2])).double()
+
+    def run(x: Tensor) -> Tensor:
+        images = x.reshape(-1, *x.shape[-3:]).double()
+        y = torch.stack([torch.tensordot(jacobian, image, 3) for image in images])
+        y = y if x.dim() == 4 else y[0]
+        return _with_bias(cell.layer, y).to(x.dtype)
+
+    return run
+
+
+def _with_bias(layer: Conv2d, y: Tensor) -> Tensor:
+    if layer.bias is None:
+        return y
+    return y + (layer.bias[:, None, None] if layer.channel_first else layer.bias)

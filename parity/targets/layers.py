@@ -1,0 +1,59 @@
+"""The layers that go everywhere, and what each of them is given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchconv2d import Conv2d
+
+_BASE: dict[str, Any] = {"in_size": (9, 8, 4), "out_channels": 6, "kernel_size": 3}
+_CHECKERBOARD = np.arange(3 * 3 * 4 * 6).reshape(3, 3, 4, 6) % 5 > 1
+
+LAYERS: dict[str, dict[str, Any]] = {
+    "plain": {"b_init": [3.0, 1, 4, -1, 5, 9]},
+    "stride-2 SAME": {"in_size": (10, 8, 4), "stride": 2, "b_init": [2.0, -7, 1, 8, 2, 8]},
+    "even kernel": {"kernel_size": (4, 2)},
+    "depthwise stride 2": {"in_size": (10, 8, 4), "out_channels": 4, "stride": 2, "groups": 4},
+    "lhs 2": {"kernel_size": (4, 3), "lhs_dilation": 2, "b_init": [1.0, 6, -1, 8, 0, 3]},
+    "lhs (2, 3), stride (3, 2), rhs (2, 1)": {
+        "lhs_dilation": (2, 3),
+        "stride": (3, 2),
+        "rhs_dilation": (2, 1),
+        "b_init": [-2.0, 2, 3, 6, 0, 6],
+    },
+    "lhs 3, stride 3": {"lhs_dilation": 3, "stride": 3, "padding": [(2, 1), (1, 3)]},
+    "few outputs, lhs 2": {"out_channels": 3, "kernel_size": 4, "lhs_dilation": 2, "padding": 2},
+    "few outputs": {"in_size": (34, 27, 12), "out_channels": 3, "kernel_size": (4, 7)},
+    "masked": {"w_mask": _CHECKERBOARD, "b_init": [1.0, 4, 1, -4, 2, 1]},
+    "cropping pads": {"padding": [(-1, -2), (2, -1)], "stride": (1, 2)},
+    "channel-first": {"in_size": (4, 9, 8), "stride": 2, "channel_first": True, "b_init": 1.5},
+    "empty output": {"kernel_size": (12, 2), "padding": "VALID", "b_init": 0.5},
+    "one input channel": {"in_size": (9, 8, 1), "kernel_size": (3, 4)},
+}
+
+
+class Cell(NamedTuple):
+    """A layer, and inputs of two batch sizes and of none."""
+
+    name: str
+    layer: Conv2d
+    inputs: list[Tensor]
+
+
+def cells(names: tuple[str, ...] = tuple(LAYERS)) -> list[Cell]:
+    """The layers of these names, their weights and inputs the same each time."""
+    return [_cell(name) for name in names]
+
+
+def _cell(name: str) -> Cell:
+    generator = torch.Generator().manual_seed(len(name))
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    layer = Conv2d(**{**_BASE, "w_init": draw, **LAYERS[name]}).eval()
+    return Cell(name, layer, [draw((*batch, *layer.in_size)) for batch in ((2,), (5,), ())])

@@ -1,0 +1,97 @@
+"""What an exported graph holds: the chosen way of computing, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch.export import ExportedProgram
+
+from parity.targets import LAYERS, Cell, cells, here
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:`torch.jit.(script|freeze)` is deprecated")
+
+# How many convolutions each way takes; the phases of the layer with most inserted zeros are few.
+CONVOLUTIONS = dict.fromkeys(LAYERS, 1) | {
+    "lhs (2, 3), stride (3, 2), rhs (2, 1)": 3,
+    "empty output": 0,
+}
+ONNX = {name: {"Conv": count} for name, count in CONVOLUTIONS.items()} | {
+    "lhs 2": {"ConvTranspose": 1},
+    "few outputs, lhs 2": {"Conv": 1},
+    "empty output": {},
+}
+
+
+def nodes(graph: torch._C.Graph) -> Counter[str]:
+    """Those of a script's graph that make no integer, blocks within blocks too."""
+    found: Counter[str] = Counter()
+    for node in graph.nodes():
+        integers = [output for output in node.outputs() if output.type().kind() == "IntType"]
+        found[node.kind()] += not integers
+        for block in node.blocks():
+            found += nodes(block)
+    return found
+
+
+def frozen(cell: Cell) -> Counter[str]:
+    return nodes(torch.jit.freeze(torch.jit.script(cell.layer)).inlined_graph)
+
+
+def calls(program: ExportedProgram) -> Counter[str]:
+    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    return Counter(str(getattr(target, "overloadpacket", target)) for target in targets)
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
+def test_the_frozen_script_holds_the_chosen_way_only(cell: Cell) -> None:
+    kinds = frozen(cell)
+    convolutions = sum(kinds[f"aten::conv{kind}"] for kind in ("2d", "_transpose2d"))
+    convolutions += kinds["aten::_convolution"]
+    assert convolutions == CONVOLUTIONS[cell.name]
+    assert kinds["prim::CallMethod"] == 0
+    assert kinds["aten::mul"] == 0  # a mask is folded into the weight
+    if cell.name in ("plain", "cropping pads", "one input channel"):
+        assert kinds["prim::Loop"] == 0
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
+def test_the_exported_graph_holds_the_chosen_way_only(cell: Cell) -> None:
+    found = calls(here.program(cell.layer, cell.inputs[0]))
+    assert found["aten.conv2d"] + found["aten.conv_transpose2d"] == CONVOLUTIONS[cell.name]
+    assert found["aten.mul"] == (1 if cell.name == "masked" else 0)
+    assert not [name for name in found if name.endswith("_") or "copy" in name]  # nothing in place
+
+
+def test_a_folded_mask_leaves_no_multiplication() -> None:
+    (cell,) = cells(("masked",))
+    x = cell.inputs[0]
+    expected = cell.layer(x)
+    assert nodes(torch.jit.script(cell.layer).inlined_graph)["aten::mul"] == 1
+    cell.layer.fold_mask()
+    assert torch.equal(cell.layer(x), expected)
+    assert nodes(torch.jit.script(cell.layer).inlined_graph)["aten::mul"] == 0
+    program = here.program(cell.layer, x)
+    assert calls(program)["aten.mul"] == 0
+    assert "w_mask" not in program.state_dict
+
+
+@pytest.mark.parametrize(
+    "cell",
+    cells(("stride-2 SAME", "lhs 2", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked")),
+    ids=lambda cell: cell.name,
+)
+def test_onnx_says_convolutions_in_numbers(cell: Cell, tmp_path: Path) -> None:
+    with here.quiet():
+        graph = onnx.load(here.onnx_file(cell, tmp_path)).graph
+    convolutions = [node for node in graph.node if node.op_type.startswith("Conv")]
+    assert Counter(node.op_type for node in convolutions) == ONNX[cell.name]
+    for node in convolutions:
+        attributes = {each.name: each for each in node.attribute}
+        assert len(attributes["pads"].ints) == 4
+        assert "auto_pad" not in attributes or attributes["auto_pad"].s == b"NOTSET"
+    # Nothing is dilated before it is convolved.
+    assert not {node.op_type for node in graph.node} & {"ScatterND", "Mul", "Loop", "If"}
