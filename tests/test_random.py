@@ -181,7 +181,7 @@ def test_an_entry_depends_on_its_index_alone() -> None:
 @pytest.mark.parametrize(
     "mode",
     [torch.device("meta"), torch.autocast("cpu", torch.bfloat16), torch.inference_mode()],
-    ids=str,
+    ids=lambda mode: type(mode).__name__,
 )
 def test_torch_modes_change_nothing(mode: Any) -> None:
     plain = random.normal(random.key(5), (7, 11))
