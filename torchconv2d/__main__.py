@@ -21,6 +21,7 @@ def _installed(name: str) -> str:
 
 
 def main() -> None:
+    """Print versions, processor, threads and device."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     lines = {
         "torchconv2d": f"{torchconv2d.__version__}, {torchconv2d.__path__[0]}",
