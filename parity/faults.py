@@ -108,8 +108,8 @@ def _onednn_spreads_to_a_neighbour() -> bool:
 
 
 def _ended_a_process_that_asked_jax_alone(case: Case, check: str, quantity: str) -> bool:
-    """As ``pool.py`` tries; of dilated inputs those for which it happens have no simple rule."""
-    return check == "process" and case.lhs_dilation != (1, 1)
+    """As ``pool.py`` tries; of inputs with dilation or stride those it happens to have no rule."""
+    return check == "process" and (case.lhs_dilation, case.stride) != ((1, 1), (1, 1))
 
 
 def _xla_aborts() -> bool:
@@ -138,7 +138,8 @@ KNOWN = (
         "avx2",
     ),
     Fault(
-        "XLA aborts the process while it compiles the kernel's gradient of some dilated inputs",
+        "XLA aborts the process while it compiles the kernel's gradient of some convolutions "
+        "with a stride or a dilated input",
         "jax",
         "not reported",
         _ended_a_process_that_asked_jax_alone,
