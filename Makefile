@@ -18,8 +18,9 @@ test: $(READY)
 bench: $(READY)
 	$(VENV)/bin/python -m pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
 
-# Offline; a warning is an error, and so is a link that leads nowhere.
+# The site, in out/docs. A warning is an error, and so is a reference that leads nowhere.
 docs: $(READY)
+	$(VENV)/bin/python docs/draw.py
 	$(VENV)/bin/python -m sphinx -W --keep-going -n -q docs out/docs
 
 lint: $(READY)

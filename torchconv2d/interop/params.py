@@ -89,7 +89,7 @@ def export_params(
         kind: as there; a depthwise one is not guessed.
 
     Returns:
-        New arrays by name, the kernel first: Keras's ``set_weights`` takes them as a list. A
+        New arrays by name, the kernel first; Keras's ``set_weights`` takes them as a list. A
         bfloat16 one has the dtype of ``ml_dtypes``, which comes with JAX.
 
     Raises:

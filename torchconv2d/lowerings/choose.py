@@ -17,7 +17,6 @@ from .transposed import Transposed
 from .undilated import choose_undilated
 from .zero_insertion import ZeroInsertion
 
-#: Every way of computing. Each applies to some geometries, and then gives the same result.
 WAYS: tuple[type[Lowering], ...] = (
     BiasOnly,
     Plain,
