@@ -17,12 +17,12 @@ from torchconv2d.lowerings import even, phases, subpixel
 FOLDER = Path(__file__).parent / "drawings"
 CELL, ROW, MARGIN = 34, 28, 8
 STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #767676; dominant-baseline: central }
+text { font: 13px system-ui, sans-serif; fill: #7b7b7b; dominant-baseline: central }
 .caption { font-weight: 600 }
 .label { text-anchor: middle }
 .filled { fill: #fff }
 .entry { fill: #2f6fb0 }
-.zero { fill: none; stroke: #8a8a8a; stroke-dasharray: 2 3 }
+.zero { fill: none; stroke: #8a8a8a; stroke-dasharray: 3 2 }
 .a { fill: #b8541a }
 .b { fill: #8450a8 }
 .c { fill: #2b7d50 }

@@ -344,7 +344,7 @@ class TruncatedNormal(Initializer):
 
 
 class Uniform(Initializer):
-    """Uniform on ``[min_val, max_val)``.
+    """Uniform on ``[min_val, max_val)``; ``min_val`` is not above ``max_val``.
 
     >>> Uniform(-1.0, seed=7)((1, 3))
     tensor([[ 0.3503,  0.6524, -0.2120]])

@@ -245,8 +245,10 @@ class Stream:
         seed: an int or a key, see :func:`key`.
 
     >>> stream = Stream(42)
-    >>> stream.normal((2,)), stream.uniform((2,))
-    (array([0.60576403, 0.7990441 ], dtype=float32), array([0.41648638, 0.08647358], dtype=float32))
+    >>> stream.normal((2,))
+    array([0.60576403, 0.7990441 ], dtype=float32)
+    >>> stream.uniform((2,))
+    array([0.41648638, 0.08647358], dtype=float32)
     """
 
     def __init__(self, seed: object) -> None:

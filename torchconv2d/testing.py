@@ -61,6 +61,9 @@ def rounding_bound(
     Returns:
         A float64 tensor of ``y64``'s shape.
 
+    Raises:
+        TypeError: a ``dtype`` of integers.
+
     >>> x, weight = torch.randn(1, 3, 8, 9), torch.randn(4, 3, 3, 3)
     >>> y64 = torch.conv2d(x.double(), weight.double())
     >>> magnitude = torch.conv2d(x.double().abs(), weight.double().abs())
