@@ -23,4 +23,4 @@ python_maximum_signature_line_length = 88
 napoleon_use_ivar = True
 
 # What Python and torch document themselves; the site is built offline, without their inventories.
-nitpick_ignore_regex = [("py:.*", r"(abc|torch)\..*"), ("py:class", r"Lowering|ByHand")]
+nitpick_ignore_regex = [("py:.*", r"(abc|torch)\..*")]
