@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 # Two processes, each with one thread: the layers in tests are small.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -p no:benchmark
 
-.PHONY: demo test bench docs lint format clean
+.PHONY: demo test bench docs package lint format clean
 
 demo: $(READY)
 	$(VENV)/bin/python -m parity
@@ -22,6 +22,14 @@ bench: $(READY)
 docs: $(READY)
 	$(VENV)/bin/python docs/draw.py
 	$(VENV)/bin/python -m sphinx -W --keep-going -n -q docs out/docs
+
+# A wheel and an sdist in dist/; the wheel in an environment of its own, without JAX, passes tests/.
+package: $(READY)
+	rm -rf dist out/fresh
+	$(VENV)/bin/python -m build --no-isolation
+	$(PYTHON) -m venv out/fresh
+	out/fresh/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[test]"
+	out/fresh/bin/pytest tests -n 2 --dist worksteal -m "not slow"
 
 lint: $(READY)
 	$(VENV)/bin/ruff check

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from parity.cases import Case
 from torchconv2d.geometry import Geometry, plan
 
 Pair = tuple[int, int]
@@ -24,18 +25,10 @@ class Shape(NamedTuple):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Those of ``Conv2d``."""
-        inputs, outputs, groups = self.channels
-        return {
-            "in_size": (*self.size, inputs),
-            "out_channels": outputs,
-            "kernel_size": self.kernel,
-            "stride": self.stride,
-            "padding": self.padding,
-            "lhs_dilation": self.lhs_dilation,
-            "rhs_dilation": self.rhs_dilation,
-            "groups": groups,
-        }
+        """Those of either ``Conv2d``."""
+        options = self._asdict()
+        del options["name"]
+        return Case(**options).arguments
 
     @property
     def geometry(self) -> Geometry:

@@ -34,6 +34,8 @@ def many(count: int, dtypes: Sequence[str], seed: int) -> Run:
         with interruption.heard() as check:
             for outcome in pool.run(chain(cases, beyond(count, dtypes, seed))):
                 summary.add(outcome)
+                if outcome.failures:
+                    progress.tell(f"failed: {outcome.case.command}")
                 progress.show(summary.total.cases, summary.total.failed)
                 check()
     except KeyboardInterrupt:

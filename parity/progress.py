@@ -28,6 +28,12 @@ class Progress:
             self.stream.write(text + "\n")
         self.stream.flush()
 
+    def tell(self, text: str) -> None:
+        """A line that stays."""
+        self.close()
+        self.stream.write(text + "\n")
+        self.stream.flush()
+
     def close(self) -> None:
         """Take the bar away."""
         if self.on_terminal:

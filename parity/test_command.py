@@ -56,10 +56,11 @@ def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys)
         return y.flip(-2) if layer.stride == (2, 1) else y
 
     monkeypatch.setattr(Conv2d, "forward", faulty)
-    status, (out, _) = few()
+    status, (out, err) = few()
     assert status == 1
     assert "3 of 3 cases run, 1 failed" in out
     (line,) = [line for line in out.splitlines() if line.startswith("python -m parity --case")]
+    assert err == f"failed: {line}\n"  # at once, however long the rest takes
     words = shlex.split(line)[3:]
     assert main(words) == 1
     assert "DIFFERS" in capsys.readouterr().out
@@ -138,6 +139,8 @@ def test_progress_is_rewritten_on_a_terminal_and_taken_away():
     assert terminal.getvalue().count("\r") == 1
     assert "2 of 4 cases, 0 failed" in terminal.getvalue()
     assert "\n" not in terminal.getvalue()
+    progress.tell("failed: one")
+    assert terminal.getvalue().endswith("\r\x1b[Kfailed: one\n")
     progress.close()
     assert terminal.getvalue().endswith("\r\x1b[K")
 

@@ -69,7 +69,7 @@ def test_attributes() -> None:
 def test_repr_is_one_line_with_size_way_and_what_differs() -> None:
     assert repr(make_layer("same_odd", name="stem")) == (
         "Conv2d(in_size=(7, 6, 4), out_size=(7, 6, 6), in_channels=4, out_channels=6, "
-        "kernel_size=(3, 5), name='stem', bias=False, channel_first=False, lowering=Plain)"
+        "kernel_size=(3, 5), name='stem', channel_first=False, lowering=Plain)"
     )
     layer = make_layer("mask_lhs")
     assert repr(layer) == (

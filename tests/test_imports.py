@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 
 import torchconv2d
 
@@ -18,6 +19,8 @@ import sys, torch, numpy
 before = set(sys.modules)
 import torchconv2d
 torchconv2d.Conv2d((5, 4, 3), 2, 3, lhs_dilation=2)
+assert "torchconv2d.interop" not in sys.modules  # until it is asked for
+assert torchconv2d.interop is sys.modules["torchconv2d.interop"]
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 
@@ -33,12 +36,26 @@ def test_nothing_but_torch_and_numpy_is_imported() -> None:
 
 
 def test_public_names() -> None:
-    assert set(torchconv2d.__all__) <= set(vars(torchconv2d))
+    assert set(torchconv2d.__all__) <= set(dir(torchconv2d))
+    assert all(hasattr(torchconv2d, name) for name in torchconv2d.__all__)
+    assert not hasattr(torchconv2d, "interpo")
     assert {"Conv2d", "conv_general_dilated", "init", "interop", "random", "testing"} <= set(
         torchconv2d.__all__
     )
     assert torchconv2d.__version__ == version("torchconv2d")
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_command_says_what_a_bug_report_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "torchconv2d"], capture_output=True, text=True, check=True
+    )
+    told = dict(line.split(maxsplit=1) for line in done.stdout.partition("\n\n")[0].splitlines())
+    assert told["torchconv2d"] == f"{torchconv2d.__version__}, {PACKAGE}"
+    assert told["torch"] == torch.__version__
+    assert int(told["threads"]) >= 1
+    assert {"python", "processor", "CUDA", "jax", "onnx"} <= set(told)
+    assert "pydoc torchconv2d.Conv2d" in done.stdout
 
 
 # Each may import those to its left only, so that a reader can go bottom up.

@@ -1,8 +1,14 @@
 """JAX's two-dimensional convolution for PyTorch: ``brainstate.nn.Conv2d`` as an ``nn.Module``."""
 
-from . import init, interop, lowerings, random, testing
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from . import init, lowerings, random
 from .conv2d import Conv2d
 from .functional import conv_general_dilated
+
+if TYPE_CHECKING:
+    from . import interop, testing
 
 __version__ = "0.1.0"
 
@@ -15,3 +21,14 @@ __all__ = [
     "random",
     "testing",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imports when asked for what a program that only runs layers needs not wait for."""
+    if name in ("interop", "testing"):
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

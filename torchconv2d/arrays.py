@@ -1,4 +1,4 @@
-"""Arrays as users bring them -- torch, NumPy, JAX, nested lists, numbers -- to tensors.
+"""Arrays as users bring them -- torch, NumPy, JAX, nested lists, numbers -- to a layer's tensors.
 
 Nothing is imported for their sake: a JAX array is read through NumPy's protocol, and a
 ``saiunit``/``brainunit`` Quantity is known by its attributes.
@@ -6,11 +6,45 @@ Nothing is imported for their sake: a JAX array is read through NumPy's protocol
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+_DTYPES = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.complex64,
+    torch.complex128,
+)
+
+
+def layer_dtype(dtype: object) -> torch.dtype:
+    """One that convolutions have; torch's default for None."""
+    if dtype is None:
+        return torch.get_default_dtype()
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"`dtype` must be a torch.dtype or None, got {dtype!r}.")
+    if dtype not in _DTYPES:
+        raise ValueError(f"`dtype` must be one of {', '.join(map(str, _DTYPES))}; got {dtype}.")
+    return dtype
+
+
+def held(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    """What ``param_type`` makes of a tensor, if a module can hold it."""
+    if not callable(param_type):
+        raise TypeError(f"`param_type` must be a callable of a tensor, got {param_type!r}.")
+    made = param_type(tensor)
+    if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            "`param_type` must make a torch.nn.Parameter or a torch.nn.Buffer, "
+            f"{param_type!r} made {type(made).__name__}."
+        )
+    return made
 
 
 def _without_unit(name: str, value: Any) -> Any:

@@ -12,15 +12,6 @@ from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .loading import AllOrNothing
 from .lowerings import choose
 
-_DTYPES = (
-    torch.float16,
-    torch.bfloat16,
-    torch.float32,
-    torch.float64,
-    torch.complex64,
-    torch.complex128,
-)
-
 
 def _autocasts(x: Tensor, weight: Tensor) -> bool:
     """Whether autocast may bring both to one dtype."""
@@ -163,22 +154,18 @@ class Conv2d(AllOrNothing):
         self.out_size = (out, rows, columns) if self.channel_first else (rows, columns, out)
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
 
-        dtype = torch.get_default_dtype() if dtype is None else dtype
-        if not isinstance(dtype, torch.dtype):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"`dtype` must be a torch.dtype or None, got {dtype!r}.")
-        if dtype not in _DTYPES:
-            raise ValueError(f"`dtype` must be one of {', '.join(map(str, _DTYPES))}; got {dtype}.")
+        dtype = arrays.layer_dtype(dtype)
         if w_init is None:
             raise ValueError(
                 "`w_init` must be a callable of the shape, an array or a number, got None."
             )
         self.w_init, self.b_init, self._w_mask = w_init, b_init, w_mask
         weight = torch.empty((out, in_per_group, *self.kernel_size), device=device, dtype=dtype)
-        self.weight = cast(nn.Parameter, _made(param_type, weight))
+        self.weight = cast(nn.Parameter, arrays.held(param_type, weight))
         if b_init is None:
             self.register_parameter("bias", None)
         else:
-            self.bias = cast(nn.Parameter, _made(param_type, weight.new_empty(out)))
+            self.bias = cast(nn.Parameter, arrays.held(param_type, weight.new_empty(out)))
         mask = None if w_mask is None else weight.new_empty(self.kernel_shape)
         self.register_buffer("w_mask", mask)
         self.reset_parameters()
@@ -340,9 +327,7 @@ class Conv2d(AllOrNothing):
             value = getattr(self, name)
             if value != default:
                 shown.append(f"{name}={value!r}")
-        shown.append(f"bias={self.bias is not None}")
-        if self.w_mask is not None:
-            shown.append("w_mask=True")
+        shown += [f"{name}=True" for name in ("bias", "w_mask") if getattr(self, name) is not None]
         shown.append(f"channel_first={self.channel_first}")
         shown.append(f"lowering={type(self.lowering).__name__}")
         return ", ".join(shown)
@@ -352,16 +337,3 @@ class Conv2d(AllOrNothing):
         if list(self._modules) == ["lowering"]:
             return f"{self._get_name()}({self.extra_repr()})"
         return super().__repr__()
-
-
-def _made(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """What ``param_type`` makes of a tensor, if a module can hold it."""
-    if not callable(param_type):
-        raise TypeError(f"`param_type` must be a callable of a tensor, got {param_type!r}.")
-    made = param_type(tensor)
-    if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(
-            "`param_type` must make a torch.nn.Parameter or a torch.nn.Buffer, "
-            f"{param_type!r} made {type(made).__name__}."
-        )
-    return made
