@@ -1,4 +1,4 @@
-"""The code of the pages in docs/ that import JAX, or this suite, runs."""
+"""The code of the README, and of the pages that import JAX or this suite, runs."""
 
 from __future__ import annotations
 

@@ -1,25 +1,26 @@
-"""The Python of the pages in docs/, which tests run."""
+"""The Python of the README and of the pages in docs/, which tests run."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
 
 # By which test. Those in `parity/` import JAX.
 RUN_BY = {
-    "index.md": "parity/test_docs.py",
-    "porting.md": "parity/test_porting.py",
-    "deployment.md": "tests/test_deployment.py",
-    "how-it-computes.md": "tests/test_docs.py",
-    "parity.md": "parity/test_docs.py",
+    "README.md": "parity/test_docs.py",
+    "docs/index.md": "parity/test_docs.py",
+    "docs/porting.md": "parity/test_porting.py",
+    "docs/deployment.md": "tests/test_deployment.py",
+    "docs/how-it-computes.md": "tests/test_docs.py",
+    "docs/parity.md": "parity/test_docs.py",
 }
 
 
 def blocks(page: str) -> list[str]:
     """A page's blocks of Python, each to be run by itself."""
-    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 def blocks_run_by(test: str) -> dict[str, str]:

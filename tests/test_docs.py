@@ -8,10 +8,11 @@ import runpy
 from typing import Any
 
 import pytest
-from pages import DOCS, RUN_BY, blocks, blocks_run_by
+from pages import ROOT, RUN_BY, blocks, blocks_run_by
 
 import torchconv2d
 
+DOCS = ROOT / "docs"
 BLOCKS = blocks_run_by(__file__)
 MODULES = {
     name: module
@@ -27,10 +28,10 @@ def test_code_blocks_run(block: str) -> None:
 
 
 def test_some_test_runs_each_page() -> None:
-    with_code = {path.name for path in DOCS.glob("*.md") if blocks(path.name)}
-    assert with_code == set(RUN_BY)
+    pages = ["README.md", *(f"docs/{path.relative_to(DOCS)}" for path in DOCS.rglob("*.md"))]
+    assert {page for page in pages if blocks(page)} == set(RUN_BY)
     for test in RUN_BY.values():
-        assert "blocks_run_by(__file__)" in (DOCS.parent / test).read_text()
+        assert "blocks_run_by(__file__)" in (ROOT / test).read_text()
 
 
 def test_the_drawings_are_what_the_script_draws() -> None:
