@@ -5,18 +5,23 @@ READY := $(VENV)/.ready
 # Two processes, each with one thread: the layers in tests are small.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -p no:benchmark
 
-.PHONY: demo test bench package lint format clean
+.PHONY: demo test bench docs package lint format clean
 
 demo: $(READY)
 	$(VENV)/bin/python -m parity
 
 test: $(READY)
-	$(PYTEST) tests -m "not slow"
+	$(PYTEST) tests torchconv2d --doctest-modules -m "not slow"
 	$(PYTEST) parity
 
 # With pytest-benchmark's statistics; `python -m benchmarks` has the table, as ratios.
 bench: $(READY)
 	$(VENV)/bin/python -m pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
+
+# The site, in out/docs. A warning is an error, and so is a reference that leads nowhere.
+docs: $(READY)
+	$(VENV)/bin/python docs/draw.py
+	$(VENV)/bin/python -m sphinx -W --keep-going -n -q docs out/docs
 
 # A wheel and an sdist in dist/; the wheel in an environment of its own, without JAX, passes tests/.
 package: $(READY)

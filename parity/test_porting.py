@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
+from pages import blocks_run_by
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PAGE = (Path(__file__).parent.parent / "docs" / "porting.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = blocks_run_by(__file__)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_code_blocks_run(block):
     assert "assert" in block
     exec(block, {})
@@ -21,4 +18,4 @@ def test_code_blocks_run(block):
 
 def test_a_block_for_each_framework():
     for name in ("brainstate", "linen", "nnx", "equinox", "keras", "haiku", "torch.nn"):
-        assert any(name in block and "interop" in block for block in BLOCKS), name
+        assert any(name in block and "interop" in block for block in BLOCKS.values()), name

@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import blocks_run_by
 
-PAGE = (Path(__file__).parents[1] / "docs" / "deployment.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = blocks_run_by(__file__)
 
 
 def test_a_recipe_for_each_target() -> None:
     for name in ("jit.script", "export.export", "aoti", "onnxruntime", "compile(", "autocast"):
-        assert any(name in block for block in BLOCKS), name
+        assert any(name in block for block in BLOCKS.values()), name
     for name in ("DistributedDataParallel", "fully_shard", "Shard(0)", "functional_call"):
-        assert any(name in block for block in BLOCKS), name
+        assert any(name in block for block in BLOCKS.values()), name
 
 
 def recipes() -> list[Any]:
     """Those that start a C++ compiler again and again are marked."""
-    marks = [[pytest.mark.slow] if re.search("aoti|torch.compile", b) else [] for b in BLOCKS]
-    return [pytest.param(b, id=str(i), marks=marks[i]) for i, b in enumerate(BLOCKS)]
+    slow = {at: bool(re.search("aoti|torch.compile", block)) for at, block in BLOCKS.items()}
+    return [
+        pytest.param(block, id=at, marks=[pytest.mark.slow] * slow[at])
+        for at, block in BLOCKS.items()
+    ]
 
 
 @pytest.mark.parametrize("block", recipes())

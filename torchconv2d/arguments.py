@@ -56,6 +56,21 @@ def integer(name: str, value: object, least: int, below: type[Exception] = Value
     return number
 
 
+def one_of(name: str, value: object, known: Sequence[str]) -> str:
+    """One of the known names."""
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
+    return str(value)
+
+
+def positive(name: str, value: float, *, or_zero: bool = False) -> float:
+    """A number above zero, or at least zero."""
+    if not (value > 0 or (or_zero and value == 0)):
+        rule = "positive or zero" if or_zero else "positive"
+        raise ValueError(f"`{name}` must be {rule}, got {value!r}.")
+    return value
+
+
 def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
     """One positive integer for both axes, or a sequence of one or two."""
     if as_index(value) is not None:

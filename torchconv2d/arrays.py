@@ -108,6 +108,22 @@ def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype, copy=True)
 
 
+def floating(name: str, value: Any) -> Tensor:
+    """A new tensor of the value's own dtype.
+
+    Raises:
+        TypeError: no array, or one of other than floating or complex numbers.
+    """
+    if not hasattr(value, "dtype"):
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an array of JAX, NumPy or torch, got {kind}.")
+    kind = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype.name
+    dtype = getattr(torch, str(kind).removeprefix("torch."), torch.uint8)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise TypeError(f"{name} must be floating or complex, got {kind}.")
+    return as_tensor(name, value, dtype)
+
+
 def fill(name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """A number fills ``shape``; an array must have it.
 

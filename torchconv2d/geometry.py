@@ -252,6 +252,9 @@ def plan(
 
     Raises:
         ValueError: the padding crops more than the dilated input and the other side's padding hold.
+
+    >>> plan((28, 28), (3, 3), (2, 2), "SAME", (1, 1), (1, 1), 64, 32, 1).height
+    Axis(size=28, kernel=3, stride=2, lhs_dilation=1, rhs_dilation=1, before=0, after=1)
     """
     axes: list[Axis] = []
     for i, side in enumerate(("height", "width")):

@@ -24,7 +24,7 @@ from .torch_draws import TorchDraws
 # The standard deviation of a standard normal truncated to [-2, 2].
 TRUNCATED_STD = 0.87962566103423978
 
-_MODES = ("fan_in", "fan_out", "fan_avg")
+Source: TypeAlias = random.Stream | TorchDraws
 _DISTRIBUTIONS = ("truncated_normal", "normal", "uniform")
 
 
@@ -33,6 +33,9 @@ def fans(shape: tuple[int, ...], in_axis: int = -2, out_axis: int = -1) -> tuple
 
     Raises:
         ValueError: the shape lacks one of the two axes, or both are the same one.
+
+    >>> fans((3, 5, 4, 8))  # (kh, kw, in / groups, out)
+    (60, 120)
     """
     rank = len(shape)
     if not (-rank <= in_axis < rank and -rank <= out_axis < rank) or (
@@ -48,22 +51,6 @@ def fans(shape: tuple[int, ...], in_axis: int = -2, out_axis: int = -1) -> tuple
     return receptive * shape[in_axis], receptive * shape[out_axis]
 
 
-def _one_of(name: str, value: object, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
-    return str(value)
-
-
-def _positive(name: str, value: float, *, or_zero: bool = False) -> float:
-    if not (value > 0 or (or_zero and value == 0)):
-        rule = "positive or zero" if or_zero else "positive"
-        raise ValueError(f"`{name}` must be {rule}, got {value!r}.")
-    return value
-
-
-Source: TypeAlias = random.Stream | TorchDraws
-
-
 class Initializer(ABC):
     """What draws or fills a tensor of a shape; subclasses say how in :meth:`draw`.
 
@@ -72,6 +59,16 @@ class Initializer(ABC):
             draws, from a :class:`torchconv2d.random.Stream` of the initializer's own, which may be
             given, too; a ``torch.Generator`` draws torch's numbers. None is the stream of the
             :func:`torchconv2d.random.seeded` around the draw, or else torch's global generator.
+
+    Raises:
+        TypeError: another ``seed``.
+        ValueError: a key that is not two words of 32 bits.
+
+    >>> class Signs(Initializer):
+    ...     def draw(self, source, shape, dtype):
+    ...         return np.sign(source.normal(shape, dtype))
+    >>> Signs(seed=0)((1, 3))
+    tensor([[-1., -1.,  1.]])
     """
 
     def __init__(self, seed: object = None) -> None:
@@ -101,6 +98,10 @@ class Initializer(ABC):
             shape: its axes, as the class of initializer reads them.
             dtype: torch's default dtype if None.
             device: torch's default device if None.
+
+        Raises:
+            TypeError: a shape that is not of ints.
+            ValueError: a negative size, or a shape that the class cannot fill.
         """
         sizes = (shape,) if isinstance(shape, int) else tuple(shape)
         sizes = tuple(arguments.integer("shape", size, 0) for size in sizes)
@@ -135,6 +136,12 @@ class VarianceScaling(Initializer):
             variance is the requested one), ``'normal'`` or ``'uniform'``.
         in_axis, out_axis: where the shape holds the channels; the other axes are the kernel's.
         seed: see :class:`Initializer`.
+
+    Raises:
+        ValueError: a negative ``scale``, an unknown ``mode`` or ``distribution``.
+
+    >>> VarianceScaling(2.0, "fan_out", "normal", seed=7)((3, 3, 64, 32)).std()
+    tensor(0.0831)
     """
 
     def __init__(
@@ -147,11 +154,10 @@ class VarianceScaling(Initializer):
         seed: object = None,
     ) -> None:
         super().__init__(seed)
-        self.scale = _positive("scale", scale, or_zero=True)
-        self.mode = _one_of("mode", mode, _MODES)
-        self.distribution = _one_of("distribution", distribution, _DISTRIBUTIONS)
-        self.in_axis = in_axis
-        self.out_axis = out_axis
+        self.scale = arguments.positive("scale", scale, or_zero=True)
+        self.mode = arguments.one_of("mode", mode, ("fan_in", "fan_out", "fan_avg"))
+        self.distribution = arguments.one_of("distribution", distribution, _DISTRIBUTIONS)
+        self.in_axis, self.out_axis = in_axis, out_axis
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         fan_in, fan_out = fans(shape, self.in_axis, self.out_axis)
@@ -172,7 +178,11 @@ class VarianceScaling(Initializer):
 
 
 class KaimingUniform(VarianceScaling):
-    """Uniform with variance ``2 / fan_in``, for layers before a ReLU."""
+    """Uniform with variance ``2 / fan_in``, for layers before a ReLU (He et al. 2015).
+
+    >>> KaimingUniform(seed=7)((3, 3, 64, 32)).std()
+    tensor(0.0589)
+    """
 
     def __init__(
         self,
@@ -187,7 +197,11 @@ class KaimingUniform(VarianceScaling):
 
 
 class KaimingNormal(VarianceScaling):
-    """Truncated normal with variance ``2 / fan_in``, for layers before a ReLU."""
+    """Truncated normal with variance ``2 / fan_in``, for layers before a ReLU.
+
+    >>> KaimingNormal(seed=7)((3, 3, 64, 32)).std()
+    tensor(0.0588)
+    """
 
     def __init__(
         self,
@@ -202,7 +216,11 @@ class KaimingNormal(VarianceScaling):
 
 
 class XavierUniform(VarianceScaling):
-    """Uniform with variance ``2 / (fan_in + fan_out)``."""
+    """Uniform with variance ``2 / (fan_in + fan_out)`` (Glorot & Bengio 2010).
+
+    >>> XavierUniform(seed=7)((3, 3, 64, 32)).std()
+    tensor(0.0481)
+    """
 
     def __init__(
         self,
@@ -217,7 +235,11 @@ class XavierUniform(VarianceScaling):
 
 
 class XavierNormal(VarianceScaling):
-    """Truncated normal with variance ``2 / (fan_in + fan_out)``; the layer's default."""
+    """Truncated normal with variance ``2 / (fan_in + fan_out)``; the layer's default.
+
+    >>> XavierNormal(seed=7)((3, 3, 64, 32)).std()
+    tensor(0.0480)
+    """
 
     def __init__(
         self,
@@ -232,7 +254,11 @@ class XavierNormal(VarianceScaling):
 
 
 class LecunUniform(VarianceScaling):
-    """Uniform with variance ``1 / fan_in``."""
+    """Uniform with variance ``1 / fan_in`` (LeCun et al. 1998).
+
+    >>> LecunUniform(seed=7)((3, 3, 64, 32)).std()
+    tensor(0.0416)
+    """
 
     def __init__(
         self,
@@ -247,7 +273,11 @@ class LecunUniform(VarianceScaling):
 
 
 class LecunNormal(VarianceScaling):
-    """Truncated normal with variance ``1 / fan_in``."""
+    """Truncated normal with variance ``1 / fan_in``.
+
+    >>> LecunNormal(seed=7)((3, 3, 64, 32)).std()
+    tensor(0.0416)
+    """
 
     def __init__(
         self,
@@ -262,12 +292,16 @@ class LecunNormal(VarianceScaling):
 
 
 class Normal(Initializer):
-    """Normal with this mean, and ``scale`` as its standard deviation."""
+    """Normal with this mean, and ``scale``, at least 0, as its standard deviation.
+
+    >>> Normal(1.0, 0.5, seed=7)((1, 3))
+    tensor([[1.2271, 1.4696, 0.8655]])
+    """
 
     def __init__(self, mean: float = 0.0, scale: float = 1.0, seed: object = None) -> None:
         super().__init__(seed)
         self.mean = mean
-        self.scale = _positive("scale", scale, or_zero=True)
+        self.scale = arguments.positive("scale", scale, or_zero=True)
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         drawn = source.normal(shape, dtype)
@@ -279,7 +313,11 @@ class Normal(Initializer):
 class TruncatedNormal(Initializer):
     """Normal around ``loc`` with standard deviation ``scale``, cut to ``[lower, upper]``.
 
-    The bounds are values, not multiples of ``scale``; the cut moves mean and variance.
+    The bounds are values, not multiples of ``scale``, and ``loc`` is within two ``scale`` of them;
+    the cut moves mean and variance.
+
+    >>> TruncatedNormal(lower=0.0, seed=7)((1, 3))
+    tensor([[0.9238, 1.2497, 0.4903]])
     """
 
     def __init__(
@@ -293,36 +331,41 @@ class TruncatedNormal(Initializer):
         super().__init__(seed)
         if not lower < upper:
             raise ValueError(f"`lower` (={lower!r}) must be below `upper` (={upper!r}).")
-        self.loc = loc
-        self.scale = _positive("scale", scale)
+        self.loc, self.scale = loc, arguments.positive("scale", scale)
         if not lower - 2 * scale <= loc <= upper + 2 * scale:
             raise ValueError(
                 f"`loc` (={loc!r}) must lie within two `scale` (={scale!r}) of `lower` "
                 f"(={lower!r}) and `upper` (={upper!r}): beyond, what is left is too thin to draw."
             )
-        self.lower = lower
-        self.upper = upper
+        self.lower, self.upper = lower, upper
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         return source.truncated_normal(shape, dtype, self.lower, self.upper, self.loc, self.scale)
 
 
 class Uniform(Initializer):
-    """Uniform on ``[min_val, max_val)``."""
+    """Uniform on ``[min_val, max_val)``; ``min_val`` is not above ``max_val``.
+
+    >>> Uniform(-1.0, seed=7)((1, 3))
+    tensor([[ 0.3503,  0.6524, -0.2120]])
+    """
 
     def __init__(self, min_val: float = 0.0, max_val: float = 1.0, seed: object = None) -> None:
         super().__init__(seed)
         if not min_val <= max_val:
             raise ValueError(f"`min_val` (={min_val!r}) must not exceed `max_val` (={max_val!r}).")
-        self.min_val = min_val
-        self.max_val = max_val
+        self.min_val, self.max_val = min_val, max_val
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         return source.uniform(shape, dtype, self.min_val, self.max_val)
 
 
 class Constant(Initializer):
-    """Every entry ``value``."""
+    """Every entry ``value``.
+
+    >>> Constant(0.5)((1, 3))
+    tensor([[0.5000, 0.5000, 0.5000]])
+    """
 
     def __init__(self, value: float = 1.0) -> None:
         super().__init__()
@@ -333,7 +376,11 @@ class Constant(Initializer):
 
 
 class ZeroInit(Constant):
-    """Every entry zero."""
+    """Every entry zero.
+
+    >>> ZeroInit()((1, 3))
+    tensor([[0., 0., 0.]])
+    """
 
     def __init__(self) -> None:
         super().__init__(0.0)

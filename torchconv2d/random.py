@@ -6,6 +6,9 @@ defaults: threefry2x32, partitionable), and :class:`Stream` those of ``brainstat
 numbers: as easy as 1, 2, 3" (SC 2011); how JAX counts, and makes floats of the words, is said where
 it is done. Arrays are NumPy's; torch's generators are neither read nor moved.
 
+A ``key`` is what :func:`key` takes or makes, a ``shape`` an int or several. Another ``dtype`` than
+float32 or float64 (of :func:`bits`, uint32 or uint64) is a ``ValueError``.
+
     >>> from torchconv2d import random
     >>> random.normal(random.key(7), (2, 3)).shape
     (2, 3)
@@ -47,6 +50,9 @@ def key(seed: object) -> Words:
     Raises:
         TypeError: neither.
         ValueError: not two words of 32 bits, or a JAX key of another generator.
+
+    >>> key(7)
+    array([0, 7], dtype=uint32)
     """
     number = arguments.as_index(seed)
     if number is not None:
@@ -115,7 +121,12 @@ def _drawn(
 
 
 def split(key: Words, num: Shape = 2) -> Words:
-    """``num`` new keys: ``(num, 2)``, or ``(*num, 2)``. What was split should not be used again."""
+    """``num`` new keys: ``(num, 2)``, or ``(*num, 2)``. What was split should not be used again.
+
+    >>> first, second = split(key(7))
+    >>> first
+    array([3625411723, 1954958720], dtype=uint32)
+    """
     sizes = _sizes(num)
     words = np.stack(_threefry(_key(key), 0, math.prod(sizes)), axis=-1)
     return words.reshape(*sizes, 2)
@@ -128,7 +139,11 @@ def _joined(words: tuple[Words, Words], width: int) -> Words:
 
 
 def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Words:
-    """Random bits, as unsigned integers of 32 or 64 of them."""
+    """Random bits, as unsigned integers of 32 or 64 of them.
+
+    >>> bits(key(7), (2,))
+    array([2895194379, 4185947648], dtype=uint32)
+    """
     width = {"uint32": 32, "uint64": 64}.get(np.dtype(dtype).name)
     if width is None:
         raise ValueError(f"`dtype` must be uint32 or uint64, got {dtype!r}.")
@@ -172,13 +187,21 @@ def uniform(
     minval: float = 0.0,
     maxval: float = 1.0,
 ) -> Floats:
-    """Uniform on ``[minval, maxval)``, in steps of a part in 2^23, in float64 of one in 2^52."""
+    """Uniform on ``[minval, maxval)``, in steps of a part in 2^23, in float64 of one in 2^52.
+
+    >>> uniform(key(7), (2,), minval=-1.0)
+    array([0.34817982, 0.9492338 ], dtype=float32)
+    """
     kind = _float_type(dtype)
     return _uniform(key, shape, kind(float(minval)), kind(float(maxval)))
 
 
 def normal(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> Floats:
-    """Standard normal: the inverse of its distribution function at uniform numbers."""
+    """Standard normal: the inverse of its distribution function at uniform numbers.
+
+    >>> normal(key(7), (2,))
+    array([0.45123515, 1.9534509 ], dtype=float32)
+    """
     kind = _float_type(dtype)
     root = kind(math.sqrt(2))
     low = np.nextafter(kind(-1), kind(0))
@@ -192,7 +215,11 @@ def truncated_normal(
     shape: Shape = (),
     dtype: npt.DTypeLike = np.float32,
 ) -> Floats:
-    """Standard normal, cut to the open interval ``(lower, upper)``."""
+    """Standard normal, cut to the open interval ``(lower, upper)``.
+
+    >>> truncated_normal(key(7), -1.0, 1.0, (2,))
+    array([0.30246016, 0.9307785 ], dtype=float32)
+    """
     kind = _float_type(dtype)
     root, low, high = kind(math.sqrt(2)), kind(float(lower)), kind(float(upper))
     inside = _inside(low, high)
@@ -216,6 +243,12 @@ class Stream:
 
     Args:
         seed: an int or a key, see :func:`key`.
+
+    >>> stream = Stream(42)
+    >>> stream.normal((2,))
+    array([0.60576403, 0.7990441 ], dtype=float32)
+    >>> stream.uniform((2,))
+    array([0.41648638, 0.08647358], dtype=float32)
     """
 
     def __init__(self, seed: object) -> None:
@@ -272,7 +305,12 @@ _current: ContextVar[Stream | None] = ContextVar("_current", default=None)
 
 
 def current() -> Stream | None:
-    """The stream of the innermost :func:`seeded` around, if there is one."""
+    """The stream of the innermost :func:`seeded` around, or None.
+
+    >>> with seeded(42):
+    ...     current()
+    Stream([0, 42])
+    """
     return _current.get()
 
 
@@ -288,9 +326,11 @@ def seeded(seed: object) -> Generator[Stream]:
         seed: an int or a key, see :func:`key`; or a :class:`Stream`, to go on with.
 
     Example:
-        >>> import torchconv2d
-        >>> with torchconv2d.random.seeded(42):
-        ...     conv = torchconv2d.Conv2d((8, 8, 3), 16, 3)
+        >>> from torchconv2d import Conv2d
+        >>> with seeded(42):
+        ...     conv = Conv2d((8, 8, 3), 16, 3)
+        >>> conv.kernel[0, 0, :, 0]
+        tensor([ 0.0707, -0.1114, -0.0356], grad_fn=<SelectBackward0>)
     """
     token = _current.set(seed if isinstance(seed, Stream) else Stream(seed))
     try:

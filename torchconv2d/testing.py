@@ -13,19 +13,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .arrays import as_tensor
+from .arrays import floating
 from .usual_faults import LOSSES, ROUNDINGS, Change, rearrangements
 
 Function = Callable[..., Any]
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
-    """The largest relative error of rounding one number to ``dtype``, half its ``eps``."""
+    """The largest relative error of rounding one number to ``dtype``, half its ``eps``.
+
+    >>> unit_roundoff(torch.float32) == 2**-24
+    True
+    """
     return torch.finfo(dtype).eps / 2
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which sums of products of ``dtype`` are expected to be held."""
+    """The dtype in which sums of products of ``dtype`` are expected to be held.
+
+    >>> accumulator(torch.bfloat16)
+    torch.float32
+    """
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
@@ -52,6 +60,16 @@ def rounding_bound(
 
     Returns:
         A float64 tensor of ``y64``'s shape.
+
+    Raises:
+        TypeError: a ``dtype`` of integers.
+
+    >>> x, weight = torch.randn(1, 3, 8, 9), torch.randn(4, 3, 3, 3)
+    >>> y64 = torch.conv2d(x.double(), weight.double())
+    >>> magnitude = torch.conv2d(x.double().abs(), weight.double().abs())
+    >>> bound = rounding_bound(y64, magnitude, 3 * 3 * 3, torch.float32)
+    >>> bool(((torch.conv2d(x, weight) - y64).abs() <= bound).all())
+    True
     """
     u_acc, u_out = unit_roundoff(accumulator(dtype)), unit_roundoff(dtype)
     roundings = 4 * (products + 4) if dtype.is_complex else products + 2
@@ -204,7 +222,7 @@ class _Run(NamedTuple):
     def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
         """The port as a function of its inputs and, if it is a module, of its state."""
         count, names = len(inputs), [f"input {i}" for i in range(len(inputs))]
-        tensors = [_as_tensor(each, name) for each, name in zip(inputs, names, strict=True)]
+        tensors = [floating(name, each) for each, name in zip(inputs, names, strict=True)]
         if not isinstance(port, nn.Module):
             return cls(port, tensors, names)
         state = {
@@ -298,9 +316,9 @@ def _results(
 ) -> list[Tensor]:
     """The value and, with a vjp, the gradients for a random cotangent, changed first."""
     if vjp is None:
-        return [_as_tensor(function(*arguments), "the result").cpu()]
+        return [floating("the result", function(*arguments)).cpu()]
     value, pullback = vjp(function, *arguments)
-    y = _as_tensor(value, "the result")
+    y = floating("the result", value)
     # Eighths from -1 to 1 without 0, which no dtype rounds.
     eighths = torch.randint(-8, 8, (2, *y.shape), generator=torch.Generator().manual_seed(0))
     real, imaginary = torch.where(eighths < 0, eighths, eighths + 1).double() / 8
@@ -309,8 +327,8 @@ def _results(
         gradients = pullback(cotangent)
     else:  # JAX's convention for complex numbers is the conjugate of torch's.
         array = _wide(cotangent).conj().resolve_conj().numpy().astype(np.asarray(value).dtype)
-        gradients = [_as_tensor(each, "a gradient").conj() for each in pullback(array)]
-    return [_as_tensor(result, "a gradient").cpu() for result in (y, *gradients)]
+        gradients = [floating("a gradient", each).conj() for each in pullback(array)]
+    return [floating("a gradient", result).cpu() for result in (y, *gradients)]
 
 
 def _autograd_vjp(function: Function, *arguments: Tensor) -> tuple[Tensor, Function]:
@@ -318,22 +336,9 @@ def _autograd_vjp(function: Function, *arguments: Tensor) -> tuple[Tensor, Funct
     with torch.enable_grad():
         y = function(*leaves)
     if not isinstance(y, Tensor):
-        raise TypeError(f"`port` must return a tensor, to be differentiated; got {_type(y)}.")
+        kind = type(y).__name__
+        raise TypeError(f"`port` must return a tensor, to be differentiated; got {kind}.")
     return y, partial(torch.autograd.grad, y, leaves, materialize_grads=True)
-
-
-def _as_tensor(value: Any, name: str) -> Tensor:
-    if not hasattr(value, "dtype"):
-        raise TypeError(f"{name} must be an array of JAX, NumPy or torch, got {_type(value)}.")
-    kind = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype.name
-    dtype = getattr(torch, str(kind).removeprefix("torch."), torch.uint8)
-    if not (dtype.is_floating_point or dtype.is_complex):
-        raise TypeError(f"{name} must be floating or complex, got {kind}.")
-    return as_tensor(name, value, dtype)
-
-
-def _type(value: object) -> str:
-    return type(value).__name__
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ def load_params(
     Example:
         >>> conv = Conv2d((28, 28, 1), 8, 3)
         >>> load_params(conv, {"params": {"kernel": np.ones((3, 3, 1, 8), np.float32)}}, "flax")
+        >>> conv.weight.sum().item()
+        72.0
     """
     row = _row(conv, framework)
     kinds = _kinds(conv, framework, kind)
@@ -87,13 +89,18 @@ def export_params(
         kind: as there; a depthwise one is not guessed.
 
     Returns:
-        New arrays by name, the kernel first: Keras's ``set_weights`` takes them as a list. A
+        New arrays by name, the kernel first; Keras's ``set_weights`` takes them as a list. A
         bfloat16 one has the dtype of ``ml_dtypes``, which comes with JAX.
 
     Raises:
         TypeError: no such layer.
         ValueError: an unknown framework, or a kind that it does not have.
         RuntimeError: the layer is on the meta device.
+
+    Example:
+        >>> conv = Conv2d((28, 28, 4), 8, 3, groups=2, b_init=0)
+        >>> {name: array.shape for name, array in export_params(conv, "haiku").items()}
+        {'w': (3, 3, 2, 8), 'b': (8,)}
     """
     row = _row(conv, framework)
     kind = _kinds(conv, framework, kind)[0]

@@ -13,6 +13,10 @@ class BiasOnly(Lowering):
 
     For a kernel larger than its input, a crop that leaves nothing, no channels, or windows that
     meet only inserted zeros.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((2, 2, 4), 8, 5, padding=1, b_init=1.0).lowering  # a 5x5 kernel on 4x4
+    BiasOnly()
     """
 
     @staticmethod

@@ -21,6 +21,10 @@ class ByHand(Lowering):
     """Outputs as torch computes them, gradients as the way itself does.
 
     A script, and ``torch.compile``, differentiate :meth:`outputs` themselves.
+
+    >>> from torchconv2d import Conv2d
+    >>> isinstance(Conv2d((56, 56, 32), 32, 3, stride=2).lowering, ByHand)
+    True
     """
 
     def __init__(self, geometry: Geometry) -> None:

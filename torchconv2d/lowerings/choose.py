@@ -34,6 +34,16 @@ def choose(geometry: Geometry) -> type[Lowering]:
     """The way of computing that suits a geometry best.
 
     The figures are of ``python -m benchmarks --regret``, which times every way on each shape.
+
+    Args:
+        geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
+
+    Returns:
+        A class of :data:`WAYS`; called with the geometry it gives the way.
+
+    >>> from torchconv2d.geometry import plan
+    >>> choose(plan((28, 28), (3, 3), (1, 1), "SAME", (2, 2), (1, 1), 64, 32, 1)).__name__
+    'Transposed'
     """
     if not geometry.reads_input:
         return BiasOnly

@@ -75,7 +75,12 @@ def _is_solved(axis: Axis) -> bool:
 
 
 class Even(ByHand):
-    """``F.conv2d`` with more padding than is asked for; what comes before and after is cut."""
+    """``F.conv2d`` with more padding than is asked for; what comes before and after is cut.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((56, 56, 32), 32, 3, stride=2, groups=32).lowering
+    Even()
+    """
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:

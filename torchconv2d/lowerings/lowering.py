@@ -16,6 +16,16 @@ class Lowering(nn.Module, ABC):
     It has no parameters and no buffers, so the state dict never sees it, and holds nothing but
     plain integers, so TorchScript compiles it as it is. A new way is a new file with a subclass,
     and a line in ``choose.py``.
+
+    Args:
+        geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
+
+    Raises:
+        ValueError: the geometry is none for this way.
+
+    >>> from torchconv2d import Conv2d
+    >>> isinstance(Conv2d((28, 28, 3), 8, 3).lowering, Lowering)
+    True
     """
 
     # TorchScript keeps one branch of each test on these.

@@ -10,7 +10,12 @@ from .by_hand import ByHand, weight_gradient
 
 
 class Padded(ByHand):
-    """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that."""
+    """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((224, 224, 3), 64, 7, stride=2).lowering
+    Padded()
+    """
 
     __constants__ = [*ByHand.__constants__, "sliced"]
 

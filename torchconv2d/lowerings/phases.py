@@ -54,7 +54,16 @@ def split(axis: Axis) -> list[Phase]:
 
 
 class Phases(ByHand):
-    """One small convolution a phase, each computed as suits it, and their outputs woven."""
+    """One small convolution a phase, each computed as suits it, and their outputs woven.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((60, 60, 32), 32, 3, stride=3, lhs_dilation=2).lowering
+    Phases(
+      (parts): ModuleList(
+        (0-3): 4 x Plain()
+      )
+    )
+    """
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:

@@ -20,7 +20,12 @@ def _is_even(axis: Axis) -> bool:
 
 
 class Plain(ByHand):
-    """One call of ``F.conv2d``. Negative padding is a view of the input, not a copy."""
+    """One call of ``F.conv2d``. Negative padding is a view of the input, not a copy.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((56, 56, 64), 64, 3).lowering
+    Plain()
+    """
 
     __constants__ = [*ByHand.__constants__, "cropped", "sliced"]
 

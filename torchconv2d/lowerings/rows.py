@@ -52,7 +52,16 @@ def _whole(geometry: Geometry) -> type[ByHand]:
 
 
 class Rows(ByHand):
-    """The weight's gradient is that of the convolution as a whole, which has many channels."""
+    """The kernel's rows as output channels of one convolution, and their outputs added up.
+
+    The weight's gradient is that of the convolution as a whole, which has many channels.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((128, 128, 64), 3, 3).lowering
+    Rows(
+      (across): Plain()
+    )
+    """
 
     _in_float32 = True
 

@@ -31,7 +31,17 @@ def _is_uniform(axis: Axis) -> bool:
 
 
 class Subpixel(Transposed):
-    """Differs in the outputs alone: the gradients of the ones that are cut might be NaN."""
+    """One convolution with a set of output channels a phase, whose outputs are then woven.
+
+    Differs from :class:`Transposed` in the outputs alone: the gradients of the ones that are cut
+    might be NaN.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((32, 32, 64), 3, 4, lhs_dilation=2).lowering
+    Subpixel(
+      (shared): Even()
+    )
+    """
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:

@@ -84,6 +84,10 @@ class Transposed(ByHand):
 
     Only where the crop is said by its own ``padding`` and ``output_padding``, up to outputs at the
     far end that are cut.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((28, 28, 64), 32, 3, lhs_dilation=2).lowering
+    Transposed()
     """
 
     __constants__ = [*ByHand.__constants__, "cut"]

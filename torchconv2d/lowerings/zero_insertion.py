@@ -15,6 +15,12 @@ class ZeroInsertion(Lowering):
 
     Does ``lhs_dilation`` squared times the work and copies the input, but applies wherever the
     input is read at all.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((9, 9, 1), 1, 2, stride=3, lhs_dilation=101).lowering
+    ZeroInsertion(
+      (padded): Padded()
+    )
     """
 
     @staticmethod

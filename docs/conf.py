@@ -1,0 +1,26 @@
+"""The site: ``make docs`` builds it into ``out/docs``, with warnings as errors."""
+
+import torchconv2d
+
+project = "torchconv2d"
+copyright = "the torchconv2d authors"  # noqa: A001  Sphinx's name for it
+version = release = torchconv2d.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+html_theme = "furo"
+html_title = f"torchconv2d {version}"
+
+# Links to `page.md#heading`, which code hosts make, too.
+myst_heading_anchors = 3
+
+# Types are said in words, with shapes. Defaults as the code has them.
+autodoc_typehints = "none"
+autodoc_preserve_defaults = True
+autodoc_default_options = {"members": True}
+autodoc_inherit_docstrings = False
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 88
+napoleon_use_ivar = True
+
+# What Python and torch document themselves; the site is built offline, without their inventories.
+nitpick_ignore_regex = [("py:.*", r"(abc|torch)\..*")]
