@@ -10,7 +10,7 @@ import pickle
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,9 @@ from torch.utils.data import DataLoader, Dataset
 from parity.targets import cells
 from torchconv2d import Conv2d
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = ("same_stride", "lhs_stride_rhs", "mask_lhs", "few_output_channels_subpixel", "bias")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Generator[None]:
-    """For small layers others only get in the way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def resident() -> int:
