@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -16,7 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
 
-from parity.targets import LAYERS, ONLY, Trained, cells
+from parity.targets import LAYERS, ONLY, Trained, cells, processes
 from parity.targets.layers import make
 from parity.targets.processes import WAYS, WORLD, group, outcomes, trained
 from torchconv2d import Conv2d
@@ -24,13 +25,18 @@ from torchconv2d import Conv2d
 BATCH = 5
 NAMES = {way: ONLY.get(way, tuple(LAYERS)) for way in WAYS}
 
-# What torch cannot do along the width, and what it says, or where it puts the output.
+# What torch cannot do along the width, as docs/deployment.md has it, and what it says of that.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "stride": ({"stride": (1, 2)}, "Stride must be 1 when there is padding for tensor parallel"),
+    "stride": ({"stride": (1, 2)}, "Stride must be 1 when there is padding"),
     "lhs_dilation": ({"lhs_dilation": (1, 2)}, "Stride must be 1 when there is padding"),
     "rhs_dilation": ({"rhs_dilation": (1, 2)}, "Dilation must be 1 for tensor parallel"),
-    "uneven padding": ({"kernel_size": (3, 4)}, "Replicate()"),
-    "no padding": ({"padding": "VALID"}, "size"),
+    "lhs_dilation of the height": (
+        {"lhs_dilation": (2, 1)},
+        "Expected a tensor of dimension 4 and tensor.size[3]",
+    ),
+    "no padding": ({"padding": "VALID"}, "Expected a tensor of dimension 4 and tensor.size[3]"),
+    "uneven padding": ({"kernel_size": (3, 4)}, "(Replicate(),)"),
+    "uneven padding of the height": ({"kernel_size": (4, 3)}, "(Replicate(),)"),
 }
 
 
@@ -113,5 +119,7 @@ def worker(rank: int, folder: str) -> None:
             }
             told["rounded"][way] = outcomes(way, cells(names), mesh)
         told["refused"] = {name: refusal(each, mesh) for name, (each, _) in REFUSED.items()}
+        with mock.patch.object(processes, "_aggregated", processes._aggregate):
+            told["refused"]["torch's own gradient"] = refusal({}, mesh)
         if rank == 0:
             torch.save(told, path / "told.pt")

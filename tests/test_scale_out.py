@@ -73,13 +73,17 @@ def test_a_checkpoint_of_one_process_is_read_by_two(told: dict[str, Any]) -> Non
     assert torch.equal(told["loaded"], scale_out.layer_of("masked").weight)
 
 
-def test_an_image_sharded_along_its_width_is_wrong_as_torch_has_it(told: dict[str, Any]) -> None:
-    """To be taken out of docs/deployment.md when it is not: all columns, it says, of half."""
+def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
+    """To be taken out of docs/deployment.md when it no longer does: all columns, it says, of half.
+
+    And, with the older rule, no gradient.
+    """
     assert told["without"] == (str(Replicate()), (3, 6, 9, 4))
+    assert told["refused"]["torch's own gradient"] == "The input has no gradient."
 
 
 @pytest.mark.parametrize("what", scale_out.REFUSED)
 def test_what_torch_cannot_do_along_the_width(what: str, told: dict[str, Any]) -> None:
     _, said = scale_out.REFUSED[what]
     assert said in told["refused"][what]
-    assert said in PAGE
+    assert f"| {said}" in PAGE

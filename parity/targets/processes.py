@@ -119,16 +119,21 @@ def use_halo_exchange() -> None:
     And its gradient with respect to the input, which torch 2.13 computes and does not return.
     """
     rules = DTensor._op_dispatcher.sharding_propagator.op_single_dim_strategy_funcs
-    aggregate = _tp_conv._ring_send_recv_aggregate
-
-    def aggregated(gradient: Tensor, d1: int, d2: int, *ring: int) -> Tensor:
-        aggregate(gradient, d1, d2, *ring)  # in place
-        rank, last = dist.get_rank(), dist.get_world_size() - 1
-        return gradient[..., d1 if rank else 0 : gradient.size(-1) - (d2 if rank < last else 0)]
-
     for operation in (torch.ops.aten.convolution, torch.ops.aten.convolution_backward):
-        if rules.pop(operation.default, None):
-            _tp_conv._ring_send_recv_aggregate = aggregated
+        rules.pop(operation.default, None)
+    _tp_conv._ring_send_recv_aggregate = _aggregated
+
+
+_aggregate = _tp_conv._ring_send_recv_aggregate
+
+
+def _aggregated(
+    gradient: Tensor, d1: int, d2: int, left: int, right: int, rank: int, size: int
+) -> Tensor:
+    """Without the ``d1`` and ``d2`` columns that belong to the neighbours."""
+    _aggregate(gradient, d1, d2, left, right, rank, size)  # in place
+    end = gradient.size(-1) - (d2 if rank < size - 1 else 0)
+    return gradient[..., d1 if rank > 0 else 0 : end]
 
 
 @contextmanager
