@@ -44,16 +44,15 @@ def test_recipes_run(block: str, tmp_path: Path) -> None:
     assert "assert" in block
     program = "import torch\ntorch.set_num_threads(1)\n" + block
     size = 2 if "init_process_group" in block else 1
+    environment = {**os.environ, **meeting(size)}
     ranks = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", program],
             cwd=tmp_path,
-            env={**os.environ, **environment, "RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
+            env={**environment, "RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
         )
-        for environment in [meeting(size)]
         for rank in range(size)
     ]
     errors = [rank.communicate()[1] for rank in ranks]
@@ -65,8 +64,12 @@ def meeting(size: int) -> dict[str, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = {"WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return {**{name: str(each) for name, each in told.items()}, "GLOO_SOCKET_IFNAME": "lo"}
+    return {
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
 
 
 @pytest.mark.slow

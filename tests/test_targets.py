@@ -17,7 +17,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 # To export and to compile takes seconds a layer: here those that are computed most differently.
 FEW = ("stride-2 SAME", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked", "one input channel")
 LAYERS_OF = {"ONNX Runtime": FEW[:3], "compile, traced only": FEW}
-# Minutes; and what test_scale_out.py sees of two processes that do all of it at once.
+LAYERS_OF |= dict.fromkeys(("compile", "AOTInductor"), FEW[:2])
+# test_scale_out.py has two processes do at once what these start two for, each.
 SLOW = ("compile", "AOTInductor", *processes.WAYS)
 
 
