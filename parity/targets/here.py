@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -148,6 +149,7 @@ def onnx(cell: Cell, folder: Path) -> Run:
 
 def onnx_file(cell: Cell, folder: Path) -> Path:
     path = folder / "exported.onnx"
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would like torchvision, too
     torch.onnx.export(
         cell.layer,
         (cell.inputs[0],),
