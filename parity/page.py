@@ -87,10 +87,11 @@ def of_mutants(trials: Sequence[Trial]) -> Section:
 
 
 def of_targets(rows: Sequence[Row]) -> Section:
-    layers: dict[str, dict[str, Section]] = {}
+    names = dict.fromkeys(row.target for row in rows)
+    layers: dict[str, dict[str, Section | None]] = {}
     for row in rows:
         told = {"ratio": _finite(row.ratio), "fault": row.fault}
-        layers.setdefault(row.layer, {})[row.target] = told
+        layers.setdefault(row.layer, {**names})[row.target] = told
     return {"layers": layers}
 
 

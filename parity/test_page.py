@@ -13,6 +13,7 @@ from .photographs import Photographs
 from .planting import Trial
 from .spread import EDGES, Spread, Value
 from .summary import Summary
+from .targets import Row
 
 
 def outcome(case, ratio, jax=None):
@@ -89,3 +90,16 @@ def test_the_page_needs_no_other_file(tmp_path):
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
     assert len(sources) == 1
     assert sources[0].startswith("data:image/jpeg;base64,/9j/")
+
+
+def test_a_layer_that_a_target_cannot_run_leaves_its_place_empty(tmp_path):
+    rows = [Row("a", "one", 0.5), Row("b", "two", 0.25), Row("c", "one", 2.0), Row("c", "two", 0.1)]
+    text = page.update(tmp_path, targets=page.of_targets(rows)).read_text()
+    cells = {
+        layer: re.findall(
+            r"<td[^>]*>([^<]*)", text.partition(f"<th>{layer}")[2].partition("</tr>")[0]
+        )
+        for layer in ("one", "two")
+    }
+    assert [cell.strip() for cell in cells["one"]] == ["50", "", "200"]
+    assert [cell.strip() for cell in cells["two"]] == ["", "25", "10"]

@@ -18,9 +18,9 @@ RUN_BY = {
 }
 
 
-def blocks(page: str) -> list[str]:
-    """A page's blocks of Python, each to be run by itself."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+def blocks(page: str, language: str = "python") -> list[str]:
+    """A page's blocks of code, each to be run by itself."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 def blocks_run_by(test: str) -> dict[str, str]:

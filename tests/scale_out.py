@@ -1,33 +1,43 @@
 """Two processes, each a rank of a group, that train the layers; run by `test_scale_out.py`.
 
-All numbers are whole, so every sum is exact, in whatever order and by however many.
+The numbers of the exact checks are whole, so every sum is exact, in whatever order.
 """
 
 from __future__ import annotations
 
-import copy
-import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
-import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Shard, distribute_module, distribute_tensor
-from torch.nn.parallel import DistributedDataParallel
+from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
 
-from parity.targets import LAYERS
+from parity.targets import LAYERS, ONLY, Trained, cells, processes
+from parity.targets.layers import make
+from parity.targets.processes import WAYS, WORLD, group, outcomes, trained
 from torchconv2d import Conv2d
 
-WORLD, BATCH = 2, 4
-NAMES = tuple(LAYERS)
-WIDE = {"in_size": (6, 8, 4), "out_channels": 5, "kernel_size": (3, 5), "b_init": 2.0}
-WIDE |= {"padding": (1, 2)}
+BATCH = 5
+NAMES = {way: ONLY.get(way, tuple(LAYERS)) for way in WAYS}
+
+# What torch cannot do along the width, as docs/deployment.md has it, and what it says of that.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "stride": ({"stride": (1, 2)}, "Stride must be 1 when there is padding"),
+    "lhs_dilation": ({"lhs_dilation": (1, 2)}, "Stride must be 1 when there is padding"),
+    "rhs_dilation": ({"rhs_dilation": (1, 2)}, "Dilation must be 1 for tensor parallel"),
+    "lhs_dilation of the height": (
+        {"lhs_dilation": (2, 1)},
+        "Expected a tensor of dimension 4 and tensor.size[3]",
+    ),
+    "no padding": ({"padding": "VALID"}, "Expected a tensor of dimension 4 and tensor.size[3]"),
+    "uneven padding": ({"kernel_size": (3, 4)}, "(Replicate(),)"),
+    "uneven padding of the height": ({"kernel_size": (4, 3)}, "(Replicate(),)"),
+}
 
 
 def numbers(shape: Sequence[int], seed: int) -> Tensor:
@@ -35,125 +45,81 @@ def numbers(shape: Sequence[int], seed: int) -> Tensor:
     return torch.randint(-4, 5, tuple(shape), generator=generator).double()
 
 
-def layer_of(name: str) -> Conv2d:
-    arguments = {"in_size": (9, 8, 4), "out_channels": 6, "kernel_size": 3, **LAYERS[name]}
-    arguments |= {"w_init": lambda shape: numbers(shape, 5), "dtype": torch.float64}
-    return Conv2d(**arguments)
+def layer_of(name: str, **changes: Any) -> Conv2d:
+    draw = {"w_init": lambda shape: numbers(shape, 5), "dtype": torch.float64}
+    return make(name, **draw, **changes)
 
 
-def batch_of(layer: Conv2d) -> Tensor:
-    return numbers((BATCH, *layer.in_size), 7)
+def arrays_of(layer: Conv2d) -> tuple[Tensor, Tensor]:
+    """A batch, and a cotangent of its output."""
+    return numbers((BATCH, *layer.in_size), 7), numbers((BATCH, *layer.out_size), 9)
 
 
-def loss(y: Tensor) -> Tensor:
-    return y.square().sum() / 2
+def alone(layer: Conv2d) -> Trained:
+    """What this process makes of it without another."""
+    x, cotangent = arrays_of(layer)
+    y = layer(x.requires_grad_())
+    leaves = [x, *layer.parameters()]
+    gradients = torch.autograd.grad(y, leaves, cotangent, materialize_grads=True)
+    return Trained(y.detach(), list(gradients))
 
 
-def gradients(layer: nn.Module) -> list[Tensor]:
-    grads = [parameter.grad for parameter in layer.parameters()]
-    return [g.full_tensor() if isinstance(g, DTensor) else g for g in grads if g is not None]
-
-
-def mine(x: Tensor) -> Tensor:
-    """This rank's part of the batch."""
-    return x.chunk(WORLD)[dist.get_rank()]
-
-
-def data_parallel(layer: Conv2d, mesh: DeviceMesh) -> list[Tensor]:
-    """Gradients are averaged over the ranks; the loss is a sum."""
-    parallel = DistributedDataParallel(layer)
-    (WORLD * loss(parallel(mine(batch_of(layer))))).backward()
-    return gradients(layer)
-
-
-def sharded(layer: Conv2d, mesh: DeviceMesh) -> list[Tensor]:
-    x = batch_of(layer)
-    fully_shard(layer, mesh=mesh)
-    assert all(isinstance(parameter, DTensor) for parameter in layer.parameters())
-    (WORLD * loss(layer(mine(x)))).backward()
-    return gradients(layer)
-
-
-def batch_sharded(layer: Conv2d, mesh: DeviceMesh) -> list[Tensor]:
-    """Output, then gradients; the output must still be sharded."""
-    x = distribute_tensor(batch_of(layer), mesh, [Shard(0)])
-    distribute_module(layer, mesh)
-    y = layer(x)
-    assert y.placements == (Shard(0),), y.placements
-    assert y.to_local().size(0) == BATCH // WORLD
-    loss(y).backward()
-    return [y.full_tensor().detach(), *gradients(layer)]
-
-
-def width_sharded(mesh: DeviceMesh) -> dict[str, Any]:
-    """One image along its width: first as torch would have it, then by torch's halo exchange."""
-    layer = Conv2d(**WIDE, w_init=numbers((3, 5, 4, 5), 5), dtype=torch.float64)
-    x = numbers((1, *layer.in_size), 7)
-    layer(x).backward(numbers((1, *layer.out_size), 9))
-    expected = [layer(x).detach(), *gradients(layer)]
-    layer.zero_grad()
-    distribute_module(layer, mesh)
-    shards = distribute_tensor(x, mesh, [Shard(2)])
-    told = {"expected": expected}
+def step(layer: nn.Module, gradients: Sequence[Tensor]) -> None:
     with torch.no_grad():
-        # Of three images: what DTensor once decided for a shape it does not decide again.
-        three = distribute_tensor(x.expand(3, -1, -1, -1), mesh, [Shard(2)]).permute(0, 3, 1, 2)
-        y = nn.functional.conv2d(three, layer.weight, layer.bias, padding=(1, 2))
-        told["placement"], told["local"] = str(y.placements[0]), tuple(y.to_local().shape)
-    use_halo_exchange()
-    y = layer(shards)
-    told["placement by halo"], told["local by halo"] = y.placements[0], tuple(y.to_local().shape)
-    y.backward(distribute_tensor(numbers((1, *layer.out_size), 9), mesh, [Shard(2)]))
-    told["by halo"] = [y.full_tensor().detach(), *gradients(layer)]
-    return told
+        for parameter, gradient in zip(layer.parameters(), gradients, strict=True):
+            parameter -= gradient
 
 
-def use_halo_exchange() -> None:
-    """DTensor's rule for convolutions of a sharded width, which a newer one for batches hides."""
-    rules = DTensor._op_dispatcher.sharding_propagator.op_single_dim_strategy_funcs
-    for operation in (torch.ops.aten.convolution, torch.ops.aten.convolution_backward):
-        rules.pop(operation.default)
-
-
-CHECKS: dict[str, Callable[[Conv2d, DeviceMesh], list[Tensor]]] = {
-    "DistributedDataParallel": data_parallel,
-    "fully_shard": sharded,
-    "DTensor": batch_sharded,
-}
-
-
-def trained(layer: Conv2d, mesh: DeviceMesh) -> dict[str, Any]:
-    """A step of training, its state sharded: what a checkpoint holds."""
-    fully_shard(layer, mesh=mesh)
-    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
-    (WORLD * loss(layer(mine(batch_of(layer))))).backward()
+def checkpoints(folder: Path, mesh: DeviceMesh) -> Tensor:
+    """Writes what two processes have trained; the weight that they read of one."""
+    layer = layer_of("masked")
+    trained(WAYS["fully_shard"], layer, *arrays_of(layer), mesh)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=float(WORLD))  # gradients are averaged
     optimizer.step()
-    return layer.state_dict()
-
-
-def worker(rank: int, folder: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
-    warnings.simplefilter("error")
-    # The output is a view, of the channels-first one: not to be written into, see the docs.
-    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
-    path = Path(folder)
-    dist.init_process_group("gloo", init_method=f"file://{path}/store", rank=rank, world_size=WORLD)
-    mesh = init_device_mesh("cpu", (WORLD,))
-    results: dict[str, Any] = {
-        check: {name: run(layer_of(name), mesh) for name in NAMES} for check, run in CHECKS.items()
-    }
-    dcp.save({"layer": trained(layer_of("masked"), mesh)}, checkpoint_id=path / "of two")
+    dcp.save({"layer": layer.state_dict()}, checkpoint_id=folder / "of two")
     reader = layer_of("masked")
     nn.init.constant_(reader.weight, torch.nan)
     fully_shard(reader, mesh=mesh)
     state = {"layer": reader.state_dict()}
-    dcp.load(state, checkpoint_id=path / "of one")
+    dcp.load(state, checkpoint_id=folder / "of one")
     reader.load_state_dict(state["layer"])
-    weight = copy.copy(reader.weight)
-    results["loaded"] = weight.full_tensor().detach()
-    results["width"] = width_sharded(mesh)
-    if rank == 0:
-        torch.save(results, path / "results.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+    return reader.weight.full_tensor().detach()
+
+
+def without_halo_exchange(mesh: DeviceMesh) -> tuple[str, tuple[int, ...]]:
+    """What torch says of an image along its width as it is, and how much of it is there."""
+    layer = distribute_module(layer_of("plain"), mesh)
+    # Of three images: what DTensor once decided for a shape it does not decide again.
+    x = distribute_tensor(numbers((3, *layer.in_size), 7), mesh, [Shard(2)]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        y = nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+    return str(y.placements[0]), tuple(y.to_local().shape)
+
+
+def refusal(arguments: dict[str, Any], mesh: DeviceMesh) -> str:
+    layer = layer_of("plain", **arguments)
+    try:
+        trained(WAYS["DTensor by width"], layer, *arrays_of(layer), mesh)
+    except (RuntimeError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def worker(rank: int, folder: str) -> None:
+    path = Path(folder)
+    with group(rank, path) as mesh:
+        told: dict[str, Any] = {"exact": {}, "rounded": {}}
+        told["loaded"] = checkpoints(path, mesh)
+        told["without"] = without_halo_exchange(mesh)
+        for way, names in NAMES.items():  # by width comes last, and changes DTensor
+            layers = {name: layer_of(name) for name in names}
+            told["exact"][way] = {
+                name: trained(WAYS[way], layer, *arrays_of(layer), mesh)
+                for name, layer in layers.items()
+            }
+            told["rounded"][way] = outcomes(way, cells(names), mesh)
+        told["refused"] = {name: refusal(each, mesh) for name, (each, _) in REFUSED.items()}
+        with mock.patch.object(processes, "_aggregated", processes._aggregate):
+            told["refused"]["torch's own gradient"] = refusal({}, mesh)
+        if rank == 0:
+            torch.save(told, path / "told.pt")

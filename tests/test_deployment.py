@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from pages import blocks_run_by
+import torch
+from pages import blocks, blocks_run_by
+
+from parity.targets import elsewhere
+from torchconv2d import Conv2d
 
 BLOCKS = blocks_run_by(__file__)
+(CPP,) = blocks("docs/deployment.md", "cpp")
+TARGETS = [
+    *("jit.script", "optimize_for_inference", "jit.load", "export.export", "aoti_load_package"),
+    *("onnxruntime", "torch.compile(", "autocast", "functional_call", "vmap", "jvp", "jacrev"),
+    *("CUDAGraph", "DistributedDataParallel(", "fully_shard(", "Shard(0)", "Shard(2)", "dcp.load"),
+]
 
 
-def test_a_recipe_for_each_target() -> None:
-    for name in ("jit.script", "export.export", "aoti", "onnxruntime", "compile(", "autocast"):
-        assert any(name in block for block in BLOCKS.values()), name
-    for name in ("DistributedDataParallel", "fully_shard", "Shard(0)", "functional_call"):
-        assert any(name in block for block in BLOCKS.values()), name
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_recipe_for_each_target(target: str) -> None:
+    assert any(target in block for block in BLOCKS.values())
 
 
 def recipes() -> list[Any]:
@@ -32,13 +43,52 @@ def recipes() -> list[Any]:
 
 @pytest.mark.parametrize("block", recipes())
 def test_recipes_run(block: str, tmp_path: Path) -> None:
-    """Each in a process of its own: some change what all of torch does."""
+    """Each in a process of its own: some change what all of torch does. Or in two, as torchrun."""
     assert "assert" in block
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", "import torch\ntorch.set_num_threads(1)\n" + block],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+    program = "import torch\ntorch.set_num_threads(1)\n" + block
+    size = 2 if "init_process_group" in block else 1
+    environment = {**os.environ, **meeting(size)}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", program],
+            cwd=tmp_path,
+            env={**environment, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+    errors = [rank.communicate()[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0] * size, "\n".join(errors)
+
+
+def meeting(size: int) -> dict[str, str]:
+    """Where the ranks of a group meet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return {
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_the_recipe_in_cpp_runs(tmp_path: Path) -> None:
+    """The very block, in a `main` that seeds before it and writes `y` after it."""
+    conv = Conv2d((16, 20, 3), 8, 3, stride=2, b_init=[3.0, 1, 4, 1, -5, 9, 2, 6])
+    torch.jit.script(conv).save(str(tmp_path / "layer.ts"))
+    include, rest = CPP.split("\n", 1)
+    write = 'std::ofstream("y", std::ios::binary).write((const char*)y.data_ptr(), y.nbytes());'
+    source = tmp_path / "recipe.cpp"
+    source.write_text(
+        f"{include}\n#include <fstream>\nint main() {{ torch::manual_seed(7);\n{rest}\n{write} }}"
     )
-    assert done.returncode == 0, done.stderr
+    subprocess.run([elsewhere.built(source, tmp_path)], cwd=tmp_path, check=True)
+    torch.manual_seed(7)
+    expected = conv(torch.rand(2, 16, 20, 3)).detach()
+    y = torch.from_numpy(np.fromfile(tmp_path / "y", np.float32)).reshape(expected.shape)
+    torch.testing.assert_close(y, expected)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 from torch.export import ExportedProgram
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from parity.targets import LAYERS, Cell, cells, here
 
@@ -37,25 +38,51 @@ def nodes(graph: torch._C.Graph) -> Counter[str]:
     return found
 
 
-def frozen(cell: Cell) -> Counter[str]:
-    return nodes(torch.jit.freeze(torch.jit.script(cell.layer)).inlined_graph)
-
-
 def calls(program: ExportedProgram) -> Counter[str]:
     targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
     return Counter(str(getattr(target, "overloadpacket", target)) for target in targets)
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
-def test_the_frozen_script_holds_the_chosen_way_only(cell: Cell) -> None:
-    kinds = frozen(cell)
-    convolutions = sum(kinds[f"aten::conv{kind}"] for kind in ("2d", "_transpose2d"))
-    convolutions += kinds["aten::_convolution"]
-    assert convolutions == CONVOLUTIONS[cell.name]
-    assert kinds["prim::CallMethod"] == 0
-    assert kinds["aten::mul"] == 0  # a mask is folded into the weight
-    if cell.name in ("plain", "cropping pads", "one input channel"):
-        assert kinds["prim::Loop"] == 0
+def test_a_script_holds_the_chosen_way_only(cell: Cell) -> None:
+    script = torch.jit.script(cell.layer)
+    frozen = torch.jit.freeze(script)
+    for kinds in (nodes(script.inlined_graph), nodes(frozen.inlined_graph)):
+        convolutions = sum(kinds[f"aten::conv{kind}"] for kind in ("2d", "_transpose2d"))
+        assert convolutions + kinds["aten::_convolution"] == CONVOLUTIONS[cell.name]
+        assert kinds["prim::CallMethod"] == 0
+        # A script that is frozen has its mask folded into the weight.
+        assert kinds["aten::mul"] == (cell.name == "masked" and "prim::GetAttr" in kinds)
+        if cell.name in ("plain", "cropping pads", "one input channel"):
+            assert kinds["prim::Loop"] == 0
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.counts[str(func.overloadpacket)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
+def test_a_frozen_script_runs_no_more_than_the_layer(cell: Cell) -> None:
+    frozen = torch.jit.freeze(torch.jit.script(cell.layer))
+    counts = []
+    for run in (cell.layer, frozen):
+        with torch.no_grad():
+            for _ in range(2):  # a script is profiled, then compiled
+                run(cell.inputs[0])
+            with Operations() as operations:
+                run(cell.inputs[0])
+        counts.append(operations.counts)
+    assert counts[0].total() > 1
+    counts[1].pop("aten.slice", None)  # to a script each `:` is one, a view
+    assert counts[1] - counts[0] == Counter()
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
@@ -79,10 +106,16 @@ def test_a_folded_mask_leaves_no_multiplication() -> None:
     assert "w_mask" not in program.state_dict
 
 
+# Some seconds each; the others only with the slow ones.
+SOON = ("stride-2 SAME", "lhs 2", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked")
+
+
 @pytest.mark.parametrize(
     "cell",
-    cells(("stride-2 SAME", "lhs 2", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked")),
-    ids=lambda cell: cell.name,
+    [
+        pytest.param(cell, id=cell.name, marks=[pytest.mark.slow] * (cell.name not in SOON))
+        for cell in cells()
+    ],
 )
 def test_onnx_says_convolutions_in_numbers(cell: Cell, tmp_path: Path) -> None:
     with here.quiet():

@@ -11,21 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from porting import draw, make
 from safetensors.torch import save_file
 from torch import nn
 
-from torchconv2d import Conv2d, init, interop
+from torchconv2d import interop
 from torchconv2d.interop.frameworks import FRAMEWORKS
-
-
-def make(**options: Any) -> Conv2d:
-    torch.manual_seed(0)
-    given = {"in_size": (7, 6, 4), "out_channels": 6, "kernel_size": (3, 2), "groups": 2}
-    return Conv2d(**{**given, "b_init": init.Normal(), **options})
-
-
-def draw(*shape: int) -> np.ndarray:
-    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
 
 
 def flax(**changes: Any) -> dict[str, Any]:

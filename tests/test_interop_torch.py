@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from porting import draw, make
 from torch import nn
 
-from torchconv2d import Conv2d, init, interop
+from torchconv2d import Conv2d, interop
 from torchconv2d.testing import assert_parity
-
-
-def make(**options: Any) -> Conv2d:
-    torch.manual_seed(0)
-    given = {"in_size": (7, 6, 4), "out_channels": 6, "kernel_size": (3, 2), "groups": 2}
-    return Conv2d(**{**given, "b_init": init.Normal(), **options})
-
-
-def draw(*shape: int) -> np.ndarray:
-    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
 
 
 class Padded(nn.Conv2d):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,25 +10,22 @@ import torch
 from torch import Tensor
 
 from parity import targets
-from parity.targets import LAYERS, TARGETS, Row, cells, here, judged
+from parity.targets import LAYERS, TARGETS, Row, Trained, cells, here, judged, processes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # To export and to compile takes seconds a layer: here those that are computed most differently.
 FEW = ("stride-2 SAME", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked", "one input channel")
-SLOW = ("compile", "AOTInductor")  # minutes
-LAYERS_OF = dict.fromkeys(SLOW, ()) | {"ONNX Runtime": FEW[:3], "compile, traced only": FEW}
-FAST = [name for name in TARGETS if name not in SLOW]
+LAYERS_OF = {"ONNX Runtime": FEW[:3], "compile, traced only": FEW}
+LAYERS_OF |= dict.fromkeys(("compile", "AOTInductor"), FEW[:2])
+# test_scale_out.py has two processes do at once what these start two for, each.
+SLOW = ("compile", "AOTInductor", *processes.WAYS)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Generator[None]:
-    """For small layers others only get in the way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.parametrize("target", FAST)
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TARGETS],
+)
 def test_the_answer_is_the_same(target: str) -> None:
     rows = list(targets.run([target], LAYERS_OF.get(target, tuple(LAYERS))))
     assert rows
@@ -48,9 +45,30 @@ def test_another_answer_is_seen(fault: Callable[[Tensor], Tensor]) -> None:
     (cell,) = cells(("plain",))
     right = [cell.layer(x).detach() for x in cell.inputs]
     assert judged("eager", cell, right).agrees
-    assert judged("eager", cell, right[:2]).agrees
-    assert not judged("eager", cell, [right[0], fault(right[1])]).agrees
-    assert not judged("eager", cell, right[:1]).agrees
+    assert judged("eager", cell, [*right[:2], None]).agrees
+    assert not judged("eager", cell, [right[0], fault(right[1]), right[2]]).agrees
+    assert not judged("eager", cell, [right[0], right[1], fault(right[2])]).agrees
+    assert not judged("eager", cell, [right[0], None, None]).agrees
+    assert not judged("eager", cell, right[:2]).agrees
+
+
+@pytest.mark.parametrize("name", ["plain", "masked", "channel-first"])
+def test_another_gradient_is_seen(name: str) -> None:
+    (cell,) = cells((name,))
+    right = []
+    for x, cotangent in zip(cell.inputs, cell.cotangents, strict=True):
+        x = x.clone().requires_grad_()
+        y = cell.layer(x)
+        gradients = torch.autograd.grad(y, [x, *cell.layer.parameters()], cotangent)
+        right.append(Trained(y.detach(), list(gradients)))
+    assert judged("eager", cell, right).agrees
+    for i, gradient in enumerate(right[1].gradients):
+        for fault in (gradient * (1 + 2**-9), gradient.flip(-1), gradient[1:]):
+            wrong = right[1]._replace(gradients=[*right[1].gradients])
+            wrong.gradients[i] = fault
+            assert not judged("eager", cell, [right[0], wrong, None]).agrees
+    few = Trained(right[1].output, right[1].gradients[:-1])
+    assert not judged("eager", cell, [right[0], few, None]).agrees
 
 
 def test_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

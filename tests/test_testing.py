@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,7 @@ from parity.numpy_conv import convolve
 from torchconv2d import Conv2d
 from torchconv2d.testing import assert_parity, rounding_bound, unit_roundoff
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Hundreds of tiny convolutions: threads would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")  # hundreds of tiny convolutions
 
 
 def conv(x, kernel, bias=None, pads=(1, 1, 1, 1), stride=1, groups=1) -> Tensor:

@@ -251,11 +251,18 @@ def plan(
     """The geometry of canonical arguments, every string padding resolved.
 
     Raises:
-        ValueError: the padding crops more than the dilated input and the other side's padding hold.
+        ValueError: the padding crops more than the dilated input and the other side's padding hold;
+            or the kernel is larger than an address can tell.
 
     >>> plan((28, 28), (3, 3), (2, 2), "SAME", (1, 1), (1, 1), 64, 32, 1).height
     Axis(size=28, kernel=3, stride=2, lhs_dilation=1, rhs_dilation=1, before=0, after=1)
     """
+    numbers = kernel[0] * kernel[1] * in_channels // groups * out_channels
+    if numbers >= 2**59:  # of up to 16 bytes each
+        raise ValueError(
+            "`in_size`, `out_channels` and `kernel_size` must make a kernel of fewer than 2**59 "
+            f"numbers, not of {numbers}: {kernel}, {in_channels} channels in, {out_channels} out."
+        )
     axes: list[Axis] = []
     for i, side in enumerate(("height", "width")):
         dilated = dilate(size[i], lhs_dilation[i])

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from torchconv2d import Conv2d
+
 from .. import truth
-from . import elsewhere, here
-from .here import Outputs, Target
+from . import elsewhere, here, processes
+from .here import Outputs, Target, Trained
 from .layers import LAYERS, Cell, cells
 
 TARGETS: dict[str, Target] = {
@@ -33,7 +35,10 @@ TARGETS: dict[str, Target] = {
     "functional_call": here.functional_call,
     "jvp": here.jvp,
     "jacrev": here.jacrev,
-}
+} | {name: processes.target(name) for name in processes.WAYS}
+
+# The layers that a target can run, where that is not all of them.
+ONLY = {"DTensor by width": processes.BY_WIDTH}
 
 
 class Row(NamedTuple):
@@ -51,8 +56,8 @@ class Row(NamedTuple):
 
 def run(targets: Sequence[str], layers: Sequence[str] = tuple(LAYERS)) -> Iterator[Row]:
     """Each layer on each target, one row after another."""
-    chosen = cells(tuple(layers))
     for name in targets:
+        chosen = cells(tuple(layer for layer in layers if layer in ONLY.get(name, LAYERS)))
         with tempfile.TemporaryDirectory() as folder:
             for cell, outputs in zip(chosen, _tried(name, chosen, Path(folder)), strict=True):
                 yield judged(name, cell, outputs)
@@ -69,21 +74,35 @@ def judged(target: str, cell: Cell, outputs: Outputs) -> Row:
     if isinstance(outputs, Exception):
         told = " ".join(str(outputs).split())[:400]
         return Row(target, cell.name, float("inf"), f"{type(outputs).__name__}: {told}")
-    # A target without single images leaves the last input out.
-    pairs = list(zip(cell.inputs, outputs, strict=False))
-    if len(pairs) < 2:
-        return Row(target, cell.name, float("inf"), f"{len(pairs)} outputs")
-    return Row(target, cell.name, max(ratio(cell.layer, x, y) for x, y in pairs))
+    if len(outputs) != len(cell.inputs) or sum(y is not None for y in outputs) < 2:
+        return Row(target, cell.name, float("inf"), f"{len(outputs)} outputs")
+    found = zip(cell.inputs, cell.cotangents, outputs, strict=True)
+    ratios = [_worst(cell.layer, x, cotangent, y) for x, cotangent, y in found if y is not None]
+    return Row(target, cell.name, max(ratios))
 
 
-def ratio(layer: torch.nn.Module, x: Tensor, y: Tensor) -> float:
+def _worst(layer: Conv2d, x: Tensor, cotangent: Tensor, found: Tensor | Trained) -> float:
+    if isinstance(found, Tensor):
+        return ratio(layer, x, found)
+    true = truth.gradients(layer, x, cotangent)
+    if len(true) != len(found.gradients):
+        return float("inf")
+    pairs = zip(found.gradients, true, strict=True)
+    return max(ratio(layer, x, found.output), *(_quotient(each, *right) for each, right in pairs))
+
+
+def ratio(layer: Conv2d, x: Tensor, y: Tensor) -> float:
     """The largest error / bound of an output, by the definition, in the output's precision."""
     if y.dtype != x.dtype:  # under autocast
         layer, x = copy.deepcopy(layer).to(y.dtype), x.to(y.dtype)
     value = truth.value(layer, x)
-    if y.shape != value.shape or not y.isfinite().all():
+    return _quotient(y, value, truth.bound(layer, x, value))
+
+
+def _quotient(found: Tensor, value: Tensor, bound: Tensor) -> float:
+    if found.shape != value.shape or not found.isfinite().all():
         return float("inf")
-    error, bound = (y.double() - value).abs(), truth.bound(layer, x, value)
+    error = (found.double() - value).abs()
     # Where the bound is zero, nothing but zero will do.
     ratios = torch.where(bound > 0, error / bound, torch.where(error > 0, torch.inf, 0.0))
     return ratios.amax().item() if ratios.numel() else 0.0

@@ -45,18 +45,18 @@ def libtorch(cells: Sequence[Cell], folder: Path) -> list[Outputs]:
         (here / "shapes.txt").write_text("\n".join(shapes) + "\n")
         for i, x in enumerate(cell.inputs):
             x.numpy().tofile(here / f"{i}.in")
-    _run([str(built(folder)), *map(str, folders)], folder)
+    _run([str(built(_SOURCE, folder)), *map(str, folders)], folder)
     return [
         [_read(here / f"{i}.out", cell, x) for i, x in enumerate(cell.inputs)]
         for cell, here in zip(cells, folders, strict=True)
     ]
 
 
-def built(folder: Path) -> Path:
+def built(source: Path, folder: Path) -> Path:
     """The program, compiled against the headers and libraries that torch's wheel carries."""
     from torch.utils import cpp_extension
 
-    program = folder / "loader"
+    program = folder / source.stem
     libraries = cpp_extension.library_paths()
     _run(
         [
@@ -65,7 +65,7 @@ def built(folder: Path) -> Path:
             "-O0",
             f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
             *(word for path in cpp_extension.include_paths() for word in ("-isystem", path)),
-            str(_SOURCE),
+            str(source),
             "-o",
             str(program),
             *(f"-L{path}" for path in libraries),

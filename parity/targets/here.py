@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +18,17 @@ from torchconv2d import Conv2d
 
 from .layers import Cell
 
+
+class Trained(NamedTuple):
+    """An output, and the gradients of its product with the cotangent: by input, weight, bias."""
+
+    output: Tensor
+    gradients: list[Tensor]
+
+
 Run = Callable[[Tensor], Tensor]
-Outputs = list[Tensor] | Exception
+# One for each input, None for one that the target does not take.
+Outputs = Sequence[Tensor | Trained | None] | Exception
 Target = Callable[[Sequence[Cell], Path], list[Outputs]]
 
 
@@ -34,7 +45,7 @@ def each(*, unbatched: bool = True) -> Callable[[Callable[[Cell, Path], Run]], T
             try:
                 with torch.no_grad(), quiet():
                     run = prepare(cell, folder)
-                    return [run(x) for x in cell.inputs if x.dim() in dims]
+                    return [run(x) if x.dim() in dims else None for x in cell.inputs]
             except Exception as error:
                 return error
 
@@ -138,6 +149,7 @@ def onnx(cell: Cell, folder: Path) -> Run:
 
 def onnx_file(cell: Cell, folder: Path) -> Path:
     path = folder / "exported.onnx"
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would like torchvision, too
     torch.onnx.export(
         cell.layer,
         (cell.inputs[0],),

@@ -37,16 +37,21 @@ LAYERS: dict[str, dict[str, Any]] = {
 
 
 class Cell(NamedTuple):
-    """A layer, and inputs of two batch sizes and of none."""
+    """A layer, inputs of two batch sizes and of none, and a cotangent of each output."""
 
     name: str
     layer: Conv2d
     inputs: list[Tensor]
+    cotangents: list[Tensor]
 
 
 def cells(names: tuple[str, ...] = tuple(LAYERS)) -> list[Cell]:
     """The layers of these names, their weights and inputs the same each time."""
     return [_cell(name) for name in names]
+
+
+def make(name: str, **changes: Any) -> Conv2d:
+    return Conv2d(**{**_BASE, **LAYERS[name], **changes})
 
 
 def _cell(name: str) -> Cell:
@@ -55,5 +60,9 @@ def _cell(name: str) -> Cell:
     def draw(shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    layer = Conv2d(**{**_BASE, "w_init": draw, **LAYERS[name]}).eval()
-    return Cell(name, layer, [draw((*batch, *layer.in_size)) for batch in ((2,), (5,), ())])
+    layer = make(name, w_init=draw).eval()
+    batches = ((2,), (5,), ())
+    inputs, cotangents = (
+        [draw((*batch, *size)) for batch in batches] for size in (layer.in_size, layer.out_size)
+    )
+    return Cell(name, layer, inputs, cotangents)
