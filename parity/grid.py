@@ -60,20 +60,22 @@ OPTIONS: dict[str, Sequence[Any]] = {
 
 
 # Ways that few geometries can be computed by, on those.
-_DEMANDING = (
+DEMANDING = (
     Case(kernel=(4, 3), padding=((2, 1), (1, 2)), lhs_dilation=(2, 3), bias=True, way="Subpixel"),
     Case(channels=(4, 6, 2), kernel=(3, 4), padding=1, lhs_dilation=(1, 2), way="Subpixel"),
     Case(channels=(4, 3, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True, way="Rows"),
     Case(kernel=(4, 3), padding=((1, 3), (-1, 2)), stride=(1, 2), rhs_dilation=(2, 1), way="Rows"),
+    Case(channels=(9, 1, 1), kernel=(3, 4), padding=1, lhs_dilation=(2, 3), way="Folded"),
+    Case(channels=(4, 3, 1), kernel=(2, 5), rhs_dilation=(2, 1), bias=True, way="Folded"),
     Case(channels=(4, 6, 2), padding=((1, 2), (0, 1)), lhs_dilation=(2, 3), way="Transposed"),
-    Case(size=(8, 10), channels=(4, 8, 4), kernel=(3, 4), stride=(2, 3), bias=True, way="Even"),
+    Case(size=(6, 8), channels=(4, 8, 4), kernel=(3, 5), stride=(2, 3), bias=True, way="Even"),
 )
 
 
 def grid(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Case]:
     """What is demanding, then the covering array, each case with a seed of its own."""
     rows = covering.rows({**OPTIONS, "dtype": dtypes}, _fits, _reads_input, seed)
-    cases = [case._replace(dtype=dtype) for case in _DEMANDING for dtype in dtypes]
+    cases = [case._replace(dtype=dtype) for case in DEMANDING for dtype in dtypes]
     cases += [Case(**row) for row in rows]
     return [case._replace(seed=seed + number) for number, case in enumerate(cases)]
 

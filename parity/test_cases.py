@@ -9,7 +9,7 @@ import torch
 
 from . import arrays, covering, expected, port
 from .cases import Case
-from .grid import DTYPES, OPTIONS, _fits, _reads_input, beyond, grid
+from .grid import DEMANDING, DTYPES, OPTIONS, _fits, _reads_input, beyond, grid
 from .numpy_conv import convolve, transposed
 
 GRID = grid()
@@ -31,6 +31,12 @@ def test_most_of_the_grid_puts_something_to_the_test():
     reading = [_reads_input({name: getattr(case, name) for name in OPTIONS}) for case in GRID]
     assert sum(reading) > 0.7 * len(GRID)
     assert not all(reading)
+
+
+@pytest.mark.parametrize("case", DEMANDING, ids=str)
+def test_what_is_demanding_is_computed_by_the_way_that_it_is_for(case):
+    conv = port.layer(case, arrays.whole(case))
+    assert type(conv.lowering).__name__ == case.way
 
 
 def test_the_grid_is_the_same_each_time_and_another_by_another_seed():

@@ -109,6 +109,14 @@ VALID: dict[str, dict[str, Any]] = {
         "padding": (0, 1),
     },
     "one_output_channel": {"out_channels": 1},
+    "lone_output_channel": {"in_size": (9, 8, 24), "out_channels": 1, "kernel_size": (5, 3)},
+    "lone_output_channel_lhs": {
+        "in_size": (6, 7, 20),
+        "out_channels": 1,
+        "kernel_size": (3, 4),
+        "lhs_dilation": (2, 3),
+        "padding": [(2, 1), (1, 3)],
+    },
     "few_output_channels": {"in_size": (34, 27, 12), "out_channels": 3, "kernel_size": (4, 7)},
     "few_output_channels_lhs": {
         "in_size": (27, 34, 12),

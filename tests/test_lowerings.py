@@ -71,7 +71,7 @@ pads = st.tuples(st.integers(-6, 7), st.integers(-6, 7))
     padding=st.one_of(st.sampled_from(["SAME", "VALID"]), st.tuples(pads, pads)),
     lhs_dilation=pairs,
     rhs_dilation=pairs,
-    channels=st.sampled_from([(4, 6, 2), (1, 3, 1), (3, 3, 3), (2, 6, 2), (3, 2, 1)]),
+    channels=st.sampled_from([(4, 6, 2), (1, 3, 1), (3, 3, 3), (2, 6, 2), (3, 2, 1), (5, 1, 1)]),
 )
 def test_every_way_agrees_on_random_geometries(
     size, kernel, stride, padding, lhs_dilation, rhs_dilation, channels
@@ -91,6 +91,7 @@ def test_every_way_agrees_on_random_geometries(
         (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
         (lowerings.Even, ["same_stride_even_input", "one_output_channel"]),
         (lowerings.Rows, ["few_output_channels", "few_output_channels_lhs"]),
+        (lowerings.Folded, ["lone_output_channel", "lone_output_channel_lhs"]),
         (lowerings.Subpixel, ["few_output_channels_subpixel", "lhs_one_axis"]),
         (lowerings.Padded, ["same", "pairs", "crop_before_pad_after", "pad_before_crop_after"]),
         (lowerings.Transposed, ["lhs_upsample", "lhs_uneven_crop"]),

@@ -172,6 +172,19 @@ class Geometry(NamedTuple):
         return pays and self.groups == stride == 1 and self.products >= 200_000
 
     @property
+    def has_lone_output(self) -> bool:
+        """Whether its only output channel is best made of a matrix product and sums.
+
+        See ``lowerings/folded.py``. Of a large image the shares do not stay in the caches, and for
+        few input channels there are more shares than entries (64x64x16, 5x5: 1.3 times the time by
+        rows; 256x256x64, 3x3: 1.7).
+        """
+        taps = self.height.kernel * self.width.kernel
+        few = 3 * taps <= 2 * self.in_channels
+        small = taps * self.height.size * self.width.size <= 150_000
+        return self.out_channels == 1 and few and small
+
+    @property
     def products(self) -> int:
         """The multiplications by an entry of one image, up to those that meet no output."""
         taps = self.height.kernel * self.width.kernel * self.in_per_group * self.out_channels

@@ -4,6 +4,7 @@ from .bias_only import BiasOnly
 from .by_hand import ByHand
 from .choose import WAYS, choose
 from .even import Even
+from .folded import Folded
 from .lowering import Lowering
 from .padded import Padded
 from .phases import Phases
@@ -18,6 +19,7 @@ __all__ = [
     "BiasOnly",
     "ByHand",
     "Even",
+    "Folded",
     "Lowering",
     "Padded",
     "Phases",

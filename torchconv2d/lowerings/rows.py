@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .by_hand import ByHand
-from .lowering import is_functional
-from .transposed import Transposed
-from .undilated import choose_reading
+from .summed import Summed, whole
 
 
 class Row(NamedTuple):
@@ -45,16 +41,8 @@ def _across(geometry: Geometry) -> Geometry:
     return geometry._replace(height=height, out_channels=channels)
 
 
-def _whole(geometry: Geometry) -> type[ByHand]:
-    if geometry.lhs_dilation == (1, 1):
-        return choose_reading(geometry)
-    return Transposed
-
-
-class Rows(ByHand):
+class Rows(Summed):
     """The kernel's rows as output channels of one convolution, and their outputs added up.
-
-    The weight's gradient is that of the convolution as a whole, which has many channels.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((128, 128, 64), 3, 3).lowering
@@ -63,29 +51,20 @@ class Rows(ByHand):
     )
     """
 
-    _in_float32 = True
-
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        single = geometry.groups == geometry.height.stride == 1 and geometry.reads_input
         across = _across(geometry)
-        return single and all(_whole(each).applies(each) for each in (geometry, across))
+        return Summed.applies(geometry) and whole(across).applies(across)
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
         across = _across(geometry)
-        self.across = _whole(across)(across)
-        self._whole = [_whole(geometry)(geometry)]  # in a list: not for a script
+        self.across = whole(across)(across)
         self.out_channels = geometry.out_channels
-        self.out = (geometry.height.out, geometry.width.out)
         self.step = geometry.height.lhs_dilation
         self.rows = [tuple(row) for row in _rows(geometry.height)]
 
-    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
-            # A graph is for another machine, and says one convolution better than sums in place.
-            if is_functional(x):
-                return self._whole[0].outputs(x, weight, bias)
+    def sums(self, x: Tensor, weight: Tensor) -> Tensor:
         # (out, in, kh, kw) as (kh * out, in, 1, kw).
         taps = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
         sums = self.across(x, taps, None)
@@ -97,7 +76,4 @@ class Rows(ByHand):
                 last = first + (entries - 1) * self.step
                 of_output = y[:, :, first : last + 1 : self.step]
                 of_output.add_(of_row.narrow(2, entry, entries))
-        return y if bias is None else y + bias.reshape(-1, 1, 1)
-
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        return self._whole[0].weight_gradient(gradient, x, weight)
+        return y

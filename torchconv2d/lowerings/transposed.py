@@ -19,7 +19,7 @@ from .by_hand import ByHand, weight_gradient
 from .phases import Phases
 
 
-def _crop(axis: Axis) -> tuple[int, int]:
+def crop(axis: Axis) -> tuple[int, int]:
     """``(padding, output_padding)`` that leave this axis's outputs, and perhaps some behind them.
 
     The transposed convolution alone gives what ``extent - 1`` zeros on both sides would; its
@@ -30,8 +30,14 @@ def _crop(axis: Axis) -> tuple[int, int]:
     return padding, max(0, axis.out - (axis.dilated + axis.extent - 1 - 2 * padding))
 
 
+def _computed(axis: Axis) -> int:
+    """The outputs that there are before any are cut."""
+    padding, output_padding = crop(axis)
+    return axis.dilated + axis.extent - 1 - 2 * padding + output_padding
+
+
 def _folds(axis: Axis) -> bool:
-    padding, output_padding = _crop(axis)
+    padding, output_padding = crop(axis)
     # torch takes no ``output_padding`` beyond the larger of the two dilations.
     limit = max(axis.lhs_dilation, axis.rhs_dilation)
     return axis.stride == 1 and padding >= 0 and output_padding < limit
@@ -98,17 +104,14 @@ class Transposed(ByHand):
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
-        height, width = map(_crop, geometry.axes)
+        height, width = map(crop, geometry.axes)
         self.padding = (height[0], width[0])
         self.output_padding = (height[1], width[1])
         self.stride = geometry.lhs_dilation
         self.dilation = geometry.rhs_dilation
         self.out = (geometry.height.out, geometry.width.out)
-        computed = [
-            axis.dilated + axis.extent - 1 - 2 * padding + output_padding
-            for axis, (padding, output_padding) in zip(geometry.axes, (height, width), strict=True)
-        ]
-        self.cut = self.out != tuple(computed)
+        self.computed = (_computed(geometry.height), _computed(geometry.width))
+        self.cut = self.out != self.computed
         vertical, horizontal = map(runs, geometry.axes)
         self._runs = [(v, h) for v in vertical for h in horizontal]
         # Many runs are many small convolutions. Those of the phases are fewer, but slow where they
