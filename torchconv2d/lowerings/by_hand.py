@@ -70,6 +70,10 @@ class ByHand(Lowering):
 
         return lowering(self._adjoint)(gradient, adjoint_weight(weight, self.groups), None)
 
+    def quickest(self) -> ByHand:
+        """The way whose weight gradient is to be taken."""
+        return (self.quicker or [self])[0]
+
     @abstractmethod
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The weight's, of the output's ``gradient``; of ``weight`` only the shape counts."""
@@ -112,7 +116,7 @@ class _Trained(torch.autograd.Function):
         # Under autocast the outputs, and so their gradient, are of another type than x and weight.
         like = x.to(gradient.dtype), weight.to(gradient.dtype)
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
-        by_weight = (way.quicker or [way])[0].weight_gradient
+        by_weight = way.quickest().weight_gradient
         return (
             way.input_gradient(gradient, like[1]).to(x.dtype) if for_x else None,
             by_weight(gradient, *like).to(weight.dtype) if for_weight else None,
