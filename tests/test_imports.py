@@ -60,7 +60,7 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 # Each may import those to its left only, so that a reader can go bottom up.
 LAYERS = ["geometry", "arguments", "arrays", "layout", "special", "random", "torch_draws"]
-LAYERS += ["init", "lowerings", "functional", "conv2d", "interop"]
+LAYERS += ["initializer", "init", "lowerings", "functional", "conv2d", "interop"]
 
 
 @pytest.mark.parametrize("module", LAYERS)

@@ -1,0 +1,273 @@
+"""The tools for users' own ports: what fails, and whether the right fault is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import normal_numbers, whole_numbers
+from hand_port import conv, failure, faults, inputs
+from torch import Tensor
+
+from torchconv2d.testing import assert_parity
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # hundreds of tiny convolutions
+
+
+def dealt(tensor: Tensor, groups: int) -> Tensor:
+    order = np.arange(tensor.shape[3]).reshape(groups, -1).T.ravel()
+    return tensor.index_select(3, torch.from_numpy(order))
+
+
+def tf32(tensor: Tensor, half: int = 0x1000) -> Tensor:
+    """Of 23 stored bits the leading 10; float64 is left alone, as by the hardware."""
+    if tensor.dtype != torch.float32:
+        return tensor
+    return ((tensor.view(torch.int32) + half) & ~0x1FFF).view(torch.float32)
+
+
+def cut_off(tensor: Tensor) -> Tensor:
+    return tf32(tensor, 0)
+
+
+def bfloat16(tensor: Tensor) -> Tensor:
+    return tensor.bfloat16().float() if tensor.dtype == torch.float32 else tensor
+
+
+def port(x: Any = None, w: Any = None, y: Any = None, **geometry: Any) -> Callable[..., Tensor]:
+    """The convolution with something done to the input, to the kernel or to the result."""
+    x, w, y = (change or (lambda tensor: tensor) for change in (x, w, y))
+    return lambda image, kernel, *bias: y(conv(x(image), w(kernel), *bias, **geometry))
+
+
+GROUPED, STRIDED = {"groups": 2}, {"stride": 2, "pads": (0, 1, 0, 1)}
+FORBIDDEN = ", which full_precision() forbids,"
+# By name: a port with a fault, what mends it, and the geometry of the port without.
+PLANTED: dict[str, tuple[Any, ...]] = {
+    "flip": (port(w=lambda w: w.flip(0, 1)), "input 1 flipped along (0, 1)"),
+    "flip_columns": (port(w=lambda w: w.flip(1)), "input 1 flipped along (1,)"),
+    "flip_channels": (
+        port(lambda x: x.flip(3)),
+        "input 0 flipped along (3,) or input 1 flipped along (2,)",
+    ),
+    "flip_batch": (
+        port(lambda x: x.flip(0)),
+        "the result flipped along (0,) or input 0 flipped along (0,)",
+    ),
+    "swap": (port(w=lambda w: w.transpose(0, 1)), "input 1 transposed to (1, 0, 2, 3)"),
+    "shift_down": (
+        port(pads=(1, 1, 2, 0)),
+        "the result shifted (-1,) along (1,) or input 0 shifted (-1,) along (1,)",
+    ),
+    "shift_left": (
+        port(pads=(0, 2, 1, 1)),
+        "the result shifted (1,) along (2,) or input 0 shifted (1,) along (2,)",
+    ),
+    "same": (port(stride=2, pads=(1, 0, 1, 0)), "input 0 shifted (-1, -1) along (1, 2)", STRIDED),
+    "same_width": (port(stride=2, pads=(1, 0, 0, 1)), "input 0 shifted (-1,) along (2,)", STRIDED),
+    "groups_in": (
+        port(lambda x: dealt(x, 2), **GROUPED),
+        "input 0 regrouped along 3 by 2",
+        GROUPED,
+    ),
+    "groups_out": (
+        port(w=lambda w: dealt(w, 2), **GROUPED),
+        "input 1 regrouped along 3 by 3",
+        GROUPED,
+    ),
+    "groups_result": (
+        port(y=lambda y: dealt(y, 2), **GROUPED),
+        "the result regrouped along 3 by 3",
+        GROUPED,
+    ),
+    "input_reshaped": (
+        port(lambda x: x.reshape(2, 4, 9, 8).permute(0, 2, 3, 1)),
+        "input 0 reshaped as if transposed to (0, 3, 1, 2)",
+    ),
+    "kernel_reshaped": (
+        port(w=lambda w: w.reshape(6, 4, 3, 3).permute(2, 3, 1, 0)),
+        "input 1 reshaped as if transposed to (3, 2, 0, 1)",
+    ),
+    "result_reshaped": (
+        port(y=lambda y: y.permute(0, 3, 1, 2).reshape(y.shape)),
+        "the result transposed to (0, 3, 1, 2), then reshaped",
+    ),
+    "bias": (lambda x, w, b: conv(x, w), "a bias along 3"),
+    "factor": (port(y=lambda y: y / 4), "the result times 4"),
+    "bfloat16": (
+        port(bfloat16, bfloat16),
+        f"all but biases rounded to bfloat16{FORBIDDEN}",
+    ),
+    "tf32": (port(tf32, tf32), f"all but biases rounded to TF32/float16{FORBIDDEN}"),
+    "tf32_cut": (port(cut_off, cut_off), f"all but biases cut off to TF32{FORBIDDEN}"),
+    "tf32_kernel": (port(w=tf32), "input 1 rounded to TF32/float16"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_is_named_and_no_other(name: str) -> None:
+    faulty, expected, *geometry = PLANTED[name]
+    sound = port(**geometry[0]) if geometry else conv
+    given = inputs(groups=1 + ("groups" in name), size=(12, 10) if "same" in name else (9, 8))
+    assert faults(faulty, sound, given) == expected
+    assert 0 < assert_parity(sound, sound, given, vjp=torch.func.vjp) <= 1
+
+
+def test_an_argument_that_the_reference_lacks() -> None:
+    assert faults(conv, PLANTED["bias"][0], inputs()) == "input 2 left out or a bias along 3"
+
+
+def test_a_mask_that_one_side_lacks() -> None:
+    def masked(x: Tensor, kernel: Tensor, mask: Tensor) -> Tensor:
+        return conv(x, kernel * mask)
+
+    def unmasked(x: Tensor, kernel: Tensor, mask: Tensor) -> Tensor:
+        return conv(x, kernel)
+
+    x, kernel, _ = inputs()
+    given = x, kernel, (normal_numbers(tuple(kernel.shape), 9, torch.float32) > 0).float()
+    assert faults(unmasked, masked, given) == "input 1 not times input 2"
+    assert faults(masked, unmasked, given) == "input 2 taken for ones"
+
+
+@pytest.mark.parametrize("narrow", [torch.float32, torch.float16], ids=str)
+def test_a_port_whose_float64_is_none(narrow: torch.dtype) -> None:
+    """It looks right, its dtype too; and the reference would be to blame for all it lacks."""
+
+    def rounds(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        return conv(x, kernel.to(narrow).to(kernel.dtype), bias)
+
+    given = inputs(torch.float64)
+    assert faults(rounds, conv, given) == "input 1 rounded even in float64"
+
+
+def test_a_port_of_a_coarser_dtype() -> None:
+    def coarse(*given: Tensor) -> Tensor:
+        y = conv(*given)
+        return y.bfloat16() if y.dtype == torch.float32 else y
+
+    said = "forward: the reference has the dtype torch.float32, the port torch.bfloat16."
+    assert failure(coarse, conv, inputs(numbers=whole_numbers)) == said
+    assert assert_parity(coarse, coarse, inputs()) <= 1
+
+
+def test_a_port_that_writes_into_its_input() -> None:
+    given = inputs()
+    before = [tensor.clone() for tensor in given]
+    twice = port(lambda x: x.mul_(2))
+    assert 0 < assert_parity(twice, lambda x, *others: conv(2 * x, *others), given) <= 1
+    assert all(map(torch.equal, given, before))
+
+
+def test_complex_numbers_are_diagnosed_too() -> None:
+    given = inputs(torch.complex64)
+    assert faults(PLANTED["flip"][0], conv, given) == "input 1 flipped along (0, 1)"
+    assert faults(port(y=lambda y: (2 + 1j) * y), conv, given) == "the result times 0.4-0.2j"
+    assert faults(conv, port(y=lambda y: y.real), given) == "no usual fault"
+
+
+class Spoiled(torch.autograd.Function):
+    """The convolution, with the bias's gradient wrong or, without a bias, the kernel's flipped."""
+
+    @staticmethod
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
+        ctx.save_for_backward(*given)
+        return conv(*given)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        dx, dkernel, *dbias = torch.func.vjp(conv, *ctx.saved_tensors)[1](cotangent)
+        return (dx, dkernel, dbias[0].sin()) if dbias else (dx, dkernel.flip(0, 1))
+
+
+def test_faults_of_a_gradient_alone() -> None:
+    """Where a kernel is flipped its gradient is, too; so both are named."""
+    x, kernel, bias = inputs()
+    assert 0 < assert_parity(Spoiled.apply, conv, (x, kernel)) <= 1
+    message = failure(Spoiled.apply, conv, (x, kernel), vjp=torch.func.vjp)
+    # All taps but the middle one.
+    assert message.startswith("gradient of input 1: 192 of 216 entries of the reference exceed")
+    fault = "the result flipped along (0, 1) or input 1 flipped along (0, 1)"
+    assert message.endswith(f"Explained by {fault} in the port.")
+    even = kernel + kernel.flip(0, 1)  # whose value cannot tell
+    assert faults(PLANTED["flip"][0], conv, (x, even, bias), vjp=torch.func.vjp) == fault
+    row = bias.reshape(1, 1, 6)  # Of its gradient each entry could be a bias of its own.
+    message = failure(Spoiled.apply, conv, (x, kernel, row), vjp=torch.func.vjp)
+    assert message.startswith("gradient of input 2: 6 of 6 entries")
+    assert message.endswith("Explained by no usual fault in the port.")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_one_weight_a_thousandth_off_is_seen(scale: float) -> None:
+    """In a channel that is much smaller than the others, too."""
+    x, kernel, bias = inputs()
+    kernel[..., 3] *= scale
+    off = kernel.clone()
+    off[1, 1, 2, 3] *= 1 + 2**-10
+    message = failure(conv, lambda x, w, b: conv(x, off, 0 * b), (x, kernel, 0 * bias))
+    assert re.search(r"Worst at \(\d, \d, \d, 3\)", message)
+    assert "Explained by no usual fault" in message
+
+
+def test_the_message_says_where_and_how_much() -> None:
+    def spoiled(*given: Tensor) -> Tensor:
+        y = conv(*given)
+        y[1, 2, 3, 4] = 5.0
+        y[0, 0, 0, 0] += 1e-3
+        return y
+
+    given = inputs()
+    exact = conv(*(tensor.double() for tensor in given))[1, 2, 3, 4].item()
+    message = failure(conv, spoiled, given)
+    assert "forward: 2 of 864 entries of the reference exceed" in message
+    assert f"Worst at (1, 2, 3, 4): reference 5, port {exact:.5}"[:-1] in message
+    numbers = re.search(r"error (\S+), bound (\S+), ratio (\S+)\.", message)
+    assert numbers
+    error, bound, ratio = map(float, numbers.groups())
+    assert error == pytest.approx(abs(5 - exact), rel=1e-2)
+    assert ratio == pytest.approx(error / bound, rel=2e-2)
+    reduced = PLANTED["tf32"][0]
+    assert "entries of the port exceed" in failure(reduced, conv, given)
+    assert "entries of the reference exceed" in failure(conv, reduced, given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=str)
+def test_what_is_not_finite(dtype: torch.dtype) -> None:
+    x, *others = inputs(dtype)
+    x[0, 3, 3, 1], x[1, 2, 2, 0] = torch.nan, torch.inf
+    assert assert_parity(conv, conv, (x, *others), vjp=torch.func.vjp) <= 1
+    for value in (torch.nan, torch.inf):
+
+        def more(*given: Tensor, value: float = value) -> Tensor:
+            return conv(*given).index_fill(1, torch.tensor(8), value)
+
+        assert re.search("forward: 96 of 864 .* ratio inf", failure(conv, more, (x, *others)))
+        assert re.search("forward: 96 of 864 .* ratio inf", failure(more, conv, (x, *others)))
+    y = conv(x, *others)
+    turned = torch.where(y.isinf(), -y, y)
+    if dtype == torch.float32:
+        assert "forward: 54 of 864" in failure(conv, lambda *_: turned, (x, *others))
+
+
+def test_what_cannot_be_compared() -> None:
+    message = failure(conv, lambda *given: conv(*given, (0, 1, 2, 3)), inputs())
+    assert message == "forward: the reference has the shape (2, 12, 7, 6), the port (2, 9, 8, 6)."
+    x, kernel, bias = inputs()
+    with pytest.raises(TypeError, match="input 0 must be floating or complex, got int64"):
+        assert_parity(conv, conv, (np.arange(4), kernel, bias))
+    for result, kind in (((x, kernel), "tuple"), ([1.0], "list"), (None, "NoneType")):
+        message = f"the result must be an array of JAX, NumPy or torch, got {kind}"
+        with pytest.raises(TypeError, match=message):
+            assert_parity(conv, lambda *_, result=result: result, (x, kernel, bias))
+        with pytest.raises(TypeError, match=f"must return a tensor, .* got {kind}"):
+            assert_parity(
+                lambda *_, result=result: result, conv, (x, kernel, bias), vjp=torch.func.vjp
+            )
+    with pytest.raises(TypeError, match=r"the result must be floating .* got torch\.int32"):
+        assert_parity(conv, lambda *given: conv(*given).int(), (x, kernel, bias))
+    with pytest.raises(TypeError, match=r"float64 in float64, not in torch\.float32"):
+        assert_parity(lambda *given: conv(*(each.float() for each in given)), conv, (x, kernel))
