@@ -82,9 +82,9 @@ def test_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not row.agrees
 
 
-def test_a_third_graph_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_third_graph_is_a_failure() -> None:
     """The target that counts graphs fails where each batch has its own."""
-    monkeypatch.setattr(torch._dynamo.config, "assume_static_by_default", True)
-    monkeypatch.setattr(torch._dynamo.config, "automatic_dynamic_shapes", False)
-    (row,) = targets.run(["compile, traced only"], ["plain"])
+    static = {"assume_static_by_default": True, "automatic_dynamic_shapes": False}
+    with torch._dynamo.config.patch(static):
+        (row,) = targets.run(["compile, traced only"], ["plain"])
     assert "compiled anew" in row.fault

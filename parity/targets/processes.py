@@ -1,4 +1,4 @@
-"""Targets on several processes: each has a share of a batch, or of an image, and all the layer."""
+"""Targets on several processes, of which each has a share of a batch, or of an image's width."""
 
 from __future__ import annotations
 
