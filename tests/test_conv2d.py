@@ -75,7 +75,7 @@ def test_repr_is_one_line_with_size_way_and_what_differs() -> None:
     assert repr(layer) == (
         "Conv2d(in_size=(7, 6, 4), out_size=(13, 16, 6), in_channels=4, out_channels=6, "
         "kernel_size=(3, 2), lhs_dilation=(2, 3), bias=True, w_mask=True, channel_first=False, "
-        "lowering=Phases)"
+        "lowering=Transposed)"
     )
     parametrizations.weight_norm(layer)
     assert "parametrizations" in repr(layer)

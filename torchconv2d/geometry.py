@@ -192,12 +192,10 @@ class Geometry(NamedTuple):
         return taps * places
 
     @property
-    def has_empty_phases(self) -> bool:
-        """Whether some outputs meet inserted zeros alone, between the taps or around them all."""
-        return any(
-            gcd(axis.lhs_dilation, axis.rhs_dilation) > 1 or 1 < axis.kernel < axis.lhs_dilation
-            for axis in self.axes
-        )
+    def has_one_phase(self) -> bool:
+        """Whether all taps of a window meet entries or none does: the kernel skips as the input."""
+        axes = self.axes
+        return all(axis.kernel > 1 and axis.rhs_dilation % axis.lhs_dilation == 0 for axis in axes)
 
     def adjoint(self) -> Geometry:
         """The convolution from an output's gradient to the input's."""
