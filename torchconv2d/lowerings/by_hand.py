@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..geometry import Geometry, Pair
 from ..layout import adjoint_weight
-from .lowering import Lowering
+from .lowering import Lowering, is_functional
 
 
 class ByHand(Lowering):
@@ -70,9 +70,9 @@ class ByHand(Lowering):
 
         return lowering(self._adjoint)(gradient, adjoint_weight(weight, self.groups), None)
 
-    def quickest(self) -> ByHand:
-        """The way whose weight gradient is to be taken."""
-        return (self.quicker or [self])[0]
+    def quickest(self, gradient: Tensor) -> ByHand:
+        """The way whose weight gradient is to be taken; of a DTensor, that without a copy."""
+        return self if is_functional(gradient) else (self.quicker or [self])[0]
 
     @abstractmethod
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class _Trained(torch.autograd.Function):
         # Under autocast the outputs, and so their gradient, are of another type than x and weight.
         like = x.to(gradient.dtype), weight.to(gradient.dtype)
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
-        by_weight = way.quickest().weight_gradient
+        by_weight = way.quickest(gradient).weight_gradient
         return (
             way.input_gradient(gradient, like[1]).to(x.dtype) if for_x else None,
             by_weight(gradient, *like).to(weight.dtype) if for_weight else None,

@@ -66,13 +66,10 @@ def choose(geometry: Geometry) -> type[Lowering]:
     # zeros if one phase alone has taps (3x3 dilated by 2 both ways: 1.2 times the time). In many
     # groups it has no fast code for a dilated kernel (16 groups: 2 times, depthwise: 10), nor for
     # several outputs of a lone channel that is dilated by 3 (4x4 to 7x7: 2 to 5 times).
-    axes = geometry.axes
     many = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
-    odd = any(
-        1 < axis.lhs_dilation < axis.kernel and axis.lhs_dilation % 2 for axis in geometry.axes
-    )
-    slow = many or (multiplied and odd) or geometry.has_one_phase
+    by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
+    slow = many or (multiplied and by_odd) or geometry.has_one_phase
     if Transposed.applies(geometry) and not slow:
         return Transposed
     return Phases if Phases.applies(geometry) else ZeroInsertion

@@ -110,7 +110,7 @@ class Phases(ByHand):
             if isinstance(part, ByHand):  # the others read nothing
                 first = divmod(i, self.grid[1])
                 of_phase = gradient[:, :, first[0] :: self.grid[0], first[1] :: self.grid[1]]
-                term = part.quickest().weight_gradient(of_phase, x, taps)
+                term = part.quickest(of_phase).weight_gradient(of_phase, x, taps)
                 total = term.new_zeros(weight.shape) if total is None else total
                 total[:, :, u :: self.step_u, v :: self.step_v].add_(term)
         return cast(Tensor, total)

@@ -50,4 +50,4 @@ class Summed(ByHand):
         """The outputs without a bias."""
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        return self._whole[0].quickest().weight_gradient(gradient, x, weight)
+        return self._whole[0].quickest(gradient).weight_gradient(gradient, x, weight)
