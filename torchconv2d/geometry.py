@@ -193,7 +193,7 @@ class Geometry(NamedTuple):
 
     @property
     def has_one_phase(self) -> bool:
-        """Whether all taps of a window meet entries or none does: the kernel skips as the input."""
+        """Whether the kernel skips as the input does, so that all taps of a window meet entries."""
         axes = self.axes
         return all(axis.kernel > 1 and axis.rhs_dilation % axis.lhs_dilation == 0 for axis in axes)
 
