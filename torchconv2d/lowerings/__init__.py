@@ -11,6 +11,7 @@ from .phases import Phases
 from .plain import Plain
 from .rows import Rows
 from .subpixel import Subpixel
+from .summed import Summed
 from .transposed import Transposed
 from .zero_insertion import ZeroInsertion
 
@@ -26,6 +27,7 @@ __all__ = [
     "Plain",
     "Rows",
     "Subpixel",
+    "Summed",
     "Transposed",
     "ZeroInsertion",
     "choose",
