@@ -19,6 +19,7 @@ from torchconv2d import Conv2d, conv2d, functional, geometry
 from torchconv2d.lowerings import (
     BiasOnly,
     Even,
+    Folded,
     Lowering,
     Phases,
     Rows,
@@ -51,6 +52,10 @@ def _within_alone(original: Any, way: Transposed, *operands: Tensor) -> Tensor:
     longest = max(way._runs, key=lambda run: run[0].taps * run[1].taps)
     with patch.object(way, "_runs", [longest]):
         return original(way, *operands)
+
+
+def _shares_in_reverse(original: Any, way: Folded, x: Tensor, weight: Tensor) -> Tensor:
+    return original(way, x, weight.flip(2, 3))
 
 
 def _rows_in_reverse(original: Any, way: Rows, *operands: Any) -> Tensor:
@@ -211,6 +216,7 @@ MUTANTS: dict[str, Mutant] = {
     "Transposed's weight gradient without borders": planting.replaced(
         Transposed, "weight_gradient", _within_alone
     ),
+    "taps of the shares in reverse": planting.replaced(Folded, "sums", _shares_in_reverse),
     "rows of the kernel in reverse": planting.replaced(Rows, "outputs", _rows_in_reverse),
     "the shared phase begun one too late": planting.replaced(
         subpixel, "_ahead", lambda ahead, axis: (ahead(axis) + 1) % axis.lhs_dilation
