@@ -43,7 +43,9 @@ class BrainstateConv2d:
         return getattr(self._layer, name)
 
     def __repr__(self) -> str:
-        return repr(self._layer)
+        """With what the reference's says; the layer's own leaves out defaults."""
+        names = ("in_channels", "out_channels", "channel_first")
+        return f"{self._layer!r} {', '.join(f'{n}={getattr(self._layer, n)}' for n in names)}"
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = self._abstract(_tensor(np.empty(x.shape, x.dtype)).to("meta"))

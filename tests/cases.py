@@ -109,9 +109,9 @@ VALID: dict[str, dict[str, Any]] = {
         "padding": (0, 1),
     },
     "one_output_channel": {"out_channels": 1},
-    "lone_output_channel": {"in_size": (9, 8, 24), "out_channels": 1, "kernel_size": (5, 3)},
+    "lone_output_channel": {"in_size": (16, 15, 24), "out_channels": 1, "kernel_size": (5, 3)},
     "lone_output_channel_lhs": {
-        "in_size": (6, 7, 20),
+        "in_size": (14, 16, 20),
         "out_channels": 1,
         "kernel_size": (3, 4),
         "lhs_dilation": (2, 3),

@@ -66,16 +66,51 @@ def test_attributes() -> None:
     assert layer.kernel[2, 1, 0, 5] == layer.weight[5, 0, 2, 1]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.trace` is deprecated:DeprecationWarning",
+    "ignore:`torch.jit.trace_method` is deprecated:DeprecationWarning",
+    "ignore::torch.jit.TracerWarning",
+)
+@pytest.mark.parametrize("name", VALID)
+def test_a_trace_agrees(name: str) -> None:
+    layer = make_layer(name)
+    x = make_input(layer)
+    assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))
+
+
+def test_a_backward_pass_within_autocast_is_of_the_outputs_type() -> None:
+    layer = Conv2d((6, 7, 4), 16, 3, lhs_dilation=2)
+    x = torch.rand(2, 6, 7, 4, requires_grad=True)
+    y = layer(x).square().sum()
+    (expected,) = torch.autograd.grad(y, x, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = torch.autograd.grad(y, x)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["w_init", "b_init"])
+def test_a_class_in_place_of_an_initializer_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"`{name}` .* write XavierNormal\(\)"):
+        Conv2d((7, 6, 4), 6, 3, **{name: init.XavierNormal})
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_an_input_that_is_not_dense_is_refused() -> None:
+    layer, x = Conv2d((7, 6, 4), 6, 3), torch.rand(2, 7, 6, 4)
+    for given in (x.to_sparse(), torch.nested.nested_tensor([x[0], x[1]])):
+        with pytest.raises(TypeError, match="dense"):
+            layer(given)
+
+
 def test_repr_is_one_line_with_size_way_and_what_differs() -> None:
     assert repr(make_layer("same_odd", name="stem")) == (
-        "Conv2d(in_size=(7, 6, 4), out_size=(7, 6, 6), in_channels=4, out_channels=6, "
-        "kernel_size=(3, 5), name='stem', channel_first=False, lowering=Plain)"
+        "Conv2d(in_size=(7, 6, 4), out_size=(7, 6, 6), kernel_size=(3, 5), name='stem', "
+        "lowering=Plain)"
     )
     layer = make_layer("mask_lhs")
     assert repr(layer) == (
-        "Conv2d(in_size=(7, 6, 4), out_size=(13, 16, 6), in_channels=4, out_channels=6, "
-        "kernel_size=(3, 2), lhs_dilation=(2, 3), bias=True, w_mask=True, channel_first=False, "
-        "lowering=Transposed)"
+        "Conv2d(in_size=(7, 6, 4), out_size=(13, 16, 6), kernel_size=(3, 2), lhs_dilation=(2, 3), "
+        "bias=True, w_mask=True, lowering=Transposed)"
     )
     parametrizations.weight_norm(layer)
     assert "parametrizations" in repr(layer)

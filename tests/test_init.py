@@ -142,6 +142,12 @@ def test_shapes() -> None:
         (lambda: init.TruncatedNormal(scale=0.0), ValueError, ["scale", "0.0"]),
         (lambda: init.TruncatedNormal(lower=2.0, upper=1.0), ValueError, ["lower", "upper"]),
         (lambda: init.Uniform(2.0, 1.0), ValueError, ["min_val", "max_val"]),
+        (lambda: init.Normal(mean="1"), TypeError, ["mean", "real", "'1'"]),
+        (lambda: init.Constant(1 + 2j), TypeError, ["value", "real", "(1+2j)"]),
+        (lambda: init.Uniform(None, 1), TypeError, ["min_val", "None"]),  # pyright: ignore
+        (lambda: init.LecunNormal(in_axis="in"), TypeError, ["in_axis"]),  # pyright: ignore
+        (lambda: init.Normal()(3, torch.int32), ValueError, ["dtype", "torch.int32"]),
+        (lambda: init.Normal()(2.5), TypeError, ["shape", "2.5"]),  # pyright: ignore
         (lambda: init.Normal(seed="x"), TypeError, ["seed", "Generator", "'x'"]),  # pyright: ignore
     ],
 )

@@ -23,6 +23,7 @@ import torch
 from cases import BASE, INVALID, make_input, make_layer, whole_numbers
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.utils import parametrizations
 from torch.utils.data import DataLoader, Dataset
 
 from parity.targets import cells
@@ -146,6 +147,17 @@ def test_a_checkpoint_that_does_not_fit_is_refused_whole(
         network.load_state_dict(state, assign=assign)
     assert layer.weight is weight
     for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_a_checkpoint_that_does_not_fit_changes_no_parametrization() -> None:
+    layer = parametrizations.weight_norm(make_layer("mask_lhs"))
+    before = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    state = {name: tensor + 1 for name, tensor in before.items()}
+    del state["bias"]
+    with pytest.raises(RuntimeError, match="bias"):
+        layer.load_state_dict(state)
+    for name, tensor in layer.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
 

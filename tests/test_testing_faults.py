@@ -253,6 +253,11 @@ def test_what_is_not_finite(dtype: torch.dtype) -> None:
         assert "forward: 54 of 864" in failure(conv, lambda *_: turned, (x, *others))
 
 
+def test_one_array_is_no_sequence_of_them() -> None:
+    with pytest.raises(TypeError, match=r"`inputs` .* \[x\]"):
+        assert_parity(torch.neg, torch.neg, torch.rand(2, 3))  # pyright: ignore
+
+
 def test_what_cannot_be_compared() -> None:
     message = failure(conv, lambda *given: conv(*given, (0, 1, 2, 3)), inputs())
     assert message == "forward: the reference has the shape (2, 12, 7, 6), the port (2, 9, 8, 6)."

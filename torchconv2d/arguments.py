@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import SupportsIndex, cast
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 
@@ -63,12 +63,25 @@ def one_of(name: str, value: object, known: Sequence[str]) -> str:
     return str(value)
 
 
-def positive(name: str, value: float, *, or_zero: bool = False) -> float:
+def number(name: str, value: Any) -> float:
+    """A real number, also one of NumPy's, JAX's or torch's."""
+    try:
+        if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`{name}` must be a real number, got {value!r} of type {_type(value)}."
+        ) from None
+
+
+def positive(name: str, value: Any, *, or_zero: bool = False) -> float:
     """A number above zero, or at least zero."""
-    if not (value > 0 or (or_zero and value == 0)):
+    found = number(name, value)
+    if not (found > 0 or (or_zero and found == 0)):
         rule = "positive or zero" if or_zero else "positive"
         raise ValueError(f"`{name}` must be {rule}, got {value!r}.")
-    return value
+    return found
 
 
 def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_DTYPES = (
+DTYPES = (
     torch.float16,
     torch.bfloat16,
     torch.float32,
@@ -29,8 +29,8 @@ def layer_dtype(dtype: object) -> torch.dtype:
         return torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype):
         raise TypeError(f"`dtype` must be a torch.dtype or None, got {dtype!r}.")
-    if dtype not in _DTYPES:
-        raise ValueError(f"`dtype` must be one of {', '.join(map(str, _DTYPES))}; got {dtype}.")
+    if dtype not in DTYPES:
+        raise ValueError(f"`dtype` must be one of {', '.join(map(str, DTYPES))}; got {dtype}.")
     return dtype
 
 
@@ -66,6 +66,15 @@ def _dense(name: str, tensor: Tensor) -> Tensor:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
         raise TypeError(f"`{name}` must be a dense tensor; call `.to_dense()` or `.dequantize()`.")
     return tensor
+
+
+def check_dense(x: object) -> None:
+    """Refuse what no layer computes."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
+    if x.layout is not torch.strided or x.is_nested:
+        kind = "nested" if x.is_nested else str(x.layout)
+        raise TypeError(f"The input must be a dense tensor, got a {kind} one: call `.to_dense()`.")
 
 
 def _wrapped(name: str, value: object) -> Tensor:

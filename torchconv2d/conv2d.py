@@ -196,13 +196,16 @@ class Conv2d(AllOrNothing):
                 if drawing:
                     if target.is_meta:
                         continue
-                    source = self._drawn(source, shape)
+                    source = self._drawn(name, source, shape)
                 fresh.append((target, fit(name, source)))
         with torch.no_grad():
             for target, value in fresh:
                 target.copy_(value)
 
-    def _drawn(self, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+    def _drawn(self, name: str, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:
+        if isinstance(source, type) and issubclass(source, init.Initializer):
+            kind = source.__name__
+            raise TypeError(f"`{name}` must be an initializer, got the class: write {kind}().")
         if isinstance(source, init.Initializer):
             return source(shape, dtype=self.weight.dtype, device=self.weight.device)
         return source(shape)
@@ -253,7 +256,7 @@ class Conv2d(AllOrNothing):
             in torch's channels-last memory format keeps it.
 
         Raises:
-            TypeError: no tensor, or one of another dtype (autocast excepted).
+            TypeError: no dense tensor, or one of another dtype (autocast excepted).
             ValueError: another shape, or another device.
         """
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
@@ -284,8 +287,8 @@ class Conv2d(AllOrNothing):
         return self.weight, self.bias, self.w_mask  # parametrized, pruned or frozen
 
     def _check_input(self, x: Tensor, weight: Tensor) -> None:
-        if not torch.jit.is_scripting() and not isinstance(x, Tensor):  # pyright: ignore
-            raise TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            arrays.check_dense(x)
         first, second, third = self.in_size
         if (
             (x.dim() != 4 and x.dim() != 3)
@@ -312,8 +315,6 @@ class Conv2d(AllOrNothing):
         shown = [
             f"in_size={self.in_size}",
             f"out_size={self.out_size}",
-            f"in_channels={self.in_channels}",
-            f"out_channels={self.out_channels}",
             f"kernel_size={self.kernel_size}",
         ]
         for name, default in (
@@ -328,7 +329,7 @@ class Conv2d(AllOrNothing):
             if value != default:
                 shown.append(f"{name}={value!r}")
         shown += [f"{name}=True" for name in ("bias", "w_mask") if getattr(self, name) is not None]
-        shown.append(f"channel_first={self.channel_first}")
+        shown += ["channel_first=True"] if self.channel_first else []
         shown.append(f"lowering={type(self.lowering).__name__}")
         return ", ".join(shown)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from . import arguments
+from . import arguments, arrays
 from .geometry import Padding, Pair, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
@@ -49,7 +49,8 @@ def conv_general_dilated(
         The result, dense in the order of axes that ``dimension_numbers`` asks for.
 
     Raises:
-        TypeError: no tensors, other dtypes, wrong ``dimension_numbers``, a dilation below 1.
+        TypeError: no dense tensors, dtypes that differ or are of integers, wrong
+            ``dimension_numbers``, a dilation below 1.
         ValueError: a shape that does not fit, or another wrong value.
 
     Example:
@@ -101,8 +102,11 @@ def _check_operands(lhs: object, rhs: object) -> None:
                 f"`{name}` must have four axes, two of them spatial; got the shape "
                 f"{tuple(operand.shape)}."
             )
-        if operand.dtype == torch.bool:
-            raise TypeError(f"`{name}` must hold numbers, got {operand.dtype}.")
+        if operand.dtype not in arrays.DTYPES or operand.layout is not torch.strided:
+            raise TypeError(
+                f"`{name}` must be a dense tensor of a floating or complex type, got "
+                f"{operand.layout} and {operand.dtype}."
+            )
     lhs, rhs = cast(Tensor, lhs), cast(Tensor, rhs)
     if lhs.dtype != rhs.dtype:
         raise TypeError(f"`lhs` and `rhs` must have one dtype, got {lhs.dtype} and {rhs.dtype}.")

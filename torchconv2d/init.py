@@ -95,7 +95,8 @@ class VarianceScaling(Initializer):
         self.scale = arguments.positive("scale", scale, or_zero=True)
         self.mode = arguments.one_of("mode", mode, ("fan_in", "fan_out", "fan_avg"))
         self.distribution = arguments.one_of("distribution", distribution, _DISTRIBUTIONS)
-        self.in_axis, self.out_axis = in_axis, out_axis
+        self.in_axis = arguments.integer("in_axis", in_axis, -arguments.LARGEST)
+        self.out_axis = arguments.integer("out_axis", out_axis, -arguments.LARGEST)
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         fan_in, fan_out = fans(shape, self.in_axis, self.out_axis)
@@ -238,7 +239,7 @@ class Normal(Initializer):
 
     def __init__(self, mean: float = 0.0, scale: float = 1.0, seed: object = None) -> None:
         super().__init__(seed)
-        self.mean = mean
+        self.mean = arguments.number("mean", mean)
         self.scale = arguments.positive("scale", scale, or_zero=True)
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
@@ -267,15 +268,16 @@ class TruncatedNormal(Initializer):
         seed: object = None,
     ) -> None:
         super().__init__(seed)
+        lower, upper = arguments.number("lower", lower), arguments.number("upper", upper)
         if not lower < upper:
             raise ValueError(f"`lower` (={lower!r}) must be below `upper` (={upper!r}).")
-        self.loc, self.scale = loc, arguments.positive("scale", scale)
+        loc, scale = arguments.number("loc", loc), arguments.positive("scale", scale)
         if not lower - 2 * scale <= loc <= upper + 2 * scale:
             raise ValueError(
                 f"`loc` (={loc!r}) must lie within two `scale` (={scale!r}) of `lower` "
                 f"(={lower!r}) and `upper` (={upper!r}): beyond, what is left is too thin to draw."
             )
-        self.lower, self.upper = lower, upper
+        self.loc, self.scale, self.lower, self.upper = loc, scale, lower, upper
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         return source.truncated_normal(shape, dtype, self.lower, self.upper, self.loc, self.scale)
@@ -290,6 +292,8 @@ class Uniform(Initializer):
 
     def __init__(self, min_val: float = 0.0, max_val: float = 1.0, seed: object = None) -> None:
         super().__init__(seed)
+        min_val = arguments.number("min_val", min_val)
+        max_val = arguments.number("max_val", max_val)
         if not min_val <= max_val:
             raise ValueError(f"`min_val` (={min_val!r}) must not exceed `max_val` (={max_val!r}).")
         self.min_val, self.max_val = min_val, max_val
@@ -307,7 +311,7 @@ class Constant(Initializer):
 
     def __init__(self, value: float = 1.0) -> None:
         super().__init__()
-        self.value = value
+        self.value = arguments.number("value", value)
 
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         return np.full(shape, self.value, dtype)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import arguments, random
+from . import arguments, arrays, random
 from .torch_draws import TorchDraws
 
 Source: TypeAlias = random.Stream | TorchDraws
@@ -65,12 +65,12 @@ class Initializer(ABC):
             device: torch's default device if None.
 
         Raises:
-            TypeError: a shape that is not of ints.
-            ValueError: a negative size, or a shape that the class cannot fill.
+            TypeError: a shape that is not of ints, no dtype.
+            ValueError: a negative size, a shape that the class cannot fill, a dtype of integers.
         """
         entries = shape if isinstance(shape, Sequence) else (shape,)
         sizes = tuple(arguments.integer("shape", size, 0) for size in entries)
-        dtype = dtype or torch.get_default_dtype()
+        dtype = arrays.layer_dtype(dtype)
         where = torch.empty(0, device=device).device
         if where.type == "meta":
             return torch.empty(sizes, dtype=dtype, device=where)

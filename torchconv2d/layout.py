@@ -27,7 +27,8 @@ def adjoint_weight(weight: Tensor, groups: int) -> Tensor:
     """(out, in / groups, kh, kw) as (in, out / groups, kh, kw), flipped in space, or back."""
     out, per_group, rows, columns = weight.shape
     grouped = weight.reshape(groups, out // groups, per_group, rows, columns)
-    return grouped.transpose(1, 2).flatten(0, 1).flip(2, 3)
+    # Not by `flatten`, which some of torch's transforms of functions do not know.
+    return grouped.transpose(1, 2).reshape(-1, out // groups, rows, columns).flip(2, 3)
 
 
 def is_channels_innermost(x: Tensor) -> bool:

@@ -1,5 +1,7 @@
 """A checkpoint that does not fit changes nothing."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -19,32 +21,35 @@ class AllOrNothing(nn.Module):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        restore = self._saved()
+        # A parametrization keeps the weight in a module below.
+        restores = [_saved(module) for module in self.modules()]
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError:
-            restore()
+            for restore in restores:
+                restore()
             raise
 
     def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, state_dict: Any, prefix: Any, metadata: Any, strict: Any, *faults: list[str]
     ) -> None:
-        restore, errors = self._saved(), len(faults[-1])
+        restore, errors = _saved(self), len(faults[-1])
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, *faults)  # pyright: ignore[reportUnknownMemberType]
         if len(faults[-1]) > errors:
             restore()
 
-    def _saved(self) -> Callable[[], None]:
-        """What puts parameters and buffers back, objects and values."""
-        parameters, buffers = dict(self._parameters), dict(self._buffers)
-        held = [each for each in (*parameters.values(), *buffers.values()) if each is not None]
-        values = [tensor.detach().clone() for tensor in held]
 
-        def restore() -> None:
-            self._parameters.update(parameters)
-            self._buffers.update(buffers)
-            with torch.no_grad():
-                for tensor, value in zip(held, values, strict=True):
-                    tensor.copy_(value)
+def _saved(module: nn.Module) -> Callable[[], None]:
+    """What puts parameters and buffers back, objects and values."""
+    parameters, buffers = dict(module._parameters), dict(module._buffers)
+    held = [each for each in (*parameters.values(), *buffers.values()) if each is not None]
+    values = [tensor.detach().clone() for tensor in held]
 
-        return restore
+    def restore() -> None:
+        module._parameters.update(parameters)
+        module._buffers.update(buffers)
+        with torch.no_grad():
+            for tensor, value in zip(held, values, strict=True):
+                tensor.copy_(value)
+
+    return restore

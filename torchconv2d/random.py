@@ -99,9 +99,9 @@ def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
     return high, low
 
 
-def _sizes(shape: Shape) -> tuple[int, ...]:
-    sizes = (shape,) if arguments.as_index(shape) is not None else tuple(cast(Any, shape))
-    return tuple(arguments.integer("shape", size, 0) for size in sizes)
+def _sizes(shape: Shape, name: str = "shape") -> tuple[int, ...]:
+    sizes = shape if isinstance(shape, (Sequence, np.ndarray)) else (shape,)
+    return tuple(arguments.integer(name, size, 0) for size in sizes)
 
 
 def _drawn(
@@ -127,7 +127,7 @@ def split(key: Words, num: Shape = 2) -> Words:
     >>> first
     array([3625411723, 1954958720], dtype=uint32)
     """
-    sizes = _sizes(num)
+    sizes = _sizes(num, "num")
     words = np.stack(_threefry(_key(key), 0, math.prod(sizes)), axis=-1)
     return words.reshape(*sizes, 2)
 

@@ -221,6 +221,8 @@ class _Run(NamedTuple):
     @classmethod
     def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
         """The port as a function of its inputs and, if it is a module, of its state."""
+        if hasattr(inputs, "dtype"):
+            raise TypeError("`inputs` must be a sequence of arrays, one an argument: pass [x].")
         count, names = len(inputs), [f"input {i}" for i in range(len(inputs))]
         tensors = [floating(name, each) for each, name in zip(inputs, names, strict=True)]
         if not isinstance(port, nn.Module):

@@ -82,7 +82,12 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
     if mask is not None:
         cast(Tensor, conv.w_mask).copy_(mask)
     cast(Any, conv).ported_from = source.framework, source.kind
-    load_params(conv, found, source.framework)
+    try:
+        load_params(conv, found, source.framework)
+    except ValueError as error:
+        order = "(C, H, W)" if source.channel_first else "(H, W, C)"
+        error.add_note(f"`in_size` was read as {order}: {tuple(in_size)}.")
+        raise
     return conv
 
 

@@ -20,7 +20,7 @@ from .lowering import Lowering, is_functional
 class ByHand(Lowering):
     """Outputs as torch computes them, gradients as the way itself does.
 
-    A script, and ``torch.compile``, differentiate :meth:`outputs` themselves.
+    A script, a trace and ``torch.compile`` differentiate :meth:`outputs` themselves.
 
     >>> from torchconv2d import Conv2d
     >>> isinstance(Conv2d((56, 56, 32), 32, 3, stride=2).lowering, ByHand)
@@ -45,7 +45,7 @@ class ByHand(Lowering):
             return self.outputs(x, weight, bias)
         else:  # noqa: RET505  the script compiles nothing of this branch
             trains = self.by_hand and torch.is_grad_enabled() and weight.requires_grad
-            if not trains or torch.compiler.is_compiling():
+            if not trains or torch.compiler.is_compiling() or torch.jit.is_tracing():
                 return self.outputs(x, weight, bias)
             if not weight.is_complex():
                 return self._trained(x, weight, bias)
@@ -112,6 +112,10 @@ class _Trained(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        device = "cpu" if grad_outputs[0].is_cpu else "cuda"
+        if torch.is_autocast_enabled(device):  # it is over what it found in the outputs' types
+            with torch.autocast(device, enabled=False):
+                return _Trained.backward(ctx, *grad_outputs)
         (x, weight), way, (gradient,) = ctx.saved_tensors, ctx.way, grad_outputs
         # Under autocast the outputs, and so their gradient, are of another type than x and weight.
         like = x.to(gradient.dtype), weight.to(gradient.dtype)

@@ -89,7 +89,7 @@ class Phases(ByHand):
         for i, part in enumerate(self.parts):
             u, v = self.taps[i]
             taps = weight[:, :, u :: self.step_u, v :: self.step_v]
-            outputs.append(part(x, taps, bias))
+            outputs.append(part.forward(x, taps, bias))
         if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
             if is_functional(x):
                 return self._woven(outputs)

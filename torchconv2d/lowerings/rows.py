@@ -67,7 +67,7 @@ class Rows(Summed):
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:
         # (out, in, kh, kw) as (kh * out, in, 1, kw).
         taps = weight.permute(2, 0, 1, 3).flatten(0, 1).unsqueeze(2)
-        sums = self.across(x, taps, None)
+        sums = self.across.forward(x, taps, None)
         shape = (x.size(0), self.out[0], self.out[1], self.out_channels)
         y = sums.new_zeros(shape).permute(0, 3, 1, 2)
         for i, (entry, entries, first) in enumerate(self.rows):

@@ -65,7 +65,7 @@ class Subpixel(Transposed):
         self.cut = computed != self.out
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        y = self.shared(x, self._taps(weight), self._biases(bias)).permute(0, 2, 3, 1)
+        y = self.shared.forward(x, self._taps(weight), self._biases(bias)).permute(0, 2, 3, 1)
         batch, rows, columns, (down, across) = y.size(0), y.size(1), y.size(2), self.grid
         y = y.reshape(batch, rows, columns, self.groups, down, across, self.per_group)
         y = y.permute(0, 1, 4, 2, 5, 3, 6)

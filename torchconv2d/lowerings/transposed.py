@@ -7,13 +7,14 @@ meet the same taps, and no zero takes part.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import Axis, Geometry, dilate
+from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
 from .by_hand import ByHand, weight_gradient
 from .phases import Phases
@@ -63,15 +64,26 @@ class Run(NamedTuple):
 def runs(axis: Axis) -> list[Run]:
     """The runs of an axis that meet any tap."""
 
-    def met(entry: int) -> tuple[int, int]:
+    def met(entry: int) -> Pair:
         """The first and the last tap, of the kernel as it is, whose output exists."""
         place = axis.before + entry * axis.lhs_dilation
         first = max(0, -(-(place - axis.out + 1) // axis.rhs_dilation))
         return first, min(axis.kernel - 1, place // axis.rhs_dilation)
 
+    # Those that meet any tap, and of them those that meet all, which need not be asked one by one.
+    lhs, before = axis.lhs_dilation, axis.before
+    start = max(0, -(before // lhs))
+    stop = min(axis.size, (axis.out + axis.extent - 2 - before) // lhs + 1)
+    inner = range(
+        max(start, -((before - axis.extent + 1) // lhs)),
+        min(stop, (axis.out - 1 - before) // lhs + 1),
+    )
+    groups: list[tuple[Pair, Sequence[int]]] = [((0, axis.kernel - 1), inner)] if inner else []
+    others = [range(start, inner.start), range(inner.stop, stop)] if inner else [range(start, stop)]
+    for each in others:
+        groups += [(taps, list(group)) for taps, group in groupby(each, met)]
     found: list[Run] = []
-    for (first, last), group in groupby(range(axis.size), met):
-        entries = list(group)
+    for (first, last), entries in sorted(groups, key=lambda group: group[1][0]):
         if last < first:
             continue
         taps = last - first + 1
