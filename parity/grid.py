@@ -72,10 +72,20 @@ DEMANDING = (
 )
 
 
+# What is chosen for sizes that the options do not have: ways whose gradients others compute.
+CHOSEN = {
+    "Transposed": Case(channels=(4, 16, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True),
+    "Folded": Case(size=(16, 15), channels=(24, 1, 1), kernel=(5, 3), batch=1),
+    "Rows": Case(size=(12, 11), channels=(64, 3, 1), kernel=(3, 3), batch=1),
+    "Plain": Case(size=(24, 23), channels=(2, 32, 1), kernel=(5, 3), batch=1),
+}
+
+
 def grid(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Case]:
     """What is demanding, then the covering array, each case with a seed of its own."""
     rows = covering.rows({**OPTIONS, "dtype": dtypes}, _fits, _reads_input, seed)
     cases = [case._replace(dtype=dtype) for case in DEMANDING for dtype in dtypes]
+    cases += [case._replace(dtype=dtype) for case in CHOSEN.values() for dtype in dtypes[:2]]
     cases += [Case(**row) for row in rows]
     return [case._replace(seed=seed + number) for number, case in enumerate(cases)]
 

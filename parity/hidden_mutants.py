@@ -7,6 +7,7 @@ behind, or in the stateless twin.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 from unittest.mock import patch
 
@@ -18,6 +19,7 @@ import torchconv2d
 from torchconv2d import Conv2d, conv2d, functional, geometry
 from torchconv2d.lowerings import (
     BiasOnly,
+    ByHand,
     Even,
     Folded,
     Lowering,
@@ -52,6 +54,20 @@ def _within_alone(original: Any, way: Transposed, *operands: Tensor) -> Tensor:
     longest = max(way._runs, key=lambda run: run[0].taps * run[1].taps)
     with patch.object(way, "_runs", [longest]):
         return original(way, *operands)
+
+
+def _doubled_by_another(original: Any, way: ByHand, gradient: Tensor) -> ByHand:
+    """The weight gradient twice, where a quicker way than its own computes it."""
+    found = original(way, gradient)
+    if found is way:
+        return found
+    twice = copy(found)
+    twice.weight_gradient = lambda *operands: 2 * found.weight_gradient(*operands)
+    return twice
+
+
+def _doubled_for_few_inputs(original: Any, way: ByHand, *operands: Tensor) -> Tensor:
+    return original(way, *operands) * (1 + way._adjoint.has_few_outputs)
 
 
 def _shares_in_reverse(original: Any, way: Folded, x: Tensor, weight: Tensor) -> Tensor:
@@ -215,6 +231,12 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "Transposed's weight gradient without borders": planting.replaced(
         Transposed, "weight_gradient", _within_alone
+    ),
+    "weight gradient of a quicker way twice": planting.replaced(
+        ByHand, "quickest", _doubled_by_another
+    ),
+    "input gradient by rows twice": planting.replaced(
+        ByHand, "input_gradient", _doubled_for_few_inputs
     ),
     "taps of the shares in reverse": planting.replaced(Folded, "sums", _shares_in_reverse),
     "rows of the kernel in reverse": planting.replaced(Rows, "outputs", _rows_in_reverse),

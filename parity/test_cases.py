@@ -9,7 +9,7 @@ import torch
 
 from . import arrays, covering, expected, port
 from .cases import Case
-from .grid import DEMANDING, DTYPES, OPTIONS, _fits, _reads_input, beyond, grid
+from .grid import CHOSEN, DEMANDING, DTYPES, OPTIONS, _fits, _reads_input, beyond, grid
 from .numpy_conv import convolve, transposed
 
 GRID = grid()
@@ -37,6 +37,14 @@ def test_most_of_the_grid_puts_something_to_the_test():
 def test_what_is_demanding_is_computed_by_the_way_that_it_is_for(case):
     conv = port.layer(case, arrays.whole(case))
     assert type(conv.lowering).__name__ == case.way
+
+
+@pytest.mark.parametrize("way", CHOSEN)
+def test_what_is_chosen_has_its_gradients_from_others(way):
+    conv = port.layer(CHOSEN[way], arrays.whole(CHOSEN[way]))
+    assert type(conv.lowering).__name__ == way
+    assert conv.lowering.by_hand
+    assert conv.lowering.quicker or way != "Transposed"
 
 
 def test_the_grid_is_the_same_each_time_and_another_by_another_seed():
