@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 RUN_BY = {
     "README.md": "parity/test_docs.py",
     "docs/index.md": "parity/test_docs.py",
-    "docs/porting.md": "parity/test_porting.py",
+    "docs/porting.md": "parity/test_docs.py",
     "docs/deployment.md": "tests/test_deployment.py",
     "docs/how-it-computes.md": "tests/test_docs.py",
     "docs/parity.md": "parity/test_docs.py",
