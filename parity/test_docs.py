@@ -1,9 +1,13 @@
-"""The code of the README, and of the pages that import JAX or this suite, runs."""
+"""The code of the README, and of the pages that import JAX or this suite, runs; its counts hold."""
 
 from __future__ import annotations
 
 import pytest
-from pages import blocks_run_by
+from pages import ROOT, blocks_run_by
+
+from .grid import grid
+from .mutants import MUTANTS
+from .targets import LAYERS, TARGETS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -14,3 +18,17 @@ BLOCKS = blocks_run_by(__file__)
 def test_code_blocks_run(block):
     assert "assert" in block
     exec(block, {})
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("README.md", f"| {len(MUTANTS)} planted faults, each caught |"),
+        ("README.md", f"this layer beside the reference: {len(grid())} cases, two photographs"),
+        ("README.md", f"| {len(grid())} cases agree"),
+        ("README.md", f"| {len(LAYERS)} layers on {len(TARGETS)} targets agree |"),
+        ("docs/deployment.md", f"{len(LAYERS)} layers on {len(TARGETS)} targets"),
+    ],
+)
+def test_the_pages_count_what_there_is(page, told):
+    assert told in (ROOT / page).read_text()
