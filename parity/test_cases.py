@@ -122,13 +122,13 @@ def test_numbers_are_the_dtypes_and_whole_sums_exact(dtype):
         for numbers in (arrays.whole(case), arrays.normal(case)):
             for array in (numbers.x, numbers.kernel, numbers.cotangent):
                 there = torch.from_numpy(array).to(getattr(torch, dtype))
-                np.testing.assert_array_equal(port.wide(there), array)
+                np.testing.assert_array_equal(arrays.wide(there), array)
         whole = arrays.whole(case)
         sums = expected.value(case, whole)
         for array in sums:
             if array is not None:
                 there = torch.from_numpy(np.asarray(array)).to(getattr(torch, dtype))
-                np.testing.assert_array_equal(port.wide(there), array)
+                np.testing.assert_array_equal(arrays.wide(there), array)
         assert not whole.x.size or whole.x.any()
         assert whole.kernel.any()
 
