@@ -14,7 +14,6 @@ import torch
 
 import torchconv2d
 
-from . import port
 from .arrays import Array, layout, wide
 from .cases import Case
 from .findings import Finding

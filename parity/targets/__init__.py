@@ -1,4 +1,4 @@
-"""Where a layer must give the same answer (SPEC section 10): each place is a target, a function."""
+"""Where a layer must give the same answer (docs/deployment.md): each place is a target."""
 
 from __future__ import annotations
 
