@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import command, interruption, page, photographs, pictures
 from .cases import Case
-from .grid import DTYPES
+from .grid import DTYPES, OPTIONS
 from .targets import TARGETS
 
 
@@ -114,17 +114,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is negative")
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number, 0 or more, is wanted, not {text!r}")
+    return int(text)
 
 
 def _case(text: str) -> Case:
     try:
-        return Case.parse(text)
+        case = Case.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    for name in ("mask", "bias", "channel_first", "memory", "channels_last_weight", "way", "dtype"):
+        if (value := getattr(case, name)) not in OPTIONS[name]:
+            known = ", ".join(map(repr, OPTIONS[name]))
+            raise argparse.ArgumentTypeError(f"`{name}` must be one of {known}, got {value!r}.")
+    return case
 
 
 if __name__ == "__main__":

@@ -34,6 +34,12 @@ class Arrays(NamedTuple):
         return self.kernel if self.mask is None else self.kernel * self.mask
 
 
+def wide(values: torch.Tensor) -> Array:
+    """In float64 or complex128, which hold every value of the other dtypes."""
+    values = values.detach().resolve_conj()
+    return values.to(torch.complex128 if values.is_complex() else torch.float64).numpy()
+
+
 def normal(case: Case) -> Arrays:
     """Standard normal numbers, rounded to the case's dtype."""
     dtype = getattr(torch, case.dtype)
@@ -42,8 +48,7 @@ def normal(case: Case) -> Arrays:
         numbers = random.standard_normal(shape)
         if dtype.is_complex:
             numbers = numbers + 1j * random.standard_normal(shape)
-        rounded = torch.from_numpy(np.asarray(numbers)).to(dtype)
-        return rounded.to(torch.complex128 if dtype.is_complex else torch.float64).numpy()
+        return wide(torch.from_numpy(np.asarray(numbers)).to(dtype))
 
     return _draw_all(case, draw)
 

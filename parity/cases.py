@@ -6,6 +6,8 @@ import ast
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from torchconv2d import arguments
+
 Pair = tuple[int, int]
 Padding = str | int | Sequence[Any]
 
@@ -44,10 +46,10 @@ class Case(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """The case that ``str`` wrote.
+        """The case that ``str`` wrote, or someone by hand: one int will do for a pair.
 
         Raises:
-            ValueError: no such option, or not a literal.
+            ValueError: no such option, not a literal, or a number that no layer takes.
         """
         try:
             call = ast.parse(f"case({text})", mode="eval").body
@@ -58,7 +60,23 @@ class Case(NamedTuple):
         options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
         if unknown := options.keys() - set(cls._fields):
             raise ValueError(f"There is no option {', '.join(map(str, unknown))}.")
-        return cls(**options)
+        try:
+            return cls(**options)._canonical()
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+    def _canonical(self) -> Case:
+        pairs = ("size", "kernel", "stride", "lhs_dilation", "rhs_dilation")
+        arguments.padding(self.padding)
+        if not isinstance(self.channels, tuple) or len(self.channels) != 3:
+            raise ValueError(f"`channels` must be (in, out, groups), got {self.channels!r}.")
+        inputs, outputs, groups = (arguments.integer("channels", n, 1) for n in self.channels)
+        arguments.groups(groups, inputs, outputs)
+        if not isinstance(self.seed, int) or self.seed < 0:  # however large
+            raise ValueError(f"`seed` must be an int of at least 0, got {self.seed!r}.")
+        if self.batch is not None:
+            arguments.integer("batch", self.batch, 1)
+        return self._replace(**{name: arguments.pair(name, getattr(self, name)) for name in pairs})
 
     @property
     def command(self) -> str:

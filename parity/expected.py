@@ -36,7 +36,7 @@ def value(case: Case, arrays: Arrays) -> Results:
 
 
 def bound(case: Case, arrays: Arrays, expected: Results, *, by_reference: bool = False) -> Results:
-    """How far from ``expected`` the case's dtype may be (SPEC section 7.3).
+    """How far from ``expected`` the case's dtype may be (docs/parity.md).
 
     Args:
         case: for its dtype and geometry.

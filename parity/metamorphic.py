@@ -1,4 +1,4 @@
-"""What must hold whatever the right answer is (SPEC section 7.7); whole numbers, so exactly."""
+"""What must hold whatever the right answer is (docs/parity.md); whole numbers, so exactly."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The convolution from its definition, in NumPy and float64: the oracle that trusts nobody.
 
 It shares no code with the package and none with JAX, and it is written to be read next to the
-formula (SPEC section 2): the zeros are really there, and the sum runs over the taps of the kernel.
+definition in docs/how-it-computes.md: the zeros are really there, and the sum runs over the taps of
+the kernel.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import plan
 
-from .arrays import Array, Arrays
+from .arrays import Array, Arrays, wide
 from .cases import Case
 from .expected import Results
 
@@ -88,11 +88,6 @@ def array(case: Case, batch: Tensor) -> Array:
     batch = batch.unsqueeze(0) if case.batch is None else batch
     batch = batch.permute(0, 2, 3, 1) if case.channel_first else batch
     return wide(batch)
-
-
-def wide(values: Tensor) -> Array:
-    values = values.detach().resolve_conj()
-    return values.to(torch.complex128 if values.is_complex() else torch.float64).numpy()
 
 
 def results(case: Case, arrays: Arrays) -> Results:

@@ -14,8 +14,7 @@ import torch
 
 import torchconv2d
 
-from . import port
-from .arrays import Array, layout
+from .arrays import Array, layout, wide
 from .cases import Case
 from .findings import Finding
 from .numpy_conv import convolve, transposed
@@ -91,7 +90,7 @@ def of_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array
     )
     y = torchconv2d.conv_general_dilated(lhs.requires_grad_(), rhs.requires_grad_(), **call.options)
     gradients = torch.autograd.grad(y, (lhs, rhs), along.conj().resolve_conj())
-    return [port.wide(y), *(port.wide(gradient.conj()) for gradient in gradients)]
+    return [wide(y), *(wide(gradient.conj()) for gradient in gradients)]
 
 
 def stateless(subject: Subject) -> Iterator[Finding]:

@@ -80,6 +80,12 @@ def test_a_case_reads_back(case):
     assert Case.parse(str(case)) == case
 
 
+def test_one_int_is_both_of_a_pair():
+    case = Case.parse("stride=2, kernel=[3], size=9, lhs_dilation=(2, 3), padding=1")
+    assert case == Case(stride=(2, 2), kernel=(3, 3), size=(9, 9), lhs_dilation=(2, 3), padding=1)
+    assert Case.parse(str(case)) == case
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -87,6 +93,16 @@ def test_a_case_reads_back(case):
         ("(2, 1)", "no list of options"),
         ("colour=3", "no option colour"),
         ("stride=open('x')", "malformed"),
+        ("stride=0", "`stride` must be at least 1, got 0"),
+        ("lhs_dilation=(2, 0)", "`lhs_dilation` must be at least 1, got 0"),
+        ("kernel=(3, 3, 3)", "`kernel` must have one entry, .* got 3"),
+        ("size=7.5", "`size` must be an int or a sequence"),
+        ("padding='FULL'", "`padding` must be 'SAME' or 'VALID', got 'FULL'"),
+        ("padding=1.5", "`padding` must be"),
+        ("channels=4", r"`channels` must be \(in, out, groups\), got 4"),
+        ("channels=(4, 6, 3)", "must be divisible by `groups`"),
+        ("batch=0", "`batch` must be at least 1"),
+        ("seed=-1", "`seed` must be an int of at least 0"),
     ],
 )
 def test_what_is_no_case_is_refused(text, reason):
@@ -114,13 +130,13 @@ def test_numbers_are_the_dtypes_and_whole_sums_exact(dtype):
         for numbers in (arrays.whole(case), arrays.normal(case)):
             for array in (numbers.x, numbers.kernel, numbers.cotangent):
                 there = torch.from_numpy(array).to(getattr(torch, dtype))
-                np.testing.assert_array_equal(port.wide(there), array)
+                np.testing.assert_array_equal(arrays.wide(there), array)
         whole = arrays.whole(case)
         sums = expected.value(case, whole)
         for array in sums:
             if array is not None:
                 there = torch.from_numpy(np.asarray(array)).to(getattr(torch, dtype))
-                np.testing.assert_array_equal(port.wide(there), array)
+                np.testing.assert_array_equal(arrays.wide(there), array)
         assert not whole.x.size or whole.x.any()
         assert whole.kernel.any()
 

@@ -116,13 +116,25 @@ def test_an_interruption_anywhere_is_status_130_without_a_trace(few, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--cases", "-1"], ["--dtypes", "int8"], ["--case", "colour=1"], ["--seed", "x"]]
+    ("arguments", "told"),
+    [
+        (["--cases", "-1"], "a whole number, 0 or more, is wanted, not '-1'"),
+        (["--seed", "x"], "a whole number, 0 or more, is wanted, not 'x'"),
+        (["--dtypes", "int8"], "invalid choice: 'int8'"),
+        (["--case", "colour=1"], "There is no option colour."),
+        (["--case", "stride=0"], "`stride` must be at least 1, got 0."),
+        (["--case", "kernel=(3,3,3)"], "`kernel` must have one entry"),
+        (["--case", "way='Fast'"], "`way` must be one of None, '"),
+        (["--case", "dtype='int8'"], "`dtype` must be one of 'float32', "),
+    ],
 )
-def test_wrong_arguments_are_status_2(few, arguments, capsys):
+def test_wrong_arguments_are_status_2(few, arguments, told, capsys):
     with pytest.raises(SystemExit) as caught:
         few(*arguments)
     assert caught.value.code == 2
-    assert "error: argument" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"error: argument {arguments[0]}: " in err
+    assert told in err
 
 
 class Terminal(io.StringIO):

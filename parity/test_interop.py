@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,11 @@ from torchconv2d.testing import assert_parity
 from . import ports
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_each_file_of_a_framework_is_run():
+    found = {module.name for module in pkgutil.iter_modules(ports.__path__)}
+    assert found == set(ports.FRAMEWORKS)
 
 
 def _cases() -> Iterator[Any]:

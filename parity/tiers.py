@@ -1,4 +1,4 @@
-"""The three tiers (SPEC section 7.2 to 7.5): exact, within rounding, and what is not finite."""
+"""The first three checks of docs/parity.md: exact, within rounding, and what is not finite."""
 
 from __future__ import annotations
 

@@ -12,12 +12,8 @@ from torchconv2d import Conv2d
 from torchconv2d.layout import kernel_to_weight
 from torchconv2d.testing import rounding_bound
 
+from .arrays import wide
 from .numpy_conv import convolve, magnitude, transposed
-
-
-def wide(tensor: Tensor) -> Any:
-    """As a NumPy array of float64 or complex128, which holds every value exactly."""
-    return tensor.detach().to(torch.complex128 if tensor.is_complex() else torch.float64).numpy()
 
 
 def geometry(layer: Conv2d) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import BASE, INVALID, make_input, make_layer, normal_numbers
+from cases import BASE, make_input, make_layer, normal_numbers
+from refusals import INVALID
 
 from torchconv2d import Conv2d, init
 

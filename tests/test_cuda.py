@@ -10,8 +10,8 @@ import pytest
 import torch
 import torchgen
 from cases import VALID, make_input, make_layer, normal_numbers
+from operations import Operations
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torchgen.gen import parse_native_yaml
 from torchgen.model import DispatchKey
 
@@ -170,20 +170,6 @@ def kernels() -> dict[str, bool]:
     }
 
 
-class Operations(TorchDispatchMode):
-    """Notes what reaches the dispatcher, and which devices are asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.devices: set[str] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(func.name())
-        self.devices |= {str((kwargs or {}).get("device"))} - {"None"}
-        return func(*args, **(kwargs or {}))
-
-
 def run(name: str, device: str) -> Operations:
     layer = make_layer(name, numbers=normal_numbers).to(device)
     x = make_input(layer, normal_numbers).to(device).requires_grad_()
@@ -198,7 +184,7 @@ def run(name: str, device: str) -> Operations:
 @pytest.mark.parametrize("name", VALID)
 def test_every_operator_exists_for_cuda(name: str) -> None:
     """And none asks the device for a number, which would wait for it."""
-    used = run(name, "cpu").names
+    used = {operator.name() for operator in run(name, "cpu").called}
     assert len(used) > 2
     assert {operator for operator in used if not kernels()[operator]} == set()
     assert not used & {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero"}
@@ -209,7 +195,7 @@ def test_no_step_asks_for_another_device(name: str) -> None:
     """On the meta device, whose tensors have no numbers: neither read, nor copied to a host."""
     operations = run(name, "meta")
     assert operations.devices <= {"meta"}
-    assert "aten::_local_scalar_dense" not in operations.names
+    assert torch.ops.aten._local_scalar_dense.default not in operations.called
 
 
 def test_the_operators_of_a_cpu_alone_are_known() -> None:

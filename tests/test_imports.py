@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import version
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -59,17 +61,52 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 
 # Each may import those to its left only, so that a reader can go bottom up.
-LAYERS = ["geometry", "arguments", "arrays", "layout", "special", "random", "torch_draws"]
-LAYERS += ["initializer", "init", "lowerings", "functional", "conv2d", "interop"]
+LAYERS = ["geometry", "arguments", "arrays", "layout", "loading", "special", "random"]
+LAYERS += ["torch_draws", "initializer", "init", "lowerings", "functional", "conv2d", "interop"]
+LAYERS += ["usual_faults", "testing", "__init__", "__main__"]
+
+
+def imported(text: str, package: str) -> set[str]:
+    """Which of ``LAYERS`` the code of a module of ``package`` imports.
+
+    Also within functions and for types alone: a reader has to follow those as well.
+    """
+    names = set[str]()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            names |= {f"{source}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    own = [name.split(".") for name in names if name.partition(".")[0] == "torchconv2d"]
+    return {next(filter(LAYERS.__contains__, parts), "__init__") for parts in own}
+
+
+def test_each_module_has_its_layer() -> None:
+    there = [path for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))]
+    assert sorted(path.stem for path in there) == sorted(LAYERS)
 
 
 @pytest.mark.parametrize("module", LAYERS)
 def test_imports_run_one_way(module: str) -> None:
-    file = PACKAGE / f"{module}.py"
-    files = [file] if file.exists() else (PACKAGE / module).glob("*.py")
     later = LAYERS[LAYERS.index(module) + 1 :]
-    for file in files:
-        text = file.read_text()
-        for other in later:
-            assert f"from .{other} " not in text, (file, other)
-            assert f"from ..{other} " not in text, (file, other)
+    for file in [*PACKAGE.glob(f"{module}.py"), *PACKAGE.glob(f"{module}/**/*.py")]:
+        package = ".".join(file.relative_to(PACKAGE.parent).parent.parts)
+        assert not imported(file.read_text(), package).intersection(later), file
+
+
+@pytest.mark.parametrize(
+    ("text", "package"),
+    [
+        ("from . import arguments, conv2d", "torchconv2d"),
+        ("from .conv2d import Conv2d as C", "torchconv2d"),
+        ("from .. import conv2d", "torchconv2d.lowerings"),
+        ("def late():\n    from ..conv2d import Conv2d", "torchconv2d.lowerings"),
+        ("import torchconv2d.conv2d as c", "torchconv2d"),
+        ("from torchconv2d.conv2d import (\n    Conv2d,\n)", "torchconv2d"),
+    ],
+)
+def test_no_spelling_of_an_import_goes_unseen(text: str, package: str) -> None:
+    assert imported(text, package) - {"arguments"} == {"conv2d"}
+    assert imported("from torchconv2d import Conv2d", package) == {"__init__"}
+    assert not imported("import torch\nfrom numpy import random", package)

@@ -7,8 +7,8 @@ import torch
 from cases import VALID, make_layer, whole_numbers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from operations import Operations
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Geometry, plan
@@ -122,21 +122,6 @@ def test_a_way_refuses_what_it_cannot_compute() -> None:
             way(geometry)
 
 
-class Operations(TorchDispatchMode):
-    """Notes each operation that reaches torch's dispatcher, and the shape of what it makes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.shapes: list[tuple[int, ...]] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.append(func.overloadpacket.__name__)
-        result = func(*args, **(kwargs or {}))
-        self.shapes += [tuple(result.shape)] if isinstance(result, torch.Tensor) else []
-        return result
-
-
 VIEWS = {"permute", "slice", "unsqueeze", "squeeze", "view", "expand", "detach", "alias"}
 
 
@@ -151,8 +136,9 @@ def test_permuting_and_cropping_copy_nothing(name: str, channel_first: bool) -> 
         with torch.no_grad(), Operations() as operations:
             y = layer(x)
         assert y.is_contiguous()
-        assert operations.names.count("convolution") == 1
-        assert set(operations.names) <= VIEWS | {"convolution"}, operations.names
+        names = [operator.overloadpacket.__name__ for operator in operations.called]
+        assert names.count("convolution") == 1
+        assert set(names) <= VIEWS | {"convolution"}, names
 
 
 @pytest.mark.parametrize("name", [name for name in VALID if "lhs" in name and "pixel" not in name])
@@ -163,7 +149,8 @@ def test_no_dilated_input_is_ever_made(name: str) -> None:
     with torch.no_grad(), Operations() as operations:
         layer(x)
     dilated = (layer.in_channels, height.dilated, width.dilated)
-    made = [shape for shape in operations.shapes if len(shape) == 4 and shape[1] == dilated[0]]
+    shapes = [tuple(each.shape) for each in operations.made]
+    made = [shape for shape in shapes if len(shape) == 4 and shape[1] == dilated[0]]
     assert not [shape for shape in made if shape[2] >= dilated[1] and shape[3] >= dilated[2]]
 
 

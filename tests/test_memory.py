@@ -6,42 +6,23 @@ import math
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from operations import Operations
 
 from torchconv2d import Conv2d
 
 BATCH = 3
 
 
-class Allocations(TorchDispatchMode):
-    """Bytes of each storage that was not there before, the inputs' aside."""
-
-    def __init__(self, *known: torch.Tensor) -> None:
-        super().__init__()
-        self.seen = {tensor.untyped_storage().data_ptr(): 0 for tensor in known}
-        self.kept: list[torch.Tensor] = []  # alive, so that no place is used twice
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                self.seen.setdefault(storage.data_ptr(), storage.nbytes())
-                self.kept.append(tensor)
-        return result
-
-    @property
-    def total(self) -> int:
-        return sum(self.seen.values())
-
-
 def beyond_the_output(layer: Conv2d) -> float:
     """Bytes allocated in inference, over the output's, as a multiple of them."""
     x = torch.randn(BATCH, *layer.in_size)
-    with torch.no_grad(), Allocations(x, *layer.parameters()) as allocations:
+    with torch.no_grad(), Operations() as operations:
         y = layer(x)
-    assert y.untyped_storage().data_ptr() in allocations.seen
-    return (allocations.total - y.nbytes) / y.nbytes
+    known = {each.untyped_storage().data_ptr() for each in (x, *layer.parameters())}
+    storages = [each.untyped_storage() for each in operations.made]
+    new = {each.data_ptr(): each.nbytes() for each in storages if each.data_ptr() not in known}
+    assert y.untyped_storage().data_ptr() in new
+    return (sum(new.values()) - y.nbytes) / y.nbytes
 
 
 @pytest.mark.parametrize(

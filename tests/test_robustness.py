@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import BASE, INVALID, make_input, make_layer, whole_numbers
+from cases import BASE, make_input, make_layer, whole_numbers
+from refusals import INVALID
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import parametrizations
@@ -194,7 +195,8 @@ import hashlib, json, sys
 import torch
 torch.set_num_threads(1)
 sys.path[:0] = sys.argv[1:]
-from cases import BASE, INVALID
+from cases import BASE
+from refusals import INVALID
 from parity.targets import cells
 from torchconv2d import Conv2d
 told = {}

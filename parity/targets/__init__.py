@@ -1,4 +1,4 @@
-"""Where a layer must give the same answer (SPEC section 10): each place is a target, a function."""
+"""Where a layer must give the same answer (docs/deployment.md): each place is a target."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from torchconv2d import Conv2d
 
-from .. import truth
+from .. import expected, truth
+from ..arrays import wide
 from . import elsewhere, here, processes
 from .here import Outputs, Target, Trained
 from .layers import LAYERS, Cell, cells
@@ -100,9 +100,4 @@ def ratio(layer: Conv2d, x: Tensor, y: Tensor) -> float:
 
 
 def _quotient(found: Tensor, value: Tensor, bound: Tensor) -> float:
-    if found.shape != value.shape or not found.isfinite().all():
-        return float("inf")
-    error = (found.double() - value).abs()
-    # Where the bound is zero, nothing but zero will do.
-    ratios = torch.where(bound > 0, error / bound, torch.where(error > 0, torch.inf, 0.0))
-    return ratios.amax().item() if ratios.numel() else 0.0
+    return expected.ratio(wide(found), wide(value), wide(bound))
