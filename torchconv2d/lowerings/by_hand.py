@@ -45,7 +45,8 @@ class ByHand(Lowering):
             return self.outputs(x, weight, bias)
         else:  # noqa: RET505  the script compiles nothing of this branch
             trains = self.by_hand and torch.is_grad_enabled() and weight.requires_grad
-            if not trains or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            traces = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+            if not trains or traces or torch.compiler.is_compiling():
                 return self.outputs(x, weight, bias)
             if not weight.is_complex():
                 return self._trained(x, weight, bias)
