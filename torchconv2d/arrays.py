@@ -68,13 +68,12 @@ def _dense(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def check_dense(x: object) -> None:
-    """Refuse what no layer computes."""
+def not_dense(x: object) -> TypeError:
+    """The refusal of what no layer computes."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
-    if x.layout is not torch.strided or x.is_nested:
-        kind = "nested" if x.is_nested else str(x.layout)
-        raise TypeError(f"The input must be a dense tensor, got a {kind} one: call `.to_dense()`.")
+        return TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
+    kind = "nested" if x.is_nested else str(x.layout)
+    return TypeError(f"The input must be a dense tensor, got a {kind} one: call `.to_dense()`.")
 
 
 def _wrapped(name: str, value: object) -> Tensor:

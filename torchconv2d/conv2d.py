@@ -12,6 +12,8 @@ from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .loading import AllOrNothing
 from .lowerings import choose
 
+_STRIDED = torch.strided
+
 
 def _autocasts(x: Tensor, weight: Tensor) -> bool:
     """Whether autocast may bring both to one dtype."""
@@ -287,8 +289,9 @@ class Conv2d(AllOrNothing):
         return self.weight, self.bias, self.w_mask  # parametrized, pruned or frozen
 
     def _check_input(self, x: Tensor, weight: Tensor) -> None:
-        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-            arrays.check_dense(x)
+        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
+            if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
+                raise arrays.not_dense(x)
         first, second, third = self.in_size
         if (
             (x.dim() != 4 and x.dim() != 3)
@@ -305,7 +308,7 @@ class Conv2d(AllOrNothing):
                 f"The input has the dtype {x.dtype} and the layer {weight.dtype}; "
                 f"cast one of them with `.to(dtype)`."
             )
-        if x.device != weight.device:
+        if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # the one is quick
             raise ValueError(
                 f"The input is on the device {x.device} and the layer on {weight.device}; "
                 f"move one of them with `.to(device)`."

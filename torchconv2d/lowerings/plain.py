@@ -50,7 +50,8 @@ class Plain(ByHand):
         self.dilation = geometry.rhs_dilation
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        x = self._read(x)
+        if self.cropped or self.sliced:
+            x = self._read(x)
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
