@@ -66,18 +66,6 @@ def test_attributes() -> None:
     assert layer.kernel[2, 1, 0, 5] == layer.weight[5, 0, 2, 1]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:`torch.jit.trace` is deprecated:DeprecationWarning",
-    "ignore:`torch.jit.trace_method` is deprecated:DeprecationWarning",
-    "ignore::torch.jit.TracerWarning",
-)
-@pytest.mark.parametrize("name", VALID)
-def test_a_trace_agrees(name: str) -> None:
-    layer = make_layer(name)
-    x = make_input(layer)
-    assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))
-
-
 def test_a_backward_pass_within_autocast_is_of_the_outputs_type() -> None:
     layer = Conv2d((6, 7, 4), 16, 3, lhs_dilation=2)
     x = torch.rand(2, 6, 7, 4, requires_grad=True)

@@ -143,3 +143,15 @@ def test_scripting_warns_of_nothing_else() -> None:
         warnings.simplefilter("always")
         torch.jit.script(make_layer("mask_lhs"))
     assert {str(each.message)[:32] for each in caught} == {"`torch.jit.script` is deprecated"}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.trace` is deprecated:DeprecationWarning",
+    "ignore:`torch.jit.trace_method` is deprecated:DeprecationWarning",
+    "ignore::torch.jit.TracerWarning",
+)
+@pytest.mark.parametrize("name", VALID)
+def test_a_trace_agrees(name: str) -> None:
+    layer = make_layer(name)
+    x = make_input(layer)
+    assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))

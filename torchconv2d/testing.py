@@ -227,11 +227,8 @@ class _Run(NamedTuple):
         tensors = [floating(name, each) for each, name in zip(inputs, names, strict=True)]
         if not isinstance(port, nn.Module):
             return cls(port, tensors, names)
-        state = {
-            name: tensor
-            for name, tensor in port.state_dict().items()
-            if tensor.is_floating_point() or tensor.is_complex()
-        }
+        every = port.state_dict().items()
+        state = {n: each for n, each in every if each.is_floating_point() or each.is_complex()}
 
         def function(*arguments: Tensor) -> Any:
             named = dict(zip(state, arguments[count:], strict=True))
