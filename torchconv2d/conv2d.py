@@ -264,6 +264,8 @@ class Conv2d(AllOrNothing):
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             weight, bias, mask = self.weight, self.bias, self.w_mask
         else:
+            if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
+                raise arrays.not_dense(x)
             weight, bias, mask = self._held()
         self._check_input(x, weight)
         if mask is not None:
@@ -289,9 +291,6 @@ class Conv2d(AllOrNothing):
         return self.weight, self.bias, self.w_mask  # parametrized, pruned or frozen
 
     def _check_input(self, x: Tensor, weight: Tensor) -> None:
-        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
-            if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
-                raise arrays.not_dense(x)
         first, second, third = self.in_size
         if (
             (x.dim() != 4 and x.dim() != 3)

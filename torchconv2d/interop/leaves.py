@@ -88,7 +88,7 @@ def _read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
         ) from error
     try:
         with cast(Any, safetensors).safe_open(path, framework="pt") as file:
-            names: dict[Path, str] = {_parts(name): name for name in file.keys()}  # noqa: SIM118
+            names: dict[Path, str] = {_parts(name): name for name in file.keys()}  # noqa: SIM118  no mapping
             return {at[-1]: file.get_tensor(names[at]) for at in _below(prefix, names)}
     except safetensors.SafetensorError as error:
         raise ValueError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..geometry import Geometry
 from ..layout import adjoint_weight
 from .summed import Summed
-from .transposed import Transposed, crop
+from .transposed import Transposed, computed, crop
 
 
 class Folded(Summed):
@@ -34,9 +34,11 @@ class Folded(Summed):
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(geometry)
         self.kernel = (geometry.height.kernel, geometry.width.kernel)
-        other = Transposed(geometry)
-        self.computed, self.cut = other.computed, other.cut
-        self.stride, self.padding, self.dilation = other.stride, other.padding, other.dilation
+        height, width = geometry.axes
+        self.padding = (crop(height)[0], crop(width)[0])
+        self.computed = (computed(height), computed(width))
+        self.cut = self.out != self.computed
+        self.stride, self.dilation = geometry.lhs_dilation, geometry.rhs_dilation
 
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:
         # (in, out * kh * kw), and of each image (in, entries)

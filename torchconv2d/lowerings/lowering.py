@@ -14,8 +14,7 @@ class Lowering(nn.Module, ABC):
     """A way of computing the convolution of one geometry.
 
     It has no parameters and no buffers, so the state dict never sees it, and holds nothing but
-    plain integers, so TorchScript compiles it as it is. A new way is a new file with a subclass,
-    and a line in ``choose.py``.
+    plain integers, so TorchScript compiles it as it is. ``CONTRIBUTING.md`` says how to add one.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.

@@ -90,7 +90,7 @@ class Phases(ByHand):
             u, v = self.taps[i]
             taps = weight[:, :, u :: self.step_u, v :: self.step_v]
             outputs.append(part.forward(x, taps, bias))
-        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             if is_functional(x):
                 return self._woven(outputs)
         # Each phase to its places at once; of several copies this one is the fastest.

@@ -31,7 +31,7 @@ def crop(axis: Axis) -> tuple[int, int]:
     return padding, max(0, axis.out - (axis.dilated + axis.extent - 1 - 2 * padding))
 
 
-def _computed(axis: Axis) -> int:
+def computed(axis: Axis) -> int:
     """The outputs that there are before any are cut."""
     padding, output_padding = crop(axis)
     return axis.dilated + axis.extent - 1 - 2 * padding + output_padding
@@ -122,7 +122,7 @@ class Transposed(ByHand):
         self.stride = geometry.lhs_dilation
         self.dilation = geometry.rhs_dilation
         self.out = (geometry.height.out, geometry.width.out)
-        self.computed = (_computed(geometry.height), _computed(geometry.width))
+        self.computed = (computed(geometry.height), computed(geometry.width))
         self.cut = self.out != self.computed
         vertical, horizontal = map(runs, geometry.axes)
         self._runs = [(v, h) for v in vertical for h in horizontal]
