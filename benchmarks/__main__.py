@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import torch
 
-from . import demands, markdown, plots, regret, table
+from . import cited, demands, markdown, plots, regret, table
 from .machine import heading
 from .overhead import overhead
 from .rows import Row, measure
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     matplotlib.use("Agg")
     print(heading())
+    if options.cited:
+        cited.report()
+        return 0
     if options.regret:
         regret.report(options.shapes, options.training, options.seed)
         return 0
@@ -73,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser.add_argument("--training", action="store_true", help="forward and backward")
     parser.add_argument("--regret", action="store_true", help="the chosen way against the best")
+    parser.add_argument("--cited", action="store_true", help="the shapes that choose.py cites")
     parser.add_argument("--readme", action="store_true", help="the last two runs, as Markdown")
     option("--shapes", 200, "random ones, for --regret")
     option("--seed", 0, "of the random shapes")

@@ -35,7 +35,8 @@ WAYS: tuple[type[Lowering], ...] = (
 def choose(geometry: Geometry) -> type[Lowering]:
     """The way of computing that suits a geometry best.
 
-    The figures are of ``python -m benchmarks --regret``, which times every way on each shape.
+    ``python -m benchmarks --cited`` times every way on the shapes that the comments give figures
+    of, ``--regret`` the chosen one against all on many more.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
