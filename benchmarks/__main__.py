@@ -16,7 +16,7 @@ import torch
 
 from . import cited, demands, markdown, plots, regret, table
 from .machine import heading
-from .overhead import overhead
+from .overhead import importing, overhead
 from .rows import Row, measure
 from .shapes import SHAPES
 from .sweeps import sweeps
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     rows = _rows(options.only, options.training, options.rounds)
     lines = demands.report(rows, options.training)
-    lines += [] if options.training else overhead()
+    lines += [] if options.training else [*overhead(), importing()]
     print("\n" + "\n".join(lines) + "\n")
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)

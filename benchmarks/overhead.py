@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 
 import torch
 
@@ -11,6 +13,23 @@ from torchconv2d import Conv2d, conv_general_dilated
 from .timing import interleave
 
 LIMIT = 5.0  # microseconds, of the layer
+IMPORT_LIMIT = 30.0  # milliseconds, over torch's own
+
+_IMPORT = """
+import time, numpy, torch
+start = time.perf_counter()
+import torchconv2d
+print(1e3 * (time.perf_counter() - start))
+"""
+
+
+def importing(rounds: int = 7) -> str:
+    """What the import takes where torch is imported already."""
+    command = [sys.executable, "-c", _IMPORT]
+    took = [float(subprocess.check_output(command, text=True)) for _ in range(rounds)]
+    median = statistics.median(took)
+    verdict = "met" if median <= IMPORT_LIMIT else "SHORT"
+    return f"import torchconv2d: + {median:.0f} ms over torch's  {verdict}"
 
 
 def overhead(rounds: int = 41) -> list[str]:
