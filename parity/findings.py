@@ -10,20 +10,20 @@ from .cases import Case
 
 class Verdict(Enum):
     AGREES = "agrees"
-    KNOWN_FAULT = "known fault"  # upstream, as listed in faults.py
+    UPSTREAM_BUG = "upstream bug"  # JAX is wrong here in single precision, or ended its process
     ORACLES_DISAGREE = "oracles disagree"
     DIFFERS = "DIFFERS"  # the port does
 
     @property
     def passes(self) -> bool:
-        return self in (Verdict.AGREES, Verdict.KNOWN_FAULT)
+        return self in (Verdict.AGREES, Verdict.UPSTREAM_BUG)
 
 
 class Finding(NamedTuple):
     """What one check found about one quantity: an output or a gradient.
 
     ``ratio`` is error / bound for the port and ``reference_ratio`` for JAX; None where there is no
-    bound, or no JAX.
+    bound, or no JAX. ``bug`` is the name of an upstream bug.
     """
 
     check: str
@@ -32,6 +32,7 @@ class Finding(NamedTuple):
     detail: str = ""
     ratio: float | None = None
     reference_ratio: float | None = None
+    bug: str | None = None
 
 
 class Outcome(NamedTuple):

@@ -59,7 +59,7 @@ def of_cases(summary: Summary, seed: int) -> Section:
             check: {verdict.value: summary.checks[check, verdict] for verdict in Verdict}
             for check in dict.fromkeys(check for check, _ in summary.checks)
         },
-        "known faults": dict(summary.known),
+        "upstream bugs": dict(summary.bugs),
         "failures": [
             {"command": outcome.case.command, "findings": [str(f.detail) for f in outcome.failures]}
             for outcome in summary.failures

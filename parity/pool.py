@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
@@ -12,7 +11,7 @@ from itertools import count
 import torch
 from pebble import ProcessExpired, ProcessPool
 
-from . import faults, interruption, oracles, suite
+from . import interruption, known_bugs, oracles, suite
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
@@ -53,7 +52,7 @@ def run(
     """Judge each case, in order, a few ahead of what is asked for.
 
     If the process of a case dies, JAX alone is asked for it again. If that process dies as well, it
-    is JAX's fault, known or not, and the case is judged without it; if not, the layer's.
+    is a bug of JAX's, and the case is judged without it; if not, the layer's.
 
     Args:
         cases: which.
@@ -106,8 +105,5 @@ def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outc
 
 def _of_jax(case: Case, exitcode: int) -> Finding:
     detail = f"JAX alone ended with {exitcode}"
-    aborted = exitcode == -signal.SIGABRT
-    fault = faults.explaining(case, "process", "all", "jax") if aborted else None
-    if fault is None:
-        return Finding("process", "all", Verdict.ORACLES_DISAGREE, detail)
-    return Finding("process", "all", Verdict.KNOWN_FAULT, f"{fault.name}: {detail}")
+    bug = known_bugs.name_of(case, "process")
+    return Finding("process", "all", Verdict.UPSTREAM_BUG, detail, bug=bug)

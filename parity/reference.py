@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
-from . import faults, oracles
+from . import oracles
 from .arrays import Array, Arrays, layout
 from .cases import WIDE, Case
 from .expected import Results
@@ -13,28 +15,30 @@ from .expected import Results
 class Reference:
     """Compiled once for a case, whatever the numbers. ``name`` says which it is.
 
-    The reference takes no string padding for a dilated input, its double precision is that of
-    ``jax.lax.conv_general_dilated``, and where XLA is known to be wrong in single precision
-    (``avoided``) that is asked in double.
+    The reference takes no string padding for a dilated input, and its double precision is that of
+    ``jax.lax.conv_general_dilated``.
     """
 
     def __init__(self, case: Case, arrays: Arrays) -> None:
         self.case = case
+        self._mask = arrays.mask
         dilated_string = isinstance(case.padding, str) and case.lhs_dilation != (1, 1)
-        self.avoided = faults.explaining(case, "exact", "output", "jax")
-        single = case.dtype not in WIDE and self.avoided is None
-        self.is_brainstate = single and not dilated_string
-        if self.is_brainstate:
-            self.name = f"brainstate.nn.Conv2d in {case.dtype}"
-            self._gradients = oracles.reference_gradients(case.dtype, arrays.mask, **case.arguments)
-        else:
-            wide = "complex128" if case.dtype.startswith("complex") else "float64"
-            self.name = f"jax.lax.conv_general_dilated in {wide}"
-            numbers = {**case.geometry, "padding": layout(case).pads}
-            self._gradients = oracles.lax_gradients(wide, **numbers)
+        self.is_brainstate = case.dtype not in WIDE and not dilated_string
+        self.wide = "complex128" if case.dtype.startswith("complex") else "float64"
+        lax = f"jax.lax.conv_general_dilated in {self.wide}"
+        self.name = f"brainstate.nn.Conv2d in {case.dtype}" if self.is_brainstate else lax
+
+    @cached_property
+    def _gradients(self) -> oracles.Gradients:
+        return oracles.reference_gradients(self.case.dtype, self._mask, **self.case.arguments)
+
+    @cached_property
+    def _wide_gradients(self) -> oracles.Gradients:
+        numbers = {**self.case.geometry, "padding": layout(self.case).pads}
+        return oracles.lax_gradients(self.wide, **numbers)
 
     def results(self, arrays: Arrays) -> Results:
-        return self._brainstate(arrays) if self.is_brainstate else self._lax(arrays)
+        return self._brainstate(arrays) if self.is_brainstate else self.in_double(arrays)
 
     def _brainstate(self, arrays: Arrays) -> Results:
         first = self.case.channel_first
@@ -45,8 +49,9 @@ class Reference:
         by_bias = by_parameters[1].reshape(-1) if arrays.bias is not None else None
         return Results(self._to_images(y), self._to_images(by_x), by_parameters[0], by_bias)
 
-    def _lax(self, arrays: Arrays) -> Results:
-        y, by_x, by_masked = self._gradients([arrays.x, arrays.masked], arrays.cotangent)
+    def in_double(self, arrays: Arrays) -> Results:
+        """XLA's convolution in double precision, whatever the case's dtype."""
+        y, by_x, by_masked = self._wide_gradients([arrays.x, arrays.masked], arrays.cotangent)
         by_kernel = by_masked if arrays.mask is None else by_masked * arrays.mask
         if arrays.bias is None:
             return Results(y, by_x, by_kernel, None)

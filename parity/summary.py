@@ -44,7 +44,7 @@ class Summary:
     by_option: dict[str, dict[str, Tally]] = field(default_factory=dict)
     by_quantity: dict[tuple[str, str], Tally] = field(default_factory=dict)
     checks: Counter[tuple[str, Verdict]] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
+    bugs: Counter[str] = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
     spread: Spread = field(default_factory=Spread)
 
@@ -56,8 +56,8 @@ class Summary:
             self.by_option.setdefault(option, defaultdict(Tally))[value].add(outcome)
         for finding in outcome.findings:
             self.checks[finding.check, finding.verdict] += 1
-            if finding.verdict is Verdict.KNOWN_FAULT:
-                self.known[finding.detail.partition(":")[0]] += 1
+            if finding.bug is not None:
+                self.bugs[finding.bug] += 1
             if finding.ratio is not None:
                 key = outcome.case.dtype, finding.quantity
                 tally = self.by_quantity.setdefault(key, Tally())
@@ -66,7 +66,7 @@ class Summary:
             self.failures.append(outcome)
 
     def text(self) -> str:
-        parts = [self._failures(), self._checks(), self._options(), self._dtypes(), self._known()]
+        parts = [self._failures(), self._checks(), self._options(), self._dtypes(), self._bugs()]
         return "\n\n".join(part for part in parts if part)
 
     def _failures(self) -> str:
@@ -100,8 +100,8 @@ class Summary:
         ]
         return table(("dtype", "output or gradient by", *_FIGURES), rows)
 
-    def _known(self) -> str:
-        return "\n".join(f"{count} times: {name}" for name, count in self.known.items())
+    def _bugs(self) -> str:
+        return "\n".join(f"note, {count} times: {name}" for name, count in self.bugs.items())
 
 
 _FIGURES = ("cases", "failed", "error/bound", "of JAX")

@@ -8,7 +8,7 @@ import pytest
 
 from torchconv2d import Conv2d
 
-from . import command, faults, photographs, pool, suite, summary, targets
+from . import command, photographs, pool, suite, summary, targets
 from .__main__ import main
 from .cases import Case
 from .findings import Finding, Outcome, Verdict
@@ -84,12 +84,14 @@ def test_targets_are_told_and_reported(few, monkeypatch, tmp_path):
     assert "    DIFFERS: masked: inf" in out
 
 
-def test_a_known_fault_that_went_is_status_1(few, monkeypatch):
-    fixed = faults.KNOWN[-1]._replace(shows=lambda: False, needs="architecture")
-    monkeypatch.setattr(faults, "KNOWN", (fixed,))
+def test_an_upstream_bug_is_a_note_and_no_failure(few, monkeypatch):
+    bug = Finding("exact", "output", Verdict.UPSTREAM_BUG, "3 of 9 entries", bug="XLA is wrong")
+    outcomes = [Outcome(case, [bug]) for case in FEW]
+    monkeypatch.setattr(pool, "run", lambda cases: iter(outcomes))
     status, (out, _) = few()
-    assert status == 1
-    assert f"gone, to be taken out of faults.py: {fixed.name}" in out
+    assert status == 0
+    assert "note, 3 times: XLA is wrong" in out
+    assert "3 of 3 cases run, all agree" in out
 
 
 def test_an_interruption_prints_what_was_found(few, monkeypatch):

@@ -53,8 +53,8 @@ class BothDie(JaxAborts):
 @pytest.mark.parametrize(
     ("jobs", "verdict"),
     [
-        (JaxAborts, Verdict.KNOWN_FAULT),
-        (JaxDies, Verdict.ORACLES_DISAGREE),
+        (JaxAborts, Verdict.UPSTREAM_BUG),
+        (JaxDies, Verdict.UPSTREAM_BUG),
         (LayerDies, Verdict.DIFFERS),
         (BothDie, Verdict.DIFFERS),
     ],
@@ -74,9 +74,10 @@ def test_a_death_is_told_and_ends_nothing_else(jobs, verdict):
             assert finding.detail != str(os.getpid())
 
 
-def test_an_abort_that_is_not_known_is_not_excused():
-    case = Case(lhs_dilation=(1, 1))
-    assert pool._of_jax(case, -signal.SIGABRT).verdict is Verdict.ORACLES_DISAGREE
+def test_an_abort_has_the_name_of_the_bug_or_says_that_it_is_not_listed():
+    listed = pool._of_jax(Case(lhs_dilation=(2, 1)), -signal.SIGABRT)
+    assert listed.bug.startswith("XLA aborts the process")
+    assert "does not list" in pool._of_jax(Case(), -signal.SIGABRT).bug
 
 
 def pending(case):
