@@ -13,10 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchconv2d import Conv2d
+from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Axis, Geometry
 from torchconv2d.layout import kernel_to_weight
-from torchconv2d.lowerings import Lowering
 
 from .shapes import Shape
 from .timing import Contender
@@ -53,11 +52,11 @@ def of_function(function: Convolution, data: Data, training: bool) -> Contender:
     return _in_torch(function, weight, data, training)
 
 
-def of_way(way: type[Lowering], shape: Shape, data: Data, training: bool) -> Contender:
-    lowering = way(shape.geometry)
+def of_way(way: type[lowerings.Lowering], shape: Shape, data: Data, training: bool) -> Contender:
+    convolve = lowerings.Convolution(shape.geometry, way)
 
     def run(x: Tensor, weight: Tensor) -> Tensor:
-        y = lowering(x.permute(0, 3, 1, 2), weight, None)
+        y = convolve(x.permute(0, 3, 1, 2), weight, None)
         return y.permute(0, 2, 3, 1).contiguous()
 
     return of_function(run, data, training)

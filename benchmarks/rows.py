@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torchconv2d.lowerings import WAYS, Lowering, ZeroInsertion, choose
+from torchconv2d.lowerings import LOWERINGS, Lowering, ZeroInsertion, choose
 
 from . import contenders
 from .contenders import Data
@@ -72,7 +72,7 @@ def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
 
 def applicable(shape: Shape) -> list[type[Lowering]]:
     """The ways that compute a shape, but for the oracle."""
-    return [way for way in WAYS if way is not ZeroInsertion and way.applies(shape.geometry)]
+    return [way for way in LOWERINGS if way is not ZeroInsertion and way.applies(shape.geometry)]
 
 
 def _maybe(one: Times | None, other: Times | None) -> Ratio | None:

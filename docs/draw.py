@@ -12,7 +12,7 @@ from math import gcd
 from pathlib import Path
 
 from torchconv2d.geometry import Axis, same_padding
-from torchconv2d.lowerings import even, phases, subpixel
+from torchconv2d.lowerings import over_padded, phases, subpixel
 
 FOLDER = Path(__file__).parent / "drawings"
 CELL, ROW, MARGIN = 34, 28, 8
@@ -103,7 +103,7 @@ def _entry(axis: Axis, column: int) -> int | None:
 def uneven_padding() -> Drawing:
     size, kernel, stride = 6, 3, 2
     same = Axis(size, kernel, stride, 1, 1, *same_padding(size, kernel, stride))
-    side = even.solve(same)
+    side = over_padded.solve(same)
     torchs = same._replace(before=1, after=1)
     evenly = same._replace(before=side.padding, after=side.padding)
     drawing = Drawing("Uneven padding", left=side.padding)
@@ -111,7 +111,11 @@ def uneven_padding() -> Drawing:
     for words, axis, dropped in (
         ("SAME with stride 2: one zero, and that after", same, 0),
         ("torch's padding=1: as many outputs, of other windows", torchs, 0),
-        (f"Even: padding={side.padding}, and the first output is dropped", evenly, side.dropped),
+        (
+            f"OverPadded: padding={side.padding}, and the first output is dropped",
+            evenly,
+            side.dropped,
+        ),
     ):
         drawing.caption(words)
         drawing.axis(axis)

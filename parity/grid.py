@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torchconv2d.lowerings import WAYS
+from torchconv2d.lowerings import LOWERINGS
 
 from . import covering
 from .arrays import layout
@@ -54,7 +54,7 @@ OPTIONS: dict[str, Sequence[Any]] = {
     "memory": ("contiguous", "permuted", "other layout", "expanded", "sliced"),
     "channels_last_weight": (False, True),
     # Where it applies, and with its gradients by hand, whatever was chosen.
-    "way": (None, *(way.__name__ for way in WAYS)),
+    "way": (None, *(way.__name__ for way in LOWERINGS)),
     "dtype": DTYPES,
 }
 
@@ -63,20 +63,24 @@ OPTIONS: dict[str, Sequence[Any]] = {
 DEMANDING = (
     Case(kernel=(4, 3), padding=((2, 1), (1, 2)), lhs_dilation=(2, 3), bias=True, way="Subpixel"),
     Case(channels=(4, 6, 2), kernel=(3, 4), padding=1, lhs_dilation=(1, 2), way="Subpixel"),
-    Case(channels=(4, 3, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True, way="Rows"),
-    Case(kernel=(4, 3), padding=((1, 3), (-1, 2)), stride=(1, 2), rhs_dilation=(2, 1), way="Rows"),
-    Case(channels=(9, 1, 1), kernel=(3, 4), padding=1, lhs_dilation=(2, 3), way="Folded"),
-    Case(channels=(4, 3, 1), kernel=(2, 5), rhs_dilation=(2, 1), bias=True, way="Folded"),
+    Case(channels=(4, 3, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True, way="RowSums"),
+    Case(
+        kernel=(4, 3), padding=((1, 3), (-1, 2)), stride=(1, 2), rhs_dilation=(2, 1), way="RowSums"
+    ),
+    Case(channels=(9, 1, 1), kernel=(3, 4), padding=1, lhs_dilation=(2, 3), way="MatmulFold"),
+    Case(channels=(4, 3, 1), kernel=(2, 5), rhs_dilation=(2, 1), bias=True, way="MatmulFold"),
     Case(channels=(4, 6, 2), padding=((1, 2), (0, 1)), lhs_dilation=(2, 3), way="Transposed"),
-    Case(size=(6, 8), channels=(4, 8, 4), kernel=(3, 5), stride=(2, 3), bias=True, way="Even"),
+    Case(
+        size=(6, 8), channels=(4, 8, 4), kernel=(3, 5), stride=(2, 3), bias=True, way="OverPadded"
+    ),
 )
 
 
 # What is chosen for sizes that the options do not have: ways whose gradients others compute.
 CHOSEN = {
     "Transposed": Case(channels=(4, 16, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True),
-    "Folded": Case(size=(16, 15), channels=(24, 1, 1), kernel=(5, 3), batch=1),
-    "Rows": Case(size=(12, 11), channels=(64, 3, 1), kernel=(3, 3), batch=1),
+    "MatmulFold": Case(size=(16, 15), channels=(24, 1, 1), kernel=(5, 3), batch=1),
+    "RowSums": Case(size=(12, 11), channels=(64, 3, 1), kernel=(3, 3), batch=1),
     "Plain": Case(size=(24, 23), channels=(2, 32, 1), kernel=(5, 3), batch=1),
 }
 

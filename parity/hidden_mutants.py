@@ -7,7 +7,6 @@ behind, or in the stateless twin.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from typing import Any
 from unittest.mock import patch
 
@@ -19,62 +18,60 @@ import torchconv2d
 from torchconv2d import Conv2d, conv2d, functional, geometry
 from torchconv2d.lowerings import (
     BiasOnly,
-    ByHand,
-    Even,
-    Folded,
-    Lowering,
+    Convolution,
+    MatmulFold,
     Phases,
-    Rows,
-    Transposed,
-    by_hand,
+    RowSums,
+    convolution,
     phases,
     subpixel,
 )
+from torchconv2d.lowerings.choose import has_few_outputs, own_weight_gradient
+from torchconv2d.lowerings.over_padded import BorderedWeightGradient
+from torchconv2d.lowerings.transposed import RunsWeightGradient
 
 from . import planting
 from .planting import Mutant
 
 
-def _no_borders(original: Any, way: Even, *operands: Tensor) -> Tensor:
-    with patch.object(way, "_parts", way._parts[:1]):
-        return original(way, *operands)
+def _no_borders(original: Any, by: BorderedWeightGradient, *operands: Tensor) -> Tensor:
+    with patch.object(by, "parts", by.parts[:1]):
+        return original(by, *operands)
 
 
-def _corners_twice(original: Any, way: Even, *operands: Tensor) -> Tensor:
-    (_, main), *borders = way._parts
+def _corners_twice(original: Any, by: BorderedWeightGradient, *operands: Tensor) -> Tensor:
+    (_, main), *borders = by.parts
     above_below = [v for v, h in borders if h is main]
     left_right = [h for _, h in borders if h is not main]
     corners = [(v, h) for v in above_below for h in left_right]
-    with patch.object(way, "_parts", [*way._parts, *corners]):
-        return original(way, *operands)
+    with patch.object(by, "parts", [*by.parts, *corners]):
+        return original(by, *operands)
 
 
-def _within_alone(original: Any, way: Transposed, *operands: Tensor) -> Tensor:
+def _within_alone(original: Any, by: RunsWeightGradient, *operands: Tensor) -> Tensor:
     """Only the entries that meet all taps, if there are any."""
-    longest = max(way._runs, key=lambda run: run[0].taps * run[1].taps)
-    with patch.object(way, "_runs", [longest]):
-        return original(way, *operands)
+    longest = max(by.runs, key=lambda run: run[0].taps * run[1].taps)
+    with patch.object(by, "runs", [longest]):
+        return original(by, *operands)
 
 
-def _doubled_by_another(original: Any, way: ByHand, gradient: Tensor) -> ByHand:
-    """The weight gradient twice, where a quicker way than its own computes it."""
-    found = original(way, gradient)
-    if found is way:
-        return found
-    twice = copy(found)
-    twice.weight_gradient = lambda *operands: 2 * found.weight_gradient(*operands)
-    return twice
+def _doubled_by_another(original: Any, convolve: Convolution, *operands: Tensor) -> Tensor:
+    """The weight gradient twice, where a faster one than the lowering's own computes it."""
+    own = own_weight_gradient(convolve.geometry, type(convolve.lowering))
+    is_own = own is None or type(convolve._weight_gradient) is own
+    return original(convolve, *operands) * (1 if is_own else 2)
 
 
-def _doubled_for_few_inputs(original: Any, way: ByHand, *operands: Tensor) -> Tensor:
-    return original(way, *operands) * (1 + way._adjoint.has_few_outputs)
+def _doubled_for_few_inputs(original: Any, convolve: Convolution, *operands: Tensor) -> Tensor:
+    doubled = has_few_outputs(convolve.geometry.adjoint())
+    return original(convolve, *operands) * (1 + doubled)
 
 
-def _shares_in_reverse(original: Any, way: Folded, x: Tensor, weight: Tensor) -> Tensor:
+def _shares_in_reverse(original: Any, way: MatmulFold, x: Tensor, weight: Tensor) -> Tensor:
     return original(way, x, weight.flip(2, 3))
 
 
-def _rows_in_reverse(original: Any, way: Rows, *operands: Any) -> Tensor:
+def _rows_in_reverse(original: Any, way: RowSums, *operands: Any) -> Tensor:
     with patch.object(way, "rows", way.rows[::-1]):
         return original(way, *operands)
 
@@ -85,7 +82,7 @@ def _other_end(original: Any, axis: geometry.Axis) -> geometry.Axis:
 
 
 def _reversed_taps(original: Any, way: Phases, x: Tensor, weight: Tensor, bias: Any) -> Tensor:
-    for axis, step in ((2, way.step_u), (3, way.step_v)):
+    for axis, step in ((2, way.step_v), (3, way.step_h)):
         order = torch.arange(weight.size(axis))
         for first in range(step):
             order[first::step] = order[first::step].flip(0)
@@ -186,9 +183,8 @@ def _narrow_complex(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
     return y.to(torch.complex64).to(y.dtype) if y.is_complex() else y
 
 
-def _half_as_torch_does(original: Any, way: Lowering, *operands: Any) -> Tensor:
-    half = operands[0].dtype == torch.float16
-    return way.compute(*operands) if half else original(way, *operands)
+def _half_as_torch_does(original: Any, x: Tensor, *settings: Any) -> torch.dtype | None:
+    return None if x.dtype == torch.float16 else original(x, *settings)
 
 
 def _where_stride_exceeds(
@@ -223,33 +219,35 @@ def _strides_by_name(lhs: Tensor, rhs: Tensor, options: Any) -> tuple[Tensor, Te
 
 MUTANTS: dict[str, Mutant] = {
     # one way of computing
-    "Even's weight gradient without borders": planting.replaced(
-        Even, "weight_gradient", _no_borders
+    "OverPadded's weight gradient without borders": planting.replaced(
+        BorderedWeightGradient, "__call__", _no_borders
     ),
-    "Even's weight gradient, corners twice": planting.replaced(
-        Even, "weight_gradient", _corners_twice
+    "OverPadded's weight gradient, corners twice": planting.replaced(
+        BorderedWeightGradient, "__call__", _corners_twice
     ),
     "Transposed's weight gradient without borders": planting.replaced(
-        Transposed, "weight_gradient", _within_alone
+        RunsWeightGradient, "__call__", _within_alone
     ),
     "weight gradient of a quicker way twice": planting.replaced(
-        ByHand, "quickest", _doubled_by_another
+        Convolution, "weight_gradient", _doubled_by_another
     ),
     "input gradient by rows twice": planting.replaced(
-        ByHand, "input_gradient", _doubled_for_few_inputs
+        Convolution, "input_gradient", _doubled_for_few_inputs
     ),
-    "taps of the shares in reverse": planting.replaced(Folded, "sums", _shares_in_reverse),
-    "rows of the kernel in reverse": planting.replaced(Rows, "outputs", _rows_in_reverse),
+    "taps of the shares in reverse": planting.replaced(MatmulFold, "sums", _shares_in_reverse),
+    "rows of the kernel in reverse": planting.replaced(RowSums, "outputs", _rows_in_reverse),
     "the shared phase begun one too late": planting.replaced(
         subpixel, "_ahead", lambda ahead, axis: (ahead(axis) + 1) % axis.lhs_dilation
     ),
     "input gradient from the other end": planting.replaced(geometry.Axis, "adjoint", _other_end),
     "input gradient by the kernel as it is": planting.replaced(
-        by_hand, "adjoint_weight", lambda adjoint, weight, groups: adjoint(weight, groups).flip(2)
+        convolution,
+        "adjoint_weight",
+        lambda adjoint, weight, groups: adjoint(weight, groups).flip(2),
     ),
     "taps of each phase in reverse": planting.replaced(Phases, "outputs", _reversed_taps),
     "no bias where no window reads": planting.replaced(
-        BiasOnly, "compute", lambda compute, way, x, w, b: compute(way, x, w, None)
+        BiasOnly, "outputs", lambda outputs, way, x, w, b: outputs(way, x, w, None)
     ),
     # few geometries
     "a common divisor taken for one": planting.replaced(
@@ -279,7 +277,7 @@ MUTANTS: dict[str, Mutant] = {
     "the mask in the gradient alone": planting.forward(_mask_for_the_gradient_alone),
     # arithmetic
     "complex64 for complex128": planting.forward(_narrow_complex),
-    "float16 as torch computes it": planting.replaced(Lowering, "forward", _half_as_torch_does),
+    "float16 as torch computes it": planting.replaced(convolution, "wider", _half_as_torch_does),
     "a NaN in the bias for all channels": planting.operands(
         lambda x, w, b: (x, w, None if b is None else b + 0 * b.sum())
     ),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from torch import Tensor
 
 from torchconv2d import Conv2d, conv2d, functional, geometry
-from torchconv2d.lowerings import WAYS
-from torchconv2d.lowerings.choose import lowering
+from torchconv2d.lowerings import Convolution
 
 from . import suite
 from .cases import Case
@@ -56,7 +55,7 @@ def _failed(case: Case) -> dict[str, None]:
 @contextmanager
 def _forgotten() -> Iterator[None]:
     """What the twin and the gradients planned: none of it before the fault, and none after it."""
-    kept = (functional._lowering, lowering)
+    kept = (functional._planned, Convolution.of)
     for planned in kept:
         planned.cache_clear()
     try:
@@ -86,35 +85,8 @@ def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
 
 
 def operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:
-    """What every way of computing is given: input, weight and bias."""
-
-    @contextmanager
-    def planted() -> Iterator[None]:
-        within: list[Any] = []
-        with ExitStack() as stack:
-            for way in WAYS:
-                stack.enter_context(_outermost(way, change, within))
-            yield
-
-    return planted
-
-
-def _outermost(
-    way: Any, change: Callable[..., tuple[Any, ...]], within: list[Any]
-) -> AbstractContextManager[Any]:
-    """The change at the outermost way only: a phase is computed by another one."""
-    forward = way.forward
-
-    def mutated(self: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if within:
-            return forward(self, x, weight, bias)
-        within.append(self)
-        try:
-            return forward(self, *change(x, weight, bias))
-        finally:
-            within.pop()
-
-    return patch.object(way, "forward", mutated)
+    """What every convolution is given: input, weight and bias."""
+    return replaced(Convolution, "__call__", lambda call, self, *given: call(self, *change(*given)))
 
 
 def forward(change: Callable[[Any, Conv2d, Tensor], Tensor]) -> Mutant:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchconv2d import Conv2d, lowerings
-from torchconv2d.geometry import plan
+from torchconv2d.lowerings.choose import own_weight_gradient
 
 from .arrays import Array, Arrays, wide
 from .cases import Case
@@ -33,23 +33,11 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
         dtype=getattr(torch, case.dtype),
     )
     if case.way is not None:
-        geometry = plan(
-            case.size,
-            case.kernel,
-            case.stride,
-            case.pads,
-            case.lhs_dilation,
-            case.rhs_dilation,
-            *case.channels,
-        )
-        way = getattr(lowerings, case.way)
-        if way.applies(geometry):
-            conv.lowering = way(geometry)
-            if isinstance(conv.lowering, lowerings.ByHand):
-                conv.lowering.by_hand = True
-                # Half of the cases judge the way's own weight gradient where another is quicker.
-                if case.seed % 2:
-                    conv.lowering.quicker = []
+        geometry, lowering = conv.geometry, getattr(lowerings, case.way)
+        if lowering.applies(geometry):
+            # Half of the cases judge the lowering's own weight gradient where another is faster.
+            own = own_weight_gradient(geometry, lowering) if case.seed % 2 else None
+            conv.convolution = lowerings.Convolution(geometry, lowering, own)
     return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from torchconv2d.lowerings.choose import choose_weight_gradient, own_weight_gradient
+
 from . import arrays, covering, expected, port
 from .cases import Case
 from .grid import CHOSEN, DEMANDING, DTYPES, OPTIONS, _fits, _reads_input, beyond, grid
@@ -43,8 +45,10 @@ def test_what_is_demanding_is_computed_by_the_way_that_it_is_for(case):
 def test_what_is_chosen_has_its_gradients_from_others(way):
     conv = port.layer(CHOSEN[way], arrays.whole(CHOSEN[way]))
     assert type(conv.lowering).__name__ == way
-    assert conv.lowering.by_hand
-    assert conv.lowering.quicker or way != "Transposed"
+    own = own_weight_gradient(conv.geometry, type(conv.lowering))
+    chosen = choose_weight_gradient(conv.geometry, type(conv.lowering))
+    assert conv.convolution._weight_gradient is not None
+    assert (chosen is own) is (way != "Transposed")
 
 
 def test_the_grid_is_the_same_each_time_and_another_by_another_seed():

@@ -1,4 +1,4 @@
-"""Each way of computing against the oracle, also where it would not be chosen."""
+"""Each lowering against zero insertion, also where it would not be chosen."""
 
 from __future__ import annotations
 
@@ -12,24 +12,10 @@ from torch.autograd import forward_ad
 
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Geometry, plan
+from torchconv2d.lowerings.choose import has_few_outputs, has_own_gradients
 
 
-def geometry_of(layer: Conv2d) -> Geometry:
-    height, width = layer.in_size[1:] if layer.channel_first else layer.in_size[:2]
-    return plan(
-        (height, width),
-        layer.kernel_size,
-        layer.stride,
-        layer.padding,
-        layer.lhs_dilation,
-        layer.rhs_dilation,
-        layer.in_channels,
-        layer.out_channels,
-        layer.groups,
-    )
-
-
-def run(way: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
+def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
     """Output, and gradients of input, weight and bias, on whole numbers that the geometry fixes."""
     shape = (2, geometry.in_channels, geometry.height.size, geometry.width.size)
     kernel = (geometry.height.kernel, geometry.width.kernel)
@@ -37,26 +23,26 @@ def run(way: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor
     x = whole_numbers(shape, 1, torch.float64).requires_grad_()
     weight = whole_numbers((geometry.out_channels, in_per_group, *kernel), 2, torch.float64)
     bias = whole_numbers((geometry.out_channels,), 3, torch.float64).requires_grad_()
-    y = way(geometry)(x, weight.requires_grad_(), bias)
+    y = lowerings.Convolution(geometry, lowering)(x, weight.requires_grad_(), bias)
     assert y.shape == (2, geometry.out_channels, geometry.height.out, geometry.width.out)
     cotangent = whole_numbers(tuple(y.shape), 4, torch.float64)
     return (y.detach(), *torch.autograd.grad((y * cotangent).sum(), (x, weight, bias)))
 
 
 def compare_with_the_oracle(geometry: Geometry) -> int:
-    """How many ways apply, after each was found equal to zero insertion."""
-    ways = [way for way in lowerings.WAYS if way.applies(geometry)]
+    """How many lowerings apply, after each was found equal to zero insertion."""
+    applicable = [lowering for lowering in lowerings.LOWERINGS if lowering.applies(geometry)]
     if geometry.reads_input:
         expected = run(lowerings.ZeroInsertion, geometry)
-        for way in ways:
-            for result, truth in zip(run(way, geometry), expected, strict=True):
-                assert torch.equal(result, truth), (way, geometry)
-    return len(ways)
+        for lowering in applicable:
+            for result, truth in zip(run(lowering, geometry), expected, strict=True):
+                assert torch.equal(result, truth), (lowering, geometry)
+    return len(applicable)
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_every_way_that_applies_agrees(name: str) -> None:
-    assert compare_with_the_oracle(geometry_of(make_layer(name))) > 0
+def test_every_lowering_that_applies_agrees(name: str) -> None:
+    assert compare_with_the_oracle(make_layer(name).geometry) > 0
 
 
 pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -73,7 +59,7 @@ pads = st.tuples(st.integers(-6, 7), st.integers(-6, 7))
     rhs_dilation=pairs,
     channels=st.sampled_from([(4, 6, 2), (1, 3, 1), (3, 3, 3), (2, 6, 2), (3, 2, 1), (5, 1, 1)]),
 )
-def test_every_way_agrees_on_random_geometries(
+def test_every_lowering_agrees_on_random_geometries(
     size, kernel, stride, padding, lhs_dilation, rhs_dilation, channels
 ) -> None:
     try:
@@ -84,42 +70,42 @@ def test_every_way_agrees_on_random_geometries(
 
 
 @pytest.mark.parametrize(
-    ("way", "names"),
+    ("lowering", "names"),
     [
         (lowerings.BiasOnly, ["empty", "empty_after_crop", "crop_past_the_input", "no_entry"]),
         (lowerings.Plain, ["valid_stride", "int", "int_negative", "crop_stride", "depthwise_odd"]),
         (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
-        (lowerings.Even, ["same_stride_even_input", "one_output_channel"]),
-        (lowerings.Rows, ["few_output_channels", "few_output_channels_lhs"]),
-        (lowerings.Folded, ["lone_output_channel", "lone_output_channel_lhs"]),
+        (lowerings.OverPadded, ["same_stride_even_input", "one_output_channel"]),
+        (lowerings.RowSums, ["few_output_channels", "few_output_channels_lhs"]),
+        (lowerings.MatmulFold, ["lone_output_channel", "lone_output_channel_lhs"]),
         (lowerings.Subpixel, ["few_output_channels_subpixel", "lhs_one_axis"]),
         (lowerings.Padded, ["same", "pairs", "crop_before_pad_after", "pad_before_crop_after"]),
         (lowerings.Transposed, ["lhs_upsample", "lhs_uneven_crop", "lhs_same"]),
         (lowerings.Phases, ["lhs_stride_rhs", "lhs_wide_padding"]),
     ],
 )
-def test_the_choice(way: type[lowerings.Lowering], names: list[str]) -> None:
+def test_the_choice(lowering: type[lowerings.Lowering], names: list[str]) -> None:
     odd = {"depthwise_odd": {"groups": 4, "out_channels": 4, "kernel_size": (3, 5)}}
     odd["same_odd"] = {"kernel_size": (3, 5)}
     for name in names:
         layer = make_layer(name if name in VALID else "same", **odd.get(name, {}))
-        assert type(layer.lowering) is way, name
-        assert lowerings.choose(geometry_of(layer)) is way
+        assert type(layer.lowering) is lowering, name
+        assert lowerings.choose(layer.geometry) is lowering
 
 
-def test_few_input_channels_are_differentiated_by_rows() -> None:
-    geometry = geometry_of(make_layer("few_input_channels"))
-    assert geometry.adjoint().has_few_outputs
-    assert lowerings.choose(geometry.adjoint()) is lowerings.Rows
-    for way in (lowerings.Plain, lowerings.Padded):
-        assert way.differentiates(geometry)
+def test_few_input_channels_are_differentiated_as_row_sums() -> None:
+    geometry = make_layer("few_input_channels").geometry
+    assert has_few_outputs(geometry.adjoint())
+    assert lowerings.choose(geometry.adjoint()) is lowerings.RowSums
+    for lowering in (lowerings.Plain, lowerings.Padded):
+        assert has_own_gradients(geometry, lowering)
 
 
-def test_a_way_refuses_what_it_cannot_compute() -> None:
-    geometry = geometry_of(make_layer("lhs_stride"))
-    for way in (lowerings.Plain, lowerings.Transposed, lowerings.Rows, lowerings.BiasOnly):
-        with pytest.raises(ValueError, match=f"{way.__name__} cannot compute"):
-            way(geometry)
+def test_a_lowering_refuses_what_it_cannot_compute() -> None:
+    geometry = make_layer("lhs_stride").geometry
+    for lowering in (lowerings.Plain, lowerings.Transposed, lowerings.RowSums, lowerings.BiasOnly):
+        with pytest.raises(ValueError, match=f"{lowering.__name__} cannot compute"):
+            lowering(geometry)
 
 
 VIEWS = {"permute", "slice", "unsqueeze", "squeeze", "view", "expand", "detach", "alias"}
@@ -144,7 +130,7 @@ def test_permuting_and_cropping_copy_nothing(name: str, channel_first: bool) -> 
 @pytest.mark.parametrize("name", [name for name in VALID if "lhs" in name and "pixel" not in name])
 def test_no_dilated_input_is_ever_made(name: str) -> None:
     layer = make_layer(name)
-    height, width = geometry_of(layer).axes
+    height, width = layer.geometry.axes
     x = whole_numbers((2, *layer.in_size), 1, torch.float32)
     with torch.no_grad(), Operations() as operations:
         layer(x)
@@ -154,14 +140,14 @@ def test_no_dilated_input_is_ever_made(name: str) -> None:
     assert not [shape for shape in made if shape[2] >= dilated[1] and shape[3] >= dilated[2]]
 
 
-def test_even_trains_complex_numbers_as_it_infers_them() -> None:
+def test_over_padded_trains_complex_numbers_as_it_infers_them() -> None:
     torch.manual_seed(5)
 
     def draw(shape: tuple[int, ...]) -> torch.Tensor:
         return torch.randn(shape, dtype=torch.complex64)
 
     layer = Conv2d((8, 7, 3), 2, (4, 2), w_init=draw, b_init=draw, dtype=torch.complex64)
-    assert isinstance(layer.lowering, lowerings.Even)
+    assert isinstance(layer.lowering, lowerings.OverPadded)
     x = draw((2, 8, 7, 3))
     with torch.no_grad():
         expected = layer(x)
@@ -170,9 +156,9 @@ def test_even_trains_complex_numbers_as_it_infers_them() -> None:
 
 # torch compiles its own formulas of forward mode with a compiler that it deprecates.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-def test_even_in_training_takes_dual_numbers() -> None:
+def test_over_padded_in_training_takes_dual_numbers() -> None:
     layer = Conv2d((9, 8, 4), 3, 3, stride=2, b_init=1.5, dtype=torch.float64)
-    assert isinstance(layer.lowering, lowerings.Even)
+    assert isinstance(layer.lowering, lowerings.OverPadded)
     x, dx = (whole_numbers((2, 9, 8, 4), seed, torch.float64) for seed in (1, 2))
     with forward_ad.dual_level():
         tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, dx))).tangent

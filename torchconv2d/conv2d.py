@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from . import arguments, arrays, init
-from .geometry import plan
+from .geometry import Geometry, plan
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .loading import AllOrNothing
-from .lowerings import choose
+from .lowerings import Convolution, Lowering, ScriptedConvolution
 
 _STRIDED = torch.strided
 
@@ -39,7 +39,7 @@ class Conv2d(AllOrNothing):
 
     Args:
         in_size: ``(H, W, C)``, or ``(C, H, W)`` with ``channel_first``; without the batch. Every
-            shape follows from it, so the way of computing is settled here, once.
+            shape follows from it, so the lowering is chosen once, at construction.
         out_channels: number of output channels.
         kernel_size: ``(kh, kw)``, or one int for both.
         stride: ``(vertical, horizontal)`` distance between windows, or one int for both.
@@ -77,7 +77,8 @@ class Conv2d(AllOrNothing):
         weight: ``(out_channels, C // groups, kh, kw)``, torch's own layout, contiguous.
         bias: ``(out_channels,)`` or None.
         w_mask: the mask, of ``kernel_shape``, or None.
-        lowering: the way of computing, chosen from the geometry by
+        geometry: all sizes in plain integers, see :func:`torchconv2d.geometry.plan`.
+        lowering: how the convolution is computed, chosen from the geometry by
             :func:`torchconv2d.lowerings.choose`.
 
     The remaining arguments are attributes of the same name, pairs as tuples; so are
@@ -94,10 +95,11 @@ class Conv2d(AllOrNothing):
         weight: nn.Parameter
         bias: nn.Parameter | None
         w_mask: Tensor | None
+        _scripted: ScriptedConvolution
 
     # TorchScript keeps one branch of each test on it, and leaves the property out.
     __constants__ = ["channels_last"]
-    __jit_unused_properties__ = ["kernel"]
+    __jit_unused_properties__ = ["kernel", "lowering", "geometry"]
 
     def __init__(
         self,
@@ -149,8 +151,7 @@ class Conv2d(AllOrNothing):
             self.out_channels,
             self.groups,
         )
-        self.lowering = choose(geometry)(geometry)
-        self.__dict__["lowering"] = self.lowering  # found at once, where modules are looked for
+        self.convolution = Convolution.of(geometry)
         out, in_per_group = self.out_channels, self.in_channels // self.groups
         rows, columns = geometry.height.out, geometry.width.out
         self.out_size = (out, rows, columns) if self.channel_first else (rows, columns, out)
@@ -176,6 +177,22 @@ class Conv2d(AllOrNothing):
     def kernel(self) -> Tensor:
         """The weight in the documented layout, ``(kh, kw, C // groups, out)``; a view."""
         return weight_to_kernel(self.weight)
+
+    @property
+    def geometry(self) -> Geometry:
+        return self.convolution.geometry
+
+    @property
+    def lowering(self) -> Lowering:
+        return self.convolution.lowering
+
+    def __prepare_scriptable__(self) -> "Conv2d":
+        """Called by ``torch.jit.script``, which compiles nothing but registered modules.
+
+        Other tools take a module with a child for a container, so there is none until then.
+        """
+        self._scripted = ScriptedConvolution(self.lowering)
+        return self
 
     def reset_parameters(self) -> None:
         """Fill mask, weight and bias anew, drawn in this order, as at construction.
@@ -266,24 +283,27 @@ class Conv2d(AllOrNothing):
         else:
             if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
                 raise arrays.not_dense(x)
-            weight, bias, mask = self._held()
+            weight, bias, mask = self._tensors()
         self._check_input(x, weight)
         if mask is not None:
             weight = weight * kernel_to_weight(mask)
         batched = x.dim() == 4
         batch = x if batched else x.unsqueeze(0)
         if self.channels_last:
-            y = self.lowering.forward(batch.permute(0, 3, 1, 2), weight, bias)
-            y = y.permute(0, 2, 3, 1).contiguous()
+            batch = batch.permute(0, 3, 1, 2)
+        if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            y = self._scripted(batch, weight, bias)
         else:
-            y = self.lowering.forward(batch, weight, bias)
-            if is_channels_innermost(batch):
-                y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-            else:
-                y = y.contiguous()
+            y = self.convolution(batch, weight, bias)
+        if self.channels_last:
+            y = y.permute(0, 2, 3, 1).contiguous()
+        elif is_channels_innermost(batch):
+            y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+        else:
+            y = y.contiguous()
         return y if batched else y.squeeze(0)
 
-    def _held(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Weight, bias and mask, without the microsecond that ``nn.Module`` takes to find each."""
         parameters, buffers = self._parameters, self._buffers
         if "weight" in parameters and "bias" in parameters and "w_mask" in buffers:
@@ -334,9 +354,3 @@ class Conv2d(AllOrNothing):
         shown += ["channel_first=True"] if self.channel_first else []
         shown.append(f"lowering={type(self.lowering).__name__}")
         return ", ".join(shown)
-
-    def __repr__(self) -> str:
-        # One line, unless something (a parametrization, say) was hung below the layer.
-        if list(self._modules) == ["lowering"]:
-            return f"{self._get_name()}({self.extra_repr()})"
-        return super().__repr__()

@@ -13,7 +13,7 @@ from . import arguments, arrays
 from .geometry import Padding, Pair, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
-from .lowerings import Lowering, choose
+from .lowerings import Convolution
 
 
 def conv_general_dilated(
@@ -72,7 +72,7 @@ def conv_general_dilated(
     _check_channels(x, weight, features, batches)
     if batches > 1:  # Groups of the batch are groups of channels, once moved there.
         x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
-    lowering = _lowering(
+    convolve = _planned(
         (x.size(2), x.size(3)),
         (weight.size(2), weight.size(3)),
         arguments.pair("window_strides", window_strides),
@@ -83,14 +83,13 @@ def conv_general_dilated(
         weight.size(0),
         features * batches,
     )
-    y = lowering(x, weight, None)
+    y = convolve(x, weight, None)
     return y.permute(inverse(axes.out)).contiguous()
 
 
 @lru_cache(maxsize=1024)
-def _lowering(*arguments: Any) -> Lowering:
-    geometry = plan(*arguments)
-    return choose(geometry)(geometry)
+def _planned(*arguments: Any) -> Convolution:
+    return Convolution.of(plan(*arguments))
 
 
 def _check_operands(lhs: object, rhs: object) -> None:

@@ -69,19 +69,19 @@ class Axis(NamedTuple):
         windows = range(0, self.out * self.stride, self.stride)
         return any(_meets(start + i * step, many, other, windows) for i in range(few))
 
-    def settled(self) -> Axis:
+    def simplified(self) -> Axis:
         """The same axis, without a stride, a dilation or a crop that changes nothing.
 
-        Those of a lone window and of a lone tap do not, and oneDNN goes wrong with them: it is
-        silently wrong in float32 for one input channel and a single column of outputs, and in
-        bfloat16 it may crash.
+        The stride of a lone window and the dilation of a lone tap change nothing. oneDNN is wrong
+        with them: in float32 its values are wrong for one input channel and a single column of
+        outputs, and in bfloat16 it may crash.
         """
         axis = self if self.kernel > 1 else self._replace(rhs_dilation=1)
         if axis.out == 1:
             return axis._replace(stride=1, after=axis.after - (axis.padded - axis.extent))
-        whole = axis._replace(after=0)
-        # A crop of what no window reads anyway.
-        return whole if axis.after < 0 and whole.out == axis.out else axis
+        uncropped = axis._replace(after=0)
+        # No window reads what this crop takes away.
+        return uncropped if axis.after < 0 and uncropped.out == axis.out else axis
 
     def adjoint(self) -> Axis:
         """The axis of the convolution from an output's gradient to the input's.
@@ -97,7 +97,7 @@ class Axis(NamedTuple):
             lhs_dilation=self.stride,
             before=before,
             after=after,
-        ).settled()
+        ).simplified()
 
     @property
     def window(self) -> Window:
@@ -141,15 +141,6 @@ class Geometry(NamedTuple):
         return self.height.stride, self.width.stride
 
     @property
-    def samples_one_axis(self) -> bool:
-        """Whether it is a 1x1 convolution with a stride on one axis only.
-
-        oneDNN's weight gradient of such a one, unpadded, writes past its memory for few channels.
-        Slicing does what the stride does.
-        """
-        return self.height.kernel == self.width.kernel == 1 and self.stride.count(1) == 1
-
-    @property
     def lhs_dilation(self) -> Pair:
         return self.height.lhs_dilation, self.width.lhs_dilation
 
@@ -158,46 +149,11 @@ class Geometry(NamedTuple):
         return self.height.rhs_dilation, self.width.rhs_dilation
 
     @property
-    def has_few_outputs(self) -> bool:
-        """Whether its kernel's rows, as output channels, fill lanes that would stay empty.
-
-        Convolutions compute 16 output channels at a time on processors with AVX-512, and as long
-        for 3 as for 16. See ``lowerings/rows.py``, whose sums are a tensor no larger than the
-        input; of a small image they take longer than they save (14x14x32 to one channel, 3x3
-        dilated by 2: 0.11 ms by rows, 0.03 by a transposed convolution).
-        """
-        rows, stride = self.height.kernel, self.height.stride
-        together, apart = _lanes(rows * self.out_channels), rows * _lanes(self.out_channels)
-        pays = 2 * together <= apart and rows * self.out_channels <= self.in_channels
-        return pays and self.groups == stride == 1 and self.products >= 200_000
-
-    @property
-    def has_lone_output(self) -> bool:
-        """Whether its only output channel is best made of a matrix product and sums.
-
-        See ``lowerings/folded.py``. Of a large image the shares do not stay in the caches, and for
-        few input channels there are more shares than entries (64x64x16, 5x5: 1.3 times the time by
-        rows; 256x256x64, 3x3: 1.7).
-        """
-        taps = self.height.kernel * self.width.kernel
-        few = 3 * taps <= 2 * self.in_channels
-        small = taps * self.height.size * self.width.size <= 150_000
-        # Of fewer products the calls take longer than they.
-        pays = taps > 1 and self.products >= 50_000
-        return self.out_channels == 1 and few and small and pays
-
-    @property
     def products(self) -> int:
         """The multiplications by an entry of one image, up to those that meet no output."""
         taps = self.height.kernel * self.width.kernel * self.in_per_group * self.out_channels
         places = min(self.height.size * self.width.size, self.height.out * self.width.out)
         return taps * places
-
-    @property
-    def has_one_phase(self) -> bool:
-        """Whether the kernel skips as the input does, so that all taps of a window meet entries."""
-        axes = self.axes
-        return all(axis.kernel > 1 and axis.rhs_dilation % axis.lhs_dilation == 0 for axis in axes)
 
     def adjoint(self) -> Geometry:
         """The convolution from an output's gradient to the input's."""
@@ -220,10 +176,6 @@ def _meets(start: int, count: int, step: int, places: range) -> bool:
     period = places.step // shared
     solution = -start // shared * pow(step // shared, -1, period)
     return first + (solution - first) % period <= last
-
-
-def _lanes(channels: int) -> int:
-    return -(-channels // 16)
 
 
 def dilate(size: int, dilation: int) -> int:
@@ -287,5 +239,5 @@ def plan(
                 f"`padding` must not crop more than there is: {(before, after)} takes "
                 f"{-axis.padded} too many from the {side}, which is {dilated} after `lhs_dilation`."
             )
-        axes.append(axis.settled())
+        axes.append(axis.simplified())
     return Geometry(axes[0], axes[1], in_channels, out_channels, groups)

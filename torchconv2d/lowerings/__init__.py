@@ -1,34 +1,66 @@
-"""The ways of computing the convolution, one a file, and :func:`choose`, which picks one."""
+"""The lowerings, one a file, the choice among them, and the one door above them.
+
+From bottom to top: :class:`Lowering` is the interface; :func:`choose` picks one for a geometry;
+:class:`Convolution` adds dtypes and gradients. The layer and the functional form call nothing else.
+"""
+
+import warnings
 
 from .bias_only import BiasOnly
-from .by_hand import ByHand
-from .choose import WAYS, choose
-from .even import Even
-from .folded import Folded
+from .choose import LOWERINGS, choose, lower
+from .convolution import Convolution
 from .lowering import Lowering
+from .matmul_fold import MatmulFold
+from .over_padded import OverPadded
 from .padded import Padded
+from .partial_sums import PartialSums
 from .phases import Phases
 from .plain import Plain
-from .rows import Rows
+from .row_sums import RowSums
+from .scripted import ScriptedConvolution
 from .subpixel import Subpixel
-from .summed import Summed
 from .transposed import Transposed
+from .weight_gradient import WeightGradient
 from .zero_insertion import ZeroInsertion
 
 __all__ = [
-    "WAYS",
+    "LOWERINGS",
     "BiasOnly",
-    "ByHand",
-    "Even",
-    "Folded",
+    "Convolution",
     "Lowering",
+    "MatmulFold",
+    "OverPadded",
     "Padded",
+    "PartialSums",
     "Phases",
     "Plain",
-    "Rows",
+    "RowSums",
+    "ScriptedConvolution",
     "Subpixel",
-    "Summed",
     "Transposed",
+    "WeightGradient",
     "ZeroInsertion",
     "choose",
+    "lower",
 ]
+
+# Names of version 0.1; they go in 0.3.
+_RENAMED = {
+    "WAYS": "LOWERINGS",
+    "Even": "OverPadded",
+    "Folded": "MatmulFold",
+    "Rows": "RowSums",
+    "Summed": "PartialSums",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _RENAMED[name]
+    warnings.warn(
+        f"`{__name__}.{name}` is now called `{new}`; the old name goes in version 0.3.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return globals()[new]

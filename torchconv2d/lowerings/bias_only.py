@@ -1,6 +1,8 @@
-"""No window reads the input: there is no output at all, or every one is the bias."""
+"""No window reads the input: there is no output, or every output is the bias."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from .lowering import Lowering
 
 
 class BiasOnly(Lowering):
-    """The bias, or zero, everywhere; still hung on all arguments, so that autograd gives zeros.
+    """The bias or zero everywhere. Autograd still reaches all arguments, with zero gradients.
 
     For a kernel larger than its input, a crop that leaves nothing, no channels, or windows that
     meet only inserted zeros.
@@ -23,14 +25,14 @@ class BiasOnly(Lowering):
     def applies(geometry: Geometry) -> bool:
         return not geometry.reads_input
 
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
         self.out_channels = geometry.out_channels
         self.rows, self.columns = geometry.height.out, geometry.width.out
 
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # Sums over nothing: zero, with zero gradients, whatever the values are. One for each image,
-        # so that a batch that is sharded stays so.
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        # Sums over nothing are zero, with zero gradients, whatever the values are. There is one sum
+        # for each image, so that a sharded batch stays sharded.
         zeros = x.narrow(1, 0, 0).sum((1, 2, 3), keepdim=True) + weight.narrow(0, 0, 0).sum()
         y = zeros.expand(-1, self.out_channels, self.rows, self.columns)
         return y if bias is None else y + bias.reshape(-1, 1, 1)

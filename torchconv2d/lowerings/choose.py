@@ -1,30 +1,33 @@
-"""Which way computes a geometry; read from top to bottom."""
+"""Every choice: which lowering computes a geometry, and what computes its gradients.
+
+All thresholds are here. ``python -m benchmarks --cited`` times every lowering on the shapes that
+the comments give figures of; ``--regret`` times the chosen one against all others on many more.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ..geometry import Geometry
 from .bias_only import BiasOnly
-from .even import Even
-from .folded import Folded
 from .lowering import Lowering
-from .padded import Padded
-from .phases import Phases
-from .plain import Plain
-from .rows import Rows
+from .matmul_fold import MatmulFold
+from .over_padded import BorderedWeightGradient, OverPadded
+from .padded import Padded, PaddedWeightGradient
+from .partial_sums import PartialSums
+from .phases import Phases, PhasesWeightGradient, parts
+from .plain import Plain, PlainWeightGradient
+from .row_sums import RowSums
 from .subpixel import Subpixel
-from .transposed import Transposed
-from .undilated import choose_undilated
+from .transposed import RunsWeightGradient, Transposed
+from .weight_gradient import WeightGradient
 from .zero_insertion import ZeroInsertion
 
-WAYS: tuple[type[Lowering], ...] = (
+LOWERINGS: tuple[type[Lowering], ...] = (
     BiasOnly,
     Plain,
-    Even,
+    OverPadded,
     Padded,
-    Rows,
-    Folded,
+    RowSums,
+    MatmulFold,
     Transposed,
     Subpixel,
     Phases,
@@ -33,16 +36,13 @@ WAYS: tuple[type[Lowering], ...] = (
 
 
 def choose(geometry: Geometry) -> type[Lowering]:
-    """The way of computing that suits a geometry best.
-
-    ``python -m benchmarks --cited`` times every way on the shapes that the comments give figures
-    of, ``--regret`` the chosen one against all on many more.
+    """The lowering that suits a geometry best.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
 
     Returns:
-        A class of :data:`WAYS`; called with the geometry it gives the way.
+        A class of :data:`LOWERINGS`; :func:`lower` makes an instance.
 
     >>> from torchconv2d.geometry import plan
     >>> choose(plan((28, 28), (3, 3), (1, 1), "SAME", (2, 2), (1, 1), 64, 32, 1)).__name__
@@ -50,34 +50,154 @@ def choose(geometry: Geometry) -> type[Lowering]:
     """
     if not geometry.reads_input:
         return BiasOnly
-    # Few output channels leave lanes idle. As many a phase, or a row of the kernel, fill them: 64
-    # to 3 channels, 4x4 dilated by 2, take 0.5 of a transposed convolution's time; 3x3 undilated,
-    # by rows, 0.5 of a plain one's. With 8 channels the phases are still ahead, with 16 behind.
-    # One channel of a small image is a matrix product and sums: 0.4 of a transposed convolution's
-    # time for 14x14x32, 3x3 dilated by 2; dilated by 3, the phases are ahead again.
-    lone = geometry.has_lone_output and Folded.applies(geometry)
+    # Few output channels leave lanes idle. A set of channels for each phase, or for each row of the
+    # kernel, fills them: 64 to 3 channels, 4x4 dilated by 2, take 0.5 of a transposed convolution's
+    # time; 3x3 undilated, as row sums, 0.5 of a plain one's. With 8 channels the phases are still
+    # faster, with 16 they are slower. One channel of a small image is a matrix product and a fold:
+    # 0.4 of a transposed convolution's time for 14x14x32, 3x3 dilated by 2; dilated by 3, the
+    # phases are faster again.
+    folds = MatmulFold.applies(geometry) and has_one_small_output(geometry)
     if Subpixel.applies(geometry) and geometry.out_channels <= 8:
-        return Folded if lone and max(geometry.lhs_dilation) == 2 else Subpixel
-    if lone:
-        return Folded
-    if geometry.has_few_outputs and Rows.applies(geometry):
-        return Rows
+        return MatmulFold if folds and max(geometry.lhs_dilation) == 2 else Subpixel
+    if folds:
+        return MatmulFold
+    if has_few_outputs(geometry) and RowSums.applies(geometry):
+        return RowSums
     if geometry.lhs_dilation == (1, 1):
-        return choose_undilated(geometry)
-    # One call, and nothing to weave: 0.1 to 0.9 of the phases' time. But it multiplies inserted
-    # zeros if one phase alone has taps (3x3 dilated by 2 both ways: 1.2 times the time). In many
-    # groups it has no fast code for a dilated kernel (16 groups: 2 times, depthwise: 10), nor for
-    # several outputs of a lone channel that is dilated by 3 (4x4 to 7x7: 2 to 5 times).
-    many = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
+        return _choose_undilated(geometry)
+    # A transposed convolution is one call with nothing to interleave: 0.1 to 0.9 of the phases'
+    # time. But it multiplies inserted zeros if only one phase has taps (3x3 dilated by 2 both ways:
+    # 1.2 times the time). In many groups it has no fast code for a dilated kernel (16 groups: 2
+    # times, depthwise: 10), nor for several outputs of a lone channel that is dilated by 3 (4x4 to
+    # 7x7: 2 to 5 times).
+    many_groups = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
-    slow = many or (multiplied and by_odd) or geometry.has_one_phase
+    slow = many_groups or (multiplied and by_odd) or _has_one_phase(geometry)
     if Transposed.applies(geometry) and not slow:
         return Transposed
     return Phases if Phases.applies(geometry) else ZeroInsertion
 
 
-@lru_cache(maxsize=1024)
-def lowering(geometry: Geometry) -> Lowering:
-    """The chosen way for a geometry, kept for the next one that asks; it holds no state."""
-    return choose(geometry)(geometry)
+def lower(geometry: Geometry, lowering: type[Lowering] | None = None) -> Lowering:
+    """Make the chosen lowering, or another one that applies, with its parts."""
+    kind = choose(geometry) if lowering is None else lowering
+    return kind(geometry, [lower(part, one_convolution(part)) for part in kind.parts(geometry)])
+
+
+def one_convolution(geometry: Geometry) -> type[Lowering]:
+    """The lowering that computes a geometry by one call of torch, or by none."""
+    if not geometry.reads_input:
+        return BiasOnly
+    return _choose_undilated(geometry) if geometry.lhs_dilation == (1, 1) else Transposed
+
+
+def _choose_undilated(geometry: Geometry) -> type[Lowering]:
+    """The lowering for an undilated input that is read."""
+    if Plain.applies(geometry):  # copies nothing
+        return Plain
+    # Uneven padding costs a copy, either of the input or of the output: take the smaller one. In
+    # groups there are so few products that the copy takes longer than they do, and the copy of the
+    # input is the slower one.
+    height, width = geometry.axes
+    copied_in = geometry.in_channels * height.size * width.size
+    copied_out = geometry.out_channels * height.out * width.out
+    copies_output = geometry.groups > 1 or copied_out < copied_in
+    return OverPadded if copies_output and OverPadded.applies(geometry) else Padded
+
+
+def has_few_outputs(geometry: Geometry) -> bool:
+    """Whether the kernel's rows, as output channels, fill lanes that would stay idle.
+
+    Convolutions compute 16 output channels at a time on processors with AVX-512, and take as long
+    for 3 as for 16. The sums are a tensor no larger than the input. For a small image they take
+    longer than they save (14x14x32 to one channel, 3x3 dilated by 2: 0.11 ms as row sums, 0.03 by
+    a transposed convolution).
+    """
+    rows, stride = geometry.height.kernel, geometry.height.stride
+    together = _lanes(rows * geometry.out_channels)
+    apart = rows * _lanes(geometry.out_channels)
+    pays = 2 * together <= apart and rows * geometry.out_channels <= geometry.in_channels
+    return pays and geometry.groups == stride == 1 and geometry.products >= 200_000
+
+
+def has_one_small_output(geometry: Geometry) -> bool:
+    """Whether its only output channel is best made of a matrix product and a fold.
+
+    The products of a large image do not stay in the caches, and for few input channels there are
+    more products than entries (64x64x16, 5x5: 1.3 times the time of row sums; 256x256x64, 3x3:
+    1.7).
+    """
+    taps = geometry.height.kernel * geometry.width.kernel
+    few = 3 * taps <= 2 * geometry.in_channels
+    small = taps * geometry.height.size * geometry.width.size <= 150_000
+    # With fewer products, the calls take longer than they do.
+    pays = taps > 1 and geometry.products >= 50_000
+    return geometry.out_channels == 1 and few and small and pays
+
+
+def _lanes(channels: int) -> int:
+    return -(-channels // 16)
+
+
+def _has_one_phase(geometry: Geometry) -> bool:
+    """Whether the kernel skips as the input does, so that all taps of a window meet entries."""
+    axes = geometry.axes
+    return all(axis.kernel > 1 and axis.rhs_dilation % axis.lhs_dilation == 0 for axis in axes)
+
+
+def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
+    """Whether torch's own gradients are slow there, or make NaN where none belongs.
+
+    Of a plain convolution torch's gradients are right, and fast unless the input has few channels.
+    """
+    if lowering in (BiasOnly, ZeroInsertion):
+        return False
+    return lowering not in (Plain, Padded) or has_few_outputs(geometry.adjoint())
+
+
+def choose_weight_gradient(
+    geometry: Geometry, lowering: type[Lowering]
+) -> type[WeightGradient] | None:
+    """The fastest weight gradient for a geometry with this lowering; None for torch's own."""
+    own = own_weight_gradient(geometry, lowering)
+    if own is BorderedWeightGradient:
+        # The copy of a large image takes longer than a convolution that sums few products.
+        small = geometry.height.size * geometry.width.size <= 1024
+        return PaddedWeightGradient if geometry.groups == 1 or small else own
+    if own is RunsWeightGradient:
+        # Many runs are many small convolutions. There are fewer phases, but each is slow where
+        # there are few output channels.
+        several = len(RunsWeightGradient(geometry).runs) > 1 and geometry.out_channels >= 16
+        return PhasesWeightGradient if several and Phases.applies(geometry) else own
+    return own
+
+
+def own_weight_gradient(
+    geometry: Geometry, lowering: type[Lowering]
+) -> type[WeightGradient] | None:
+    """The weight gradient that belongs to a lowering, be it the fastest or not."""
+    if issubclass(lowering, PartialSums):
+        lowering = one_convolution(geometry)
+    return _OWN.get(lowering)
+
+
+_OWN: dict[type[Lowering], type[WeightGradient]] = {
+    Plain: PlainWeightGradient,
+    OverPadded: BorderedWeightGradient,
+    Padded: PaddedWeightGradient,
+    Transposed: RunsWeightGradient,
+    Subpixel: RunsWeightGradient,
+    Phases: PhasesWeightGradient,
+}
+
+
+def make_weight_gradient(geometry: Geometry, kind: type[WeightGradient]) -> WeightGradient:
+    """An instance with its parts."""
+    if kind is not PhasesWeightGradient:
+        return kind(geometry)
+    made: list[WeightGradient | None] = []
+    for part in parts(geometry):
+        of_part = choose_weight_gradient(part, one_convolution(part))
+        made.append(None if of_part is None else make_weight_gradient(part, of_part))
+    return PhasesWeightGradient(geometry, made)

@@ -1,8 +1,9 @@
-"""The interface of a way of computing."""
+"""The interface of a lowering: one way to compute the convolution of one geometry."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +12,18 @@ from ..geometry import Geometry
 
 
 class Lowering(nn.Module, ABC):
-    """A way of computing the convolution of one geometry.
+    """Computes the outputs of one geometry.
 
-    It has no parameters and no buffers, so the state dict never sees it, and holds nothing but
-    plain integers, so TorchScript compiles it as it is. ``CONTRIBUTING.md`` says how to add one.
+    A lowering has no parameters and no buffers, and it holds nothing but plain integers and other
+    lowerings. It is a module because TorchScript compiles modules. ``CONTRIBUTING.md`` says how to
+    add one.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
+        parts: a lowering for each geometry of :meth:`parts`.
 
     Raises:
-        ValueError: the geometry is none for this way.
+        ValueError: the lowering does not apply to the geometry.
 
     >>> from torchconv2d import Conv2d
     >>> isinstance(Conv2d((28, 28, 3), 8, 3).lowering, Lowering)
@@ -28,33 +31,38 @@ class Lowering(nn.Module, ABC):
     """
 
     # TorchScript keeps one branch of each test on these.
-    __constants__ = ["_in_float32", "_plain_weight"]
+    __constants__ = ["copies_weight"]
 
-    # Whether half precision is on every device, since sums are rounded before they are complete.
-    _in_float32 = False
+    # True if half-precision sums would be rounded before they are complete.
+    rounds_partial_sums = False
 
-    def __init__(self, geometry: Geometry) -> None:
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__()
         if not self.applies(geometry):
             raise ValueError(f"{type(self).__name__} cannot compute {geometry}.")
+        if len(parts) != len(self.parts(geometry)):
+            raise ValueError(
+                f"{type(self).__name__} needs {len(self.parts(geometry))} `parts`, "
+                f"got {len(parts)}: let `lowerings.lower` make it."
+            )
         kernel = (axis.kernel for axis in geometry.axes)
         sizes = (*kernel, geometry.in_per_group, geometry.out_channels)
-        # Torch reads channels-last weights of several groups, or with an axis of size 1, wrongly,
-        # or refuses to make their gradient.
-        self._plain_weight = geometry.groups > 1 or 1 in sizes
+        # torch reads channels-last weights wrongly if there are several groups or an axis of size
+        # 1, or refuses to make their gradient.
+        self.copies_weight = geometry.groups > 1 or 1 in sizes
 
     @staticmethod
     @abstractmethod
     def applies(geometry: Geometry) -> bool:
-        """Whether this way computes that geometry exactly, value and gradients."""
+        """Whether this lowering computes that geometry exactly, values and gradients."""
+
+    @staticmethod
+    def parts(geometry: Geometry) -> list[Geometry]:
+        """The smaller convolutions that this lowering needs, each to be lowered by itself."""
+        return []
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution in torch's own layouts.
-
-        On a CPU float16, and bfloat16 where gradients are recorded, are computed in float32 and
-        rounded once. Torch sums float16 there in float16, and takes many times as long over it;
-        oneDNN's bfloat16 weight gradients are wrong for some shapes, and write past their memory
-        for others.
 
         Args:
             x: ``(B, C, H, W)``, in any memory format.
@@ -62,41 +70,34 @@ class Lowering(nn.Module, ABC):
             bias: ``(out,)`` or None.
 
         Returns:
-            ``(B, out, out_h, out_w)``, in whatever memory format torch computes it.
+            ``(B, out, out_h, out_w)``, in the memory format that torch chooses.
         """
-        dtype = x.dtype
-        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-            device = "cpu" if x.is_cpu else "cuda"
-            if torch.is_autocast_enabled(device) and dtype in _AUTOCAST:
-                # Autocast would turn the float32 below into half precision again.
-                dtype = torch.get_autocast_dtype(device)
-                with torch.autocast(device, enabled=False):
-                    bias = None if bias is None else bias.to(dtype)
-                    return self.forward(x.to(dtype), weight.to(dtype), bias)
-        half = dtype == torch.float16 or (
-            dtype == torch.bfloat16 and (self._in_float32 or torch.is_grad_enabled())
-        )
-        in_float32 = half and (x.is_cpu or self._in_float32)
-        if in_float32:
-            x, weight = x.float(), weight.float()
-            bias = None if bias is None else bias.float()
-        if self._plain_weight:  # not by `contiguous`, which second derivatives undo
+        return self.outputs(x, self.readable(weight), bias)
+
+    def readable(self, weight: Tensor) -> Tensor:
+        """The weight with strides that torch reads correctly."""
+        if self.copies_weight:  # second derivatives undo `contiguous`, but not this
             weight = weight.flatten().reshape(weight.shape)
-        y = self.compute(x, weight, bias)
-        return y.to(dtype) if in_float32 else y
+        return weight
 
     @abstractmethod
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The same, of numbers that torch computes well."""
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same as :meth:`forward`, for a weight that is readable."""
 
 
 def is_functional(x: Tensor) -> bool:
-    """Whether nothing is to be written in place: in a graph, and in a DTensor.
+    """Whether nothing may be written in place: in a graph, and in a DTensor.
 
-    A graph says that badly. What DTensor makes anew in another shape is on every process, and to
-    write a sharded result into it gathers the batch.
+    Graphs express such writes badly. A new DTensor of another shape is replicated on every process,
+    and writing a sharded result into it gathers the batch.
     """
     return torch.compiler.is_compiling() or hasattr(x, "device_mesh")
 
 
-_AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
+def samples_one_axis(geometry: Geometry) -> bool:
+    """Whether it is a 1x1 convolution with a stride on one axis only.
+
+    For few channels, oneDNN's weight gradient of such a convolution without padding writes beyond
+    its memory. Slicing the input does what the stride does.
+    """
+    return geometry.height.kernel == geometry.width.kernel == 1 and geometry.stride.count(1) == 1

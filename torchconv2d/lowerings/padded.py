@@ -1,15 +1,18 @@
-"""Copy the input into zeros, then convolve: uneven padding where the input is the smaller side."""
+"""Copy the input into zeros, then convolve: for uneven padding if the input is small."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from .by_hand import ByHand, weight_gradient
+from .lowering import Lowering, samples_one_axis
+from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
-class Padded(ByHand):
+class Padded(Lowering):
     """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that.
 
     >>> from torchconv2d import Conv2d
@@ -17,37 +20,43 @@ class Padded(ByHand):
     Padded()
     """
 
-    __constants__ = [*ByHand.__constants__, "sliced"]
+    __constants__ = [*Lowering.__constants__, "sliced"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         return geometry.reads_input and geometry.lhs_dilation == (1, 1)
 
-    @staticmethod
-    def differentiates(geometry: Geometry) -> bool:
-        return geometry.adjoint().has_few_outputs
-
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
         height, width = geometry.axes
         self.top, self.rows, *above_below = height.window
         self.left, self.columns, *left_right = width.window
         self.zeros = (*left_right, *above_below)  # ``F.pad`` counts from the last axis backwards
-        self.sliced = geometry.samples_one_axis
+        self.sliced = samples_one_axis(geometry)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
+        self.groups = geometry.groups
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        x = self._padded(x)
+        x = self.pad(x)
         return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)
 
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        settings = (self.stride, (0, 0), self.dilation, self.groups)
-        return weight_gradient(gradient, self._padded(x), weight, *settings)
-
-    def _padded(self, x: Tensor) -> Tensor:
+    def pad(self, x: Tensor) -> Tensor:
+        """The cropped and padded input."""
         x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         x = F.pad(x, self.zeros)
         if self.sliced:
             x = x[:, :, :: self.step[0], :: self.step[1]]
         return x
+
+
+class PaddedWeightGradient(WeightGradient):
+    """That of ``F.conv2d`` without padding, of the padded copy of the input."""
+
+    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+        self._padded = Padded(geometry)
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        padded = self._padded
+        settings = (padded.stride, (0, 0), padded.dilation, padded.groups)
+        return conv2d_weight_gradient(gradient, padded.pad(x), weight, *settings)

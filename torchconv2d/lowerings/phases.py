@@ -1,4 +1,4 @@
-"""Split the output into phases, each a plain convolution that reads only entries of the input.
+"""Split the output into phases; each is a convolution that reads entries of the input only.
 
 Per axis, with ``L`` and ``r`` the dilations and ``s`` the stride, output ``i`` meets tap ``u`` at
 the place ``i * s + u * r - before`` of the dilated input, which holds an entry only where ``L``
@@ -8,6 +8,7 @@ are ``L / gcd(r, L)`` apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import gcd, prod
 from typing import NamedTuple, cast
 
@@ -16,9 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..geometry import Axis, Geometry, dilate
-from .by_hand import ByHand
-from .lowering import is_functional
-from .undilated import choose_undilated
+from .lowering import Lowering, is_functional
+from .weight_gradient import WeightGradient
 
 
 class Phase(NamedTuple):
@@ -29,6 +29,7 @@ class Phase(NamedTuple):
 
 
 def _count(axis: Axis) -> int:
+    """The number of phases."""
     return min(axis.lhs_dilation // gcd(axis.stride, axis.lhs_dilation), axis.out)
 
 
@@ -49,51 +50,67 @@ def split(axis: Axis) -> list[Phase]:
         reach = (len(range(i, axis.out, count)) - 1) * stride + dilate(max(taps, 1), dilation)
         after = reach - before - axis.size
         part = Axis(axis.size, max(taps, 1), stride, 1, dilation, before, after)
-        phases.append(Phase(first, part.settled()))
+        phases.append(Phase(first, part.simplified()))
     return phases
 
 
-class Phases(ByHand):
-    """One small convolution a phase, each computed as suits it, and their outputs woven.
+def _pairs(geometry: Geometry) -> list[tuple[Phase, Phase]]:
+    """The vertical and the horizontal phase of each phase of the output, row by row."""
+    height, width = map(split, geometry.axes)
+    return [(v, h) for v in height for h in width]
+
+
+def parts(geometry: Geometry) -> list[Geometry]:
+    """The undilated convolution of each phase."""
+    return [geometry._replace(height=v.axis, width=h.axis) for v, h in _pairs(geometry)]
+
+
+def tap_steps(geometry: Geometry) -> list[int]:
+    """Per axis, how far apart the taps of a phase are."""
+    return [
+        axis.lhs_dilation // gcd(axis.rhs_dilation, axis.lhs_dilation) for axis in geometry.axes
+    ]
+
+
+class Phases(Lowering):
+    """One small convolution for each phase; their outputs are interleaved.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((60, 60, 32), 32, 3, stride=3, lhs_dilation=2).lowering
     Phases(
-      (parts): ModuleList(
+      (convolutions): ModuleList(
         (0-3): 4 x Plain()
       )
     )
     """
 
+    parts = staticmethod(parts)
+
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        # Of more phases than these the modules alone take seconds to make.
+        # With more phases, it takes seconds to make the modules alone.
         few = prod(map(_count, geometry.axes)) <= 4096
         return few and geometry.reads_input and geometry.lhs_dilation != (1, 1)
 
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
-        height, width = map(split, geometry.axes)
-        self.grid = (len(height), len(width))
-        self.taps = [(u.first_tap, v.first_tap) for u in height for v in width]
-        steps = [
-            axis.lhs_dilation // gcd(axis.rhs_dilation, axis.lhs_dilation) for axis in geometry.axes
-        ]
-        self.step_u, self.step_v = steps
-        parts = (geometry._replace(height=u.axis, width=v.axis) for u in height for v in width)
-        self.parts = nn.ModuleList([choose_undilated(part)(part) for part in parts])
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
+        height, width = map(_count, geometry.axes)
+        self.grid = (height, width)
+        self.taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
+        self.step_v, self.step_h = tap_steps(geometry)
+        self.convolutions = nn.ModuleList(parts)
         self.out = (geometry.height.out, geometry.width.out)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         outputs: list[Tensor] = []
-        for i, part in enumerate(self.parts):
-            u, v = self.taps[i]
-            taps = weight[:, :, u :: self.step_u, v :: self.step_v]
-            outputs.append(part.forward(x, taps, bias))
+        for i, convolution in enumerate(self.convolutions):
+            v, h = self.taps[i]
+            taps = weight[:, :, v :: self.step_v, h :: self.step_h]
+            outputs.append(convolution.forward(x, taps, bias))
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             if is_functional(x):
-                return self._woven(outputs)
-        # Each phase to its places at once; of several copies this one is the fastest.
+                return self._stacked(outputs)
+        # Each phase is copied to its places at once. This was the fastest of several ways to copy.
         y = outputs[0]
         y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
         for i, of_phase in enumerate(outputs):
@@ -101,23 +118,9 @@ class Phases(ByHand):
             y[:, :, first :: self.grid[0], second :: self.grid[1]].copy_(of_phase)
         return y
 
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """Those of the phases, each at the taps that it meets."""
-        total = None
-        for i, part in enumerate(self.parts):
-            u, v = self.taps[i]
-            taps = weight[:, :, u :: self.step_u, v :: self.step_v]
-            if isinstance(part, ByHand):  # the others read nothing
-                first = divmod(i, self.grid[1])
-                of_phase = gradient[:, :, first[0] :: self.grid[0], first[1] :: self.grid[1]]
-                term = part.quickest(of_phase).weight_gradient(of_phase, x, taps)
-                total = term.new_zeros(weight.shape) if total is None else total
-                total[:, :, u :: self.step_u, v :: self.step_v].add_(term)
-        return cast(Tensor, total)
-
-    def _woven(self, outputs: list[Tensor]) -> Tensor:
-        """The same for graphs, which say a stack better than an assignment."""
-        # The first phase has the most outputs; one that has fewer is filled up, then cut again.
+    def _stacked(self, outputs: list[Tensor]) -> Tensor:
+        """The same for graphs, which express a stack better than an assignment."""
+        # The first phase has the most outputs. Smaller ones are filled up, then cut again.
         rows, columns = outputs[0].size(2), outputs[0].size(3)
         filled = [
             F.pad(y, (0, columns - y.size(3), 0, rows - y.size(2))).permute(0, 2, 3, 1)
@@ -127,5 +130,31 @@ class Phases(ByHand):
             torch.stack(filled[i : i + self.grid[1]], 3).flatten(2, 3)
             for i in range(0, len(filled), self.grid[1])
         ]
-        woven = torch.stack(lines, 2).flatten(1, 2).permute(0, 3, 1, 2)
-        return woven.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
+        stacked = torch.stack(lines, 2).flatten(1, 2).permute(0, 3, 1, 2)
+        return stacked.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
+
+
+class PhasesWeightGradient(WeightGradient):
+    """The weight gradient of each phase, at the taps of that phase."""
+
+    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+        self._parts = parts
+        height, width = map(_count, geometry.axes)
+        self._grid = (height, width)
+        self._taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
+        self._steps = tap_steps(geometry)
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        total = None
+        step_v, step_h = self._steps
+        for i, part in enumerate(self._parts):
+            if part is None:  # this phase reads no input
+                continue
+            v, h = self._taps[i]
+            taps = weight[:, :, v::step_v, h::step_h]
+            first, second = divmod(i, self._grid[1])
+            of_phase = gradient[:, :, first :: self._grid[0], second :: self._grid[1]]
+            term = part(of_phase, x, taps)
+            total = term.new_zeros(weight.shape) if total is None else total
+            total[:, :, v::step_v, h::step_h].add_(term)
+        return cast(Tensor, total)

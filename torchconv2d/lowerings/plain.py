@@ -1,12 +1,15 @@
-"""``F.conv2d`` as it is: the input undilated, the padding the same on both sides of an axis."""
+"""``F.conv2d`` as it is: the input is not dilated and the padding is the same on both sides."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .by_hand import ByHand, weight_gradient
+from .lowering import Lowering, samples_one_axis
+from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 def _padding(axis: Axis) -> int:
@@ -14,12 +17,12 @@ def _padding(axis: Axis) -> int:
 
 
 def _is_even(axis: Axis) -> bool:
-    """Whether as many zeros after as before give neither fewer windows nor more."""
+    """Whether padding both sides by ``before`` gives exactly the windows that are wanted."""
     padded = axis.window.length + 2 * _padding(axis)
     return padded >= axis.extent and (padded - axis.extent) // axis.stride + 1 == axis.out
 
 
-class Plain(ByHand):
+class Plain(Lowering):
     """One call of ``F.conv2d``. Negative padding is a view of the input, not a copy.
 
     >>> from torchconv2d import Conv2d
@@ -27,42 +30,46 @@ class Plain(ByHand):
     Plain()
     """
 
-    __constants__ = [*ByHand.__constants__, "cropped", "sliced"]
+    __constants__ = [*Lowering.__constants__, "cropped", "sliced"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         undilated = geometry.reads_input and geometry.lhs_dilation == (1, 1)
         return undilated and all(map(_is_even, geometry.axes))
 
-    @staticmethod
-    def differentiates(geometry: Geometry) -> bool:
-        return geometry.adjoint().has_few_outputs
-
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
         height, width = geometry.axes
         self.top, self.rows = height.window[:2]
         self.left, self.columns = width.window[:2]
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
         self.padding = (_padding(height), _padding(width))
-        self.sliced = geometry.samples_one_axis and self.padding == (0, 0)
+        self.sliced = samples_one_axis(geometry) and self.padding == (0, 0)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
+        self.groups = geometry.groups
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.cropped or self.sliced:
-            x = self._read(x)
+            x = self.read(x)
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        x = self._read(x)
-        settings = (self.stride, self.padding, self.dilation, self.groups)
-        return weight_gradient(gradient, x, weight, *settings)
-
-    def _read(self, x: Tensor) -> Tensor:
-        """The part of the input that any window reads."""
+    def read(self, x: Tensor) -> Tensor:
+        """The part of the input that the windows read."""
         if self.cropped:
             x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         if self.sliced:
             x = x[:, :, :: self.step[0], :: self.step[1]]
         return x
+
+
+class PlainWeightGradient(WeightGradient):
+    """That of ``F.conv2d``, of the part of the input that the windows read."""
+
+    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+        self._plain = Plain(geometry)
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        plain = self._plain
+        settings = (plain.stride, plain.padding, plain.dilation, plain.groups)
+        return conv2d_weight_gradient(gradient, plain.read(x), weight, *settings)

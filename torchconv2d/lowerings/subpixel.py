@@ -6,11 +6,13 @@ The output is begun so far ahead that all phases share a window; what comes befo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
+from .lowering import Lowering
 from .transposed import Transposed
-from .undilated import choose_undilated
 
 
 def _ahead(axis: Axis) -> int:
@@ -23,23 +25,20 @@ def _shared(axis: Axis) -> Axis:
     lhs = axis.lhs_dilation
     out = -(-(_ahead(axis) + axis.out) // lhs)
     taps, before = axis.kernel // lhs, (_ahead(axis) + axis.before) // lhs
-    return Axis(axis.size, taps, 1, 1, 1, before, out + taps - 1 - before - axis.size).settled()
+    return Axis(axis.size, taps, 1, 1, 1, before, out + taps - 1 - before - axis.size).simplified()
 
 
 def _is_uniform(axis: Axis) -> bool:
     return axis.kernel % axis.lhs_dilation == 0 and axis.rhs_dilation == 1
 
 
-class Subpixel(Transposed):
-    """One convolution with a set of output channels a phase, whose outputs are then woven.
-
-    Differs from :class:`Transposed` in the outputs alone: the gradients of the ones that are cut
-    might be NaN.
+class Subpixel(Lowering):
+    """One convolution with a set of output channels for each phase, then a pixel shuffle.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((32, 32, 64), 3, 4, lhs_dilation=2).lowering
     Subpixel(
-      (shared): Even()
+      (shared): OverPadded()
     )
     """
 
@@ -48,21 +47,25 @@ class Subpixel(Transposed):
         uniform = geometry.lhs_dilation != (1, 1) and all(map(_is_uniform, geometry.axes))
         return uniform and Transposed.applies(geometry)
 
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
+    @staticmethod
+    def parts(geometry: Geometry) -> list[Geometry]:
+        height, width = map(_shared, geometry.axes)
+        channels = geometry.lhs_dilation[0] * geometry.lhs_dilation[1] * geometry.out_channels
+        return [Geometry(height, width, geometry.in_channels, channels, geometry.groups)]
+
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
+        (self.shared,) = parts
         height, width = map(_shared, geometry.axes)
         self.grid = geometry.lhs_dilation
         self.phases = self.grid[0] * self.grid[1]
-        shared = Geometry(
-            height, width, geometry.in_channels, self.phases * geometry.out_channels, self.groups
-        )
-        self.shared = choose_undilated(shared)(shared)
+        self.groups = geometry.groups
+        self.out = (geometry.height.out, geometry.width.out)
         self.per_group = geometry.out_channels // self.groups
         taps = [(axis.kernel // axis.lhs_dilation, axis.lhs_dilation) for axis in geometry.axes]
         self.split = (self.groups, self.per_group, geometry.in_per_group, *taps[0], *taps[1])
         self.top, self.left = map(_ahead, geometry.axes)
-        computed = (height.out * self.grid[0], width.out * self.grid[1])
-        self.cut = computed != self.out
+        self.cut = (height.out * self.grid[0], width.out * self.grid[1]) != self.out
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = self.shared.forward(x, self._taps(weight), self._biases(bias)).permute(0, 2, 3, 1)

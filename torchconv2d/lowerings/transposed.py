@@ -1,8 +1,8 @@
-"""``F.conv_transpose2d``: the dilated input, which it never makes, at stride 1.
+"""``F.conv_transpose2d``: a dilated input at stride 1, without making the dilated input.
 
-Its own weight gradient multiplies entries near the border by the zeros around the output's
-gradient, which makes NaN of what is not finite there. By hand the entries are taken in runs that
-meet the same taps, and no zero takes part.
+torch's own weight gradient multiplies entries near the border by the zeros around the output's
+gradient, which makes NaN of entries that are not finite. ``RunsWeightGradient`` takes the entries
+in runs that meet the same taps, so that no zero takes part.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
-from .by_hand import ByHand, weight_gradient
-from .phases import Phases
+from .lowering import Lowering
+from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 def crop(axis: Axis) -> tuple[int, int]:
@@ -90,47 +90,45 @@ def runs(axis: Axis) -> list[Run]:
         output = axis.before + entries[0] * axis.lhs_dilation - last * axis.rhs_dilation
         spread = dilate(len(entries), axis.lhs_dilation)
         reach = spread + (taps - 1) * axis.rhs_dilation
-        # A lone entry has no stride, which oneDNN would go wrong with, see Geometry.
+        # A lone entry has no stride: oneDNN is wrong with one, see `Axis.simplified`.
         stride = axis.lhs_dilation if len(entries) > 1 else 1
         skipped = axis.kernel - 1 - last
         found.append(Run(entries[0], len(entries), skipped, taps, first, output, reach, stride))
     return found
 
 
-class Transposed(ByHand):
+class Transposed(Lowering):
     """One call of ``F.conv_transpose2d`` with the kernel's channels swapped and its taps flipped.
 
-    Only where the crop is said by its own ``padding`` and ``output_padding``, up to outputs at the
-    far end that are cut.
+    It applies where ``padding`` and ``output_padding`` of that function can express the crop, up to
+    outputs at the far end that are cut.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((28, 28, 64), 32, 3, lhs_dilation=2).lowering
     Transposed()
     """
 
-    __constants__ = [*ByHand.__constants__, "cut"]
+    __constants__ = [*Lowering.__constants__, "cut"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         return geometry.reads_input and all(map(_folds, geometry.axes))
 
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
         height, width = map(crop, geometry.axes)
         self.padding = (height[0], width[0])
         self.output_padding = (height[1], width[1])
         self.stride = geometry.lhs_dilation
         self.dilation = geometry.rhs_dilation
+        self.groups = geometry.groups
         self.out = (geometry.height.out, geometry.width.out)
         self.computed = (computed(geometry.height), computed(geometry.width))
         self.cut = self.out != self.computed
-        vertical, horizontal = map(runs, geometry.axes)
-        self._runs = [(v, h) for v in vertical for h in horizontal]
-        # Many runs are many small convolutions. Those of the phases are fewer, but slow where they
-        # have few output channels.
-        many = len(self._runs) > 1 and geometry.out_channels >= 16
-        if many and Phases.applies(geometry):
-            self.quicker = [Phases(geometry)]
+        # torch hands no such call to oneDNN. Its own code rounds each product's sum over the
+        # channels to the input's dtype, then adds those up.
+        beyond = zip(self.output_padding, self.stride, strict=True)
+        self.rounds_partial_sums = any(padding >= stride for padding, stride in beyond)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv_transpose2d(
@@ -145,18 +143,27 @@ class Transposed(ByHand):
         )
         return y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1]) if self.cut else y
 
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """That of the convolution from the output's gradient to the input, over the runs."""
+
+class RunsWeightGradient(WeightGradient):
+    """The weight gradient of the convolution from the output's gradient to the input, by runs."""
+
+    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+        vertical, horizontal = map(runs, geometry.axes)
+        self.runs = [(v, h) for v in vertical for h in horizontal]
+        self._dilation, self._groups = geometry.rhs_dilation, geometry.groups
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         total = None
-        adjoint = adjoint_weight(weight, self.groups)
-        for v, h in self._runs:
+        adjoint = adjoint_weight(weight, self._groups)
+        for v, h in self.runs:
             read = x.narrow(2, v.entry, v.entries).narrow(3, h.entry, h.entries)
             part = gradient.narrow(2, v.output, v.reach).narrow(3, h.output, h.reach)
             taps = adjoint.narrow(2, v.skipped, v.taps).narrow(3, h.skipped, h.taps)
             stride = (v.stride, h.stride)
-            if (v.taps, h.taps) == (1, 1):  # by slicing, see Geometry.samples_one_axis
+            if (v.taps, h.taps) == (1, 1):  # slices instead of a stride, see `samples_one_axis`
                 part, stride = part[:, :, :: v.stride, :: h.stride], (1, 1)
-            term = weight_gradient(read, part, taps, stride, (0, 0), self.dilation, self.groups)
+            settings = (stride, (0, 0), self._dilation, self._groups)
+            term = conv2d_weight_gradient(read, part, taps, *settings)
             term = F.pad(term, (h.skipped, h.left, v.skipped, v.left))
             total = term if total is None else total + term
-        return adjoint_weight(cast(Tensor, total), self.groups)
+        return adjoint_weight(cast(Tensor, total), self._groups)

@@ -1,6 +1,8 @@
-"""Write the zeros, then convolve: the oracle that the other ways are tested against."""
+"""Write the zeros, then convolve: the other lowerings are tested against this one."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,10 +13,10 @@ from .padded import Padded
 
 
 class ZeroInsertion(Lowering):
-    """The dilated and padded input made in memory, then ``F.conv2d`` without padding.
+    """Writes the dilated input to memory, then convolves it.
 
-    Does ``lhs_dilation`` squared times the work and copies the input, but applies wherever the
-    input is read at all.
+    It does ``lhs_dilation`` squared times the work and copies the input, but it applies wherever
+    the input is read at all.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((9, 9, 1), 1, 2, stride=3, lhs_dilation=101).lowering
@@ -27,15 +29,15 @@ class ZeroInsertion(Lowering):
     def applies(geometry: Geometry) -> bool:
         return geometry.reads_input
 
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
         height, width = geometry.axes
         self.dilated = (height.dilated, width.dilated)
         # ``F.pad`` counts from the last axis backwards.
         self.gaps = (0, width.lhs_dilation - 1, 0, 0, 0, height.lhs_dilation - 1)
         self.padded = Padded(geometry.undilated())
 
-    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = F.pad(x.unsqueeze(3).unsqueeze(5), self.gaps).flatten(4, 5).flatten(2, 3)
         x = x.narrow(2, 0, self.dilated[0]).narrow(3, 0, self.dilated[1])
-        return self.padded.compute(x, weight, bias)
+        return self.padded(x, weight, bias)

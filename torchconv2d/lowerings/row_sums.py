@@ -1,17 +1,19 @@
-"""Each row of the kernel a convolution of its own, as channels of a single one; then their sum.
+"""Each row of the kernel is a convolution of its own; one call computes all, then they are added.
 
-For few output channels, with which a convolution fills the processor's lanes badly. Each product is
-still one of the definition's, so that NaN stays where it belongs.
+For few output channels, which leave most lanes of a processor idle. Each product is one of the
+definition's, so that NaN stays where it belongs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .summed import Summed, whole
+from .lowering import Lowering
+from .partial_sums import PartialSums, is_one_convolution
 
 
 class Row(NamedTuple):
@@ -23,7 +25,7 @@ class Row(NamedTuple):
 
 
 def _rows(axis: Axis) -> list[Row]:
-    """One for each tap of the axis, those that no output meets without entries."""
+    """One for each tap of the axis; a tap that meets no output has no entries."""
     found: list[Row] = []
     for tap in range(axis.kernel):
         offset = axis.before - tap * axis.rhs_dilation
@@ -41,25 +43,27 @@ def _across(geometry: Geometry) -> Geometry:
     return geometry._replace(height=height, out_channels=channels)
 
 
-class Rows(Summed):
-    """The kernel's rows as output channels of one convolution, and their outputs added up.
+class RowSums(PartialSums):
+    """One convolution with the kernel's rows as output channels; its outputs are added up.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((128, 128, 64), 3, 3).lowering
-    Rows(
+    RowSums(
       (across): Plain()
     )
     """
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        across = _across(geometry)
-        return Summed.applies(geometry) and whole(across).applies(across)
+        return PartialSums.applies(geometry) and is_one_convolution(_across(geometry))
 
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
-        across = _across(geometry)
-        self.across = whole(across)(across)
+    @staticmethod
+    def parts(geometry: Geometry) -> list[Geometry]:
+        return [_across(geometry)]
+
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
+        (self.across,) = parts
         self.out_channels = geometry.out_channels
         self.step = geometry.height.lhs_dilation
         self.rows = [tuple(row) for row in _rows(geometry.height)]

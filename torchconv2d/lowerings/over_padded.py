@@ -1,22 +1,23 @@
-"""Pad evenly by more, and drop the outputs that this adds: no copy of the input.
+"""Pad both sides by more than is asked for, and drop the extra outputs: no copy of the input.
 
-In training the gradients are computed by hand. The weight's is slow by an order of magnitude where
-the padding exceeds what the shape needs, and a dropped output would take part in it as zero times
-an input that may be NaN. So it is that of a padded copy, or, where the copy would cost more than
-the convolution, summed over parts of the output: a main one, which an even padding alone gives,
-and the borders, of which small copies are padded.
+The weight gradient of this is another matter. torch's is slow by an order of magnitude where the
+padding exceeds what the shape needs, and an output that was dropped would take part in it as zero
+times an input that may be NaN. ``BorderedWeightGradient`` sums over parts of the output instead: a
+main part, for which the same padding on both sides is enough, and the borders, for which small
+copies are padded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry, Window
-from .by_hand import ByHand, weight_gradient
-from .padded import Padded
+from .lowering import Lowering, samples_one_axis
+from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 class Part(NamedTuple):
@@ -74,50 +75,55 @@ def _is_solved(axis: Axis) -> bool:
     return inside and 2 * side.computed <= 3 * axis.out and side.padding < axis.extent
 
 
-class Even(ByHand):
-    """``F.conv2d`` with more padding than is asked for; what comes before and after is cut.
+class OverPadded(Lowering):
+    """``F.conv2d`` with more padding than is asked for; the outputs in excess are cut.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((56, 56, 32), 32, 3, stride=2, groups=32).lowering
-    Even()
+    OverPadded()
     """
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         undilated = geometry.reads_input and geometry.lhs_dilation == (1, 1)
         solved = undilated and all(map(_is_solved, geometry.axes))
-        return solved and not geometry.samples_one_axis
+        return solved and not samples_one_axis(geometry)
 
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(geometry)
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
         height, width = map(solve, geometry.axes)
         self.top, self.left = height.dropped, width.dropped
         self.rows, self.columns = geometry.height.out, geometry.width.out
         self.padding = (height.padding, width.padding)
         self.stride = geometry.stride
         self.dilation = geometry.rhs_dilation
-        self._parts = [(height.main, width.main)]
-        self._parts += [(border, width.main) for border in height.borders]
-        whole = _border(geometry.height, 0, self.rows)[0]
-        self._parts += [(whole, border) for border in width.borders]
-        # Of a large image the copy takes longer than a convolution that has few products to sum.
-        if geometry.groups == 1 or geometry.height.size * geometry.width.size <= 1024:
-            self.quicker = [Padded(geometry)]
+        self.groups = geometry.groups
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         return y.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
 
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """The sum over the parts of the output."""
+
+class BorderedWeightGradient(WeightGradient):
+    """The sum of the weight gradients of the main part of the output and of its borders."""
+
+    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+        height, width = map(solve, geometry.axes)
+        self.parts = [(height.main, width.main)]
+        self.parts += [(border, width.main) for border in height.borders]
+        all_rows = _border(geometry.height, 0, geometry.height.out)[0]
+        self.parts += [(all_rows, border) for border in width.borders]
+        self._stride, self._dilation = geometry.stride, geometry.rhs_dilation
+        self._groups = geometry.groups
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         total = None
-        for v, h in self._parts:
+        for v, h in self.parts:
             part = gradient.narrow(2, v.first, v.out).narrow(3, h.first, h.out)
             read = x.narrow(2, *v.window[:2]).narrow(3, *h.window[:2])
             zeros = (*h.window[2:], *v.window[2:])
             read = F.pad(read, zeros) if any(zeros) else read
-            padding = (v.padding, h.padding)
-            settings = (self.stride, padding, self.dilation, self.groups)
-            term = weight_gradient(part, read, weight, *settings)
+            settings = (self._stride, (v.padding, h.padding), self._dilation, self._groups)
+            term = conv2d_weight_gradient(part, read, weight, *settings)
             total = term if total is None else total + term
         return cast(Tensor, total)

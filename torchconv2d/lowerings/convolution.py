@@ -1,0 +1,193 @@
+"""The one door above the lowerings: dtypes, gradients, and a cache of what was planned."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ..geometry import Geometry
+from ..layout import adjoint_weight
+from .choose import (
+    choose,
+    choose_weight_gradient,
+    has_own_gradients,
+    lower,
+    make_weight_gradient,
+    one_convolution,
+    own_weight_gradient,
+)
+from .lowering import Lowering, is_functional
+from .partial_sums import PartialSums
+from .precision import wider
+from .weight_gradient import WeightGradient
+
+_AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
+
+
+class Convolution:
+    """The convolution of one geometry: a function of input, weight and bias.
+
+    It decides in which dtype the lowering computes, and computes gradients where torch's own are
+    slow or have NaN where none belongs. Scripts, traces and ``torch.compile`` differentiate the
+    lowering themselves. It holds no state, so copies of a layer share it.
+
+    Args:
+        geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
+        lowering: another lowering than the chosen one, which must apply; its gradients are then
+            always computed here, if it has any.
+        weight_gradient: another weight gradient than the chosen one.
+
+    >>> from torchconv2d.geometry import plan
+    >>> geometry = plan((28, 28), (3, 3), (1, 1), "SAME", (2, 2), (1, 1), 64, 32, 1)
+    >>> x, weight = torch.randn(1, 64, 28, 28), torch.randn(32, 64, 3, 3)
+    >>> Convolution(geometry)(x, weight, None).shape
+    torch.Size([1, 32, 55, 55])
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        lowering: type[Lowering] | None = None,
+        weight_gradient: type[WeightGradient] | None = None,
+    ) -> None:
+        self.geometry = geometry
+        self._forced = lowering, weight_gradient
+        kind = choose(geometry) if lowering is None else lowering
+        self.lowering = lower(geometry, kind)
+        sums = issubclass(kind, PartialSums)
+        self._in_graph = lower(geometry, one_convolution(geometry)) if sums else self.lowering
+        chosen = weight_gradient or choose_weight_gradient(geometry, kind)
+        forced = lowering is not None or weight_gradient is not None
+        if not forced and not has_own_gradients(geometry, kind):
+            chosen = None
+        self._weight_gradient = None if chosen is None else make_weight_gradient(geometry, chosen)
+        self._odd_channels = geometry.in_per_group % 2 == 1
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(geometry: Geometry) -> Convolution:
+        """The convolution of a geometry, kept for the next caller with the same geometry."""
+        return Convolution(geometry)
+
+    def __reduce__(self) -> Any:
+        return Convolution, (self.geometry, *self._forced)
+
+    def __deepcopy__(self, memo: object) -> Convolution:
+        return self
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution in torch's own layouts.
+
+        Args:
+            x: ``(B, C, H, W)``, in any memory format.
+            weight: ``(out, C / groups, kh, kw)``, of ``x``'s dtype unless autocast casts both.
+            bias: ``(out,)`` or None.
+
+        Returns:
+            ``(B, out, out_h, out_w)``, in the memory format that torch chooses.
+        """
+        dtype = x.dtype
+        device = "cpu" if x.is_cpu else "cuda"
+        if torch.is_autocast_enabled(device) and dtype in _AUTOCAST:
+            # Autocast would turn a wider dtype into half precision again.
+            dtype = torch.get_autocast_dtype(device)
+            with torch.autocast(device, enabled=False):
+                bias = None if bias is None else bias.to(dtype)
+                return self(x.to(dtype), weight.to(dtype), bias)
+        wide = wider(x, self.lowering.rounds_partial_sums, self._odd_channels)
+        if wide is None:
+            return self._differentiable(x, weight, bias)
+        bias = None if bias is None else bias.to(wide)
+        return self._differentiable(x.to(wide), weight.to(wide), bias).to(dtype)
+
+    def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if is_functional(x):
+            lowering = self._in_graph
+            if torch.compiler.is_compiling():
+                return lowering.forward(x, weight, bias)
+        else:
+            lowering = self.lowering
+        trains = self._weight_gradient is not None and torch.is_grad_enabled()
+        if not trains or not weight.requires_grad or torch.jit.is_tracing():  # pyright: ignore
+            return lowering.forward(x, weight, bias)
+        weight = lowering.readable(weight)
+        if not weight.is_complex():
+            return self._apply(x, weight, bias)
+        # In three real convolutions, as torch computes complex ones.
+        of_real, of_both = (None, None) if bias is None else (bias.real, bias.real + bias.imag)
+        real = self._apply(x.real, weight.real, of_real)
+        imaginary = self._apply(x.imag, weight.imag, None)
+        mixed = self._apply(x.real + x.imag, weight.real + weight.imag, of_both)
+        return torch.complex(real - imaginary, mixed - real - imaginary)
+
+    def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
+
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """What the lowering gives, for a weight that is readable."""
+        lowering = self._in_graph if is_functional(x) else self.lowering
+        return lowering.outputs(x, weight, bias)
+
+    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """The gradient with respect to the input: a convolution again, lowered as suits it."""
+        return self._adjoint(gradient, adjoint_weight(weight, self.geometry.groups), None)
+
+    @cached_property
+    def _adjoint(self) -> Convolution:
+        return Convolution.of(self.geometry.adjoint())
+
+    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """The gradient with respect to the weight, of which only shape and dtype are used."""
+        by = self._weight_gradient
+        if is_functional(gradient):  # a copy of a DTensor would gather it
+            own = own_weight_gradient(self.geometry, type(self.lowering))
+            by = by if own is None else make_weight_gradient(self.geometry, own)
+        return cast(WeightGradient, by)(gradient, x, weight)
+
+
+class _Differentiable(torch.autograd.Function):
+    """A convolution whose input gradient is a convolution and whose weight gradient is chosen."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, convolve: Convolution) -> Tensor:
+        y = convolve.outputs(x, weight, bias)
+        # Forward mode takes no view here. The copy is dense, so the layer need not make one.
+        return y.clone() if y._is_view() else y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        x, weight, _, ctx.convolve = inputs
+        ctx.save_for_backward(x, weight)
+        ctx.save_for_forward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        device = "cpu" if grad_outputs[0].is_cpu else "cuda"
+        if torch.is_autocast_enabled(device):  # the outputs' dtype was chosen in the forward pass
+            with torch.autocast(device, enabled=False):
+                return _Differentiable.backward(ctx, *grad_outputs)
+        (x, weight), convolve, (gradient,) = ctx.saved_tensors, ctx.convolve, grad_outputs
+        # Under autocast the outputs, and so their gradient, have another dtype than x and weight.
+        like = x.to(gradient.dtype), weight.to(gradient.dtype)
+        for_x, for_weight, for_bias, _ = ctx.needs_input_grad
+        return (
+            convolve.input_gradient(gradient, like[1]).to(x.dtype) if for_x else None,
+            convolve.weight_gradient(gradient, *like).to(weight.dtype) if for_weight else None,
+            gradient.sum((0, 2, 3)).to(weight.dtype) if for_bias else None,
+            None,
+        )
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        (x, weight), outputs = ctx.saved_tensors, ctx.convolve.outputs
+        x_tangent, weight_tangent, bias_tangent, _ = grad_inputs
+        terms = [
+            outputs(x_tangent, weight, bias_tangent) if x_tangent is not None else bias_tangent,
+            outputs(x, weight_tangent, None) if weight_tangent is not None else None,
+        ]
+        return sum(term for term in terms if term is not None)

@@ -1,0 +1,113 @@
+"""Which dtype a convolution is computed in, so that its sums are rounded once.
+
+The rule: a result is within the rounding bound of its dtype (``testing.rounding_bound``), whatever
+the processor, and whatever precision a user has chosen for float32.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore
+
+from ..versions import constant_in_graphs, float32_is_reduced, is_exporting
+
+_NARROW = (torch.float16, torch.bfloat16, torch.complex64)
+
+
+def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dtype | None:
+    """The dtype to compute in, or None for that of ``x``.
+
+    - float32 and wider are computed as they are. A user may have told torch to compute float32 in
+      less; layers obey.
+    - complex64 is computed as it is, unless that user's choice would reach it.
+    - On a CPU float16 is computed in float32: torch sums it in float16 there, and takes many times
+      as long.
+    - On a CPU bfloat16 is computed in float32 where gradients are recorded, since some of oneDNN's
+      weight gradients are wrong; in exported programs and traces, which may run on another
+      processor; and where this processor does not convolve it well (:func:`native_bfloat16`).
+    - On other devices half precision is computed as it is, unless the lowering rounds partial sums.
+
+    Args:
+        x: the input; its dtype and device count.
+        rounds_partial_sums: see :class:`Lowering`.
+        odd_channels: whether a group has an odd number of input channels.
+    """
+    dtype = x.dtype
+    if dtype not in _NARROW:
+        return None
+    on_cpu = x.is_cpu
+    if dtype == torch.complex64:
+        return torch.complex128 if float32_is_reduced(x.device.type) else None
+    if not rounds_partial_sums:
+        if not on_cpu:
+            return None
+        if dtype == torch.bfloat16 and not torch.is_grad_enabled():
+            moves = is_exporting() or torch.jit.is_tracing()  # pyright: ignore
+            if not moves and native_bfloat16(odd_channels):
+                return None
+    return torch.float64 if float32_is_reduced(x.device.type) else torch.float32
+
+
+@constant_in_graphs
+def native_bfloat16(odd_channels: bool) -> bool:
+    """Whether this processor convolves bfloat16 correctly, and with instructions of its own.
+
+    Without such instructions float32 is faster by 10 times and more, and correct.
+    """
+    return bool(torch.backends.mkldnn.enabled) and _is_right(odd_channels)
+
+
+@cache
+def _is_right(odd_channels: bool) -> bool:
+    """Ask this processor, once."""
+    if not torch.cpu._is_avx512_bf16_supported():  # pyright: ignore
+        return False
+    # oneDNN obeys these variables, and torch cannot tell.
+    limits = {os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
+    if not limits <= _LIMITS_WITH_BFLOAT16:
+        return False
+    with _disable_current_modes(), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        return all(_sums_exactly(channels + odd_channels) for channels in (4, 32))
+
+
+_LIMITS_WITH_BFLOAT16 = {
+    None,
+    "DEFAULT",
+    "ALL",
+    "AVX512_CORE_BF16",
+    "AVX512_CORE_FP16",
+    "AVX512_CORE_AMX",
+    "AVX512_CORE_AMX_FP16",
+    "AVX10_1_512",
+    "AVX10_1_512_AMX",
+    "AVX10_1_512_AMX_FP16",
+}
+
+
+def _sums_exactly(channels: int) -> bool:
+    """Whether sums of products are rounded once, and a NaN stays in the windows that read it."""
+    # Whole numbers whose sums float32 holds exactly and bfloat16 does not.
+    count = torch.arange(2 * channels * 7 * 6, dtype=torch.float64, device="cpu")
+    x = (count * 37 % 101 - 50).reshape(2, channels, 7, 6)
+    weight = (count[: 5 * channels * 6] * 53 % 97 - 48).reshape(5, channels, 3, 2)
+    spoilt = x.clone()
+    spoilt[0, -1, 3, 4] = torch.nan
+    for given in (x, spoilt):
+        narrow = given.bfloat16(), weight.bfloat16()
+        adjoint = weight.transpose(0, 1)
+        pairs = (
+            (F.conv2d(*narrow, stride=2), F.conv2d(given, weight, stride=2)),
+            (
+                F.conv_transpose2d(narrow[0], adjoint.bfloat16(), stride=2),
+                F.conv_transpose2d(given, adjoint, stride=2),
+            ),
+        )
+        for native, exact in pairs:
+            if not torch.equal(native.nan_to_num(nan=-1.0), exact.bfloat16().nan_to_num(nan=-1.0)):
+                return False
+    return True

@@ -1,0 +1,34 @@
+"""What TorchScript compiles of a convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .lowering import Lowering
+
+
+class ScriptedConvolution(nn.Module):
+    """A lowering, and a dtype for its sums that is right on every processor.
+
+    A script may be loaded on another machine and cannot ask that one anything. So half precision is
+    always computed in float32 on a CPU. A script cannot ask for the user's precision of float32
+    either.
+    """
+
+    __constants__ = ["rounds_partial_sums"]  # TorchScript keeps one branch of each test on it
+
+    def __init__(self, lowering: Lowering) -> None:
+        super().__init__()
+        self.lowering = lowering
+        self.rounds_partial_sums = lowering.rounds_partial_sums
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        dtype = x.dtype
+        half = dtype == torch.float16 or dtype == torch.bfloat16
+        in_float32 = half and (x.is_cpu or self.rounds_partial_sums)
+        if in_float32:
+            x, weight = x.float(), weight.float()
+            bias = None if bias is None else bias.float()
+        y = self.lowering(x, weight, bias)
+        return y.to(dtype) if in_float32 else y

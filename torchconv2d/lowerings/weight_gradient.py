@@ -1,0 +1,54 @@
+"""The interface of a weight gradient: how the gradient with respect to the weight is computed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..geometry import Geometry, Pair
+
+
+class WeightGradient(ABC):
+    """Computes the weight gradient of one geometry where torch's own is slow or makes NaN.
+
+    Args:
+        geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
+        parts: a weight gradient for each part, or None for a part that reads no input. Only
+            :class:`PhasesWeightGradient` has parts.
+    """
+
+    @abstractmethod
+    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None: ...
+
+    @abstractmethod
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """The weight gradient.
+
+        Args:
+            gradient: ``(B, out, out_h, out_w)``, the gradient with respect to the outputs.
+            x: ``(B, C, H, W)``.
+            weight: ``(out, C / groups, kh, kw)``; only its shape and dtype are used.
+
+        Returns:
+            A tensor of ``weight``'s shape. It can be differentiated again.
+        """
+
+
+def conv2d_weight_gradient(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> Tensor:
+    """The weight gradient of ``F.conv2d``; only the shape and the dtype of ``weight`` are used."""
+    weight = weight.new_empty(weight.shape)  # torch depends on its strides
+    settings: tuple[Any, ...] = (stride, padding, dilation, False, (0, 0), groups)
+    wanted = [False, True, False]
+    return torch.ops.aten.convolution_backward(gradient, x, weight, None, *settings, wanted)[1]
