@@ -1,0 +1,209 @@
+"""Which dtype a layer computes in: half precision on any processor, and the user's settings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from cases import VALID, make_input, make_layer, normal_numbers
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from parity import truth
+from torchconv2d import Conv2d, conv_general_dilated, versions
+from torchconv2d.lowerings import precision
+
+HALF = [torch.float16, torch.bfloat16]
+PRODUCTS = ("convolution", "_convolution", "mm", "bmm", "addmm", "mkldnn_convolution")
+
+
+class Dtypes(TorchDispatchMode):
+    """Notes the dtypes of what torch multiplies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in PRODUCTS:
+            self.seen |= {each.dtype for each in args if isinstance(each, Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
+def multiplied(layer: Conv2d, x: Tensor, *, training: bool = False) -> set[torch.dtype]:
+    with torch.set_grad_enabled(training), Dtypes() as dtypes:
+        assert layer(x).dtype == x.dtype
+    return dtypes.seen
+
+
+@pytest.fixture(params=[False, True], ids=["no bfloat16 here", "bfloat16 here"])
+def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Processors without bfloat16 instructions, and with them, odd channels apart."""
+    answer = lambda odd_channels: request.param and not odd_channels  # noqa: E731
+    monkeypatch.setattr(precision, "_is_right", answer)
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("name", VALID)
+def test_inference_is_within_the_bound_on_this_processor(name: str, dtype: torch.dtype) -> None:
+    layer = make_layer(name, dtype, normal_numbers)
+    x = make_input(layer, normal_numbers)
+    value = truth.value(layer, x)
+    with torch.no_grad():
+        error = (layer(x).double() - value).abs()
+    assert torch.all(error <= truth.bound(layer, x, value))
+
+
+# torch sums the last of these in bfloat16 on every processor: `output_padding` is not below the
+# stride, and then it does not call oneDNN.
+SUMMED_IN_PARTS = {
+    "lone output": {"in_size": (16, 15, 24), "out_channels": 1, "kernel_size": (5, 3)},
+    "few outputs": {"in_size": (12, 34, 64), "out_channels": 3, "kernel_size": 3},
+    "wide output padding": {
+        "kernel_size": 2,
+        "lhs_dilation": (1, 2),
+        "rhs_dilation": (3, 1),
+        "padding": [(1, 3), (1, 0)],
+    },
+}
+
+
+@pytest.mark.parametrize("name", SUMMED_IN_PARTS)
+def test_partial_sums_are_never_of_half_precision(name: str, native: bool) -> None:
+    layer = make_layer("same", torch.bfloat16, normal_numbers, **SUMMED_IN_PARTS[name])
+    assert layer.lowering.rounds_partial_sums
+    x = make_input(layer, normal_numbers)
+    assert multiplied(layer, x) == {torch.float32}
+    value = truth.value(layer, x)
+    with torch.no_grad():
+        error = (layer(x).double() - value).abs()
+    assert torch.all(error <= truth.bound(layer, x, value))
+
+
+@pytest.mark.parametrize("name", ["same_stride", "groups", "lhs_upsample", "lhs_stride"])
+def test_bfloat16_is_native_in_inference_where_the_processor_is_right(
+    name: str, native: bool
+) -> None:
+    layer = make_layer(name, torch.bfloat16, normal_numbers)
+    x = make_input(layer, normal_numbers)
+    assert multiplied(layer, x) == {torch.bfloat16 if native else torch.float32}
+    assert multiplied(layer, x, training=True) == {torch.float32}
+    assert multiplied(layer.half(), x.half()) == {torch.float32}
+
+
+def test_an_odd_number_of_channels_is_asked_for_by_itself(native: bool) -> None:
+    layer = make_layer("same", torch.bfloat16, normal_numbers, in_size=(7, 6, 3))
+    assert multiplied(layer, make_input(layer, normal_numbers)) == {torch.float32}
+
+
+@pytest.mark.usefixtures("native")
+def test_without_onednn_bfloat16_is_computed_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = make_layer("same_stride", torch.bfloat16, normal_numbers)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert multiplied(layer, make_input(layer, normal_numbers)) == {torch.float32}
+
+
+@pytest.mark.parametrize("limit", ["SSE41", "AVX2", "AVX512_CORE", "AVX2_VNNI_2"])
+def test_a_limit_on_onednn_is_a_limit_on_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    ask = precision._is_right.__wrapped__
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(precision, "_sums_exactly", lambda channels: channels < 99)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert ask(False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert not ask(False)
+
+
+@pytest.mark.parametrize("channels", [3, 4, 33])
+@pytest.mark.parametrize("wrong", [None, "rounds", "spreads"])
+def test_the_question_tells_right_from_wrong(
+    monkeypatch: pytest.MonkeyPatch, channels: int, wrong: str | None
+) -> None:
+    """Of convolutions that are right, that round partial sums, and that spread a NaN."""
+    for name in ("conv2d", "conv_transpose2d"):
+        exact = getattr(precision.F, name)
+
+        def convolve(x: Tensor, weight: Tensor, stride: int, exact: Any = exact) -> Tensor:
+            if x.dtype == torch.float64:
+                return exact(x, weight, stride=stride)
+            x, weight = x.double(), weight.double()
+            if wrong == "rounds" and channels > 1:
+                taps = range(weight.shape[2])
+                parts = [weight * (torch.arange(len(taps)) == u).reshape(-1, 1) for u in taps]
+                y = sum(exact(x, part, stride=stride).bfloat16() for part in parts)
+            else:
+                y = exact(x, weight, stride=stride).bfloat16()
+            return y + 0 * x.sum().bfloat16() if wrong == "spreads" else y
+
+        monkeypatch.setattr(precision.F, name, convolve)
+    assert precision._sums_exactly(channels) is (wrong is None)
+
+
+@pytest.mark.filterwarnings(r"ignore:`torch.jit.(script|trace|trace_method)` is deprecated")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("name", ["same_stride", "lhs_upsample", "lhs_stride"])
+def test_what_runs_elsewhere_is_computed_in_float32(name: str) -> None:
+    layer = make_layer(name, torch.bfloat16, normal_numbers).eval()
+    x = make_input(layer, normal_numbers)
+    with torch.no_grad():
+        programs = {
+            "script": torch.jit.script(layer),
+            "trace": torch.jit.trace(layer, x),
+            "export": torch.export.export(layer, (x,)).module(),
+        }
+        expected = copy.deepcopy(layer).float()(x.float()).bfloat16()
+        for program, run in programs.items():
+            with Dtypes() as dtypes:
+                y = run(x)
+            assert dtypes.seen == {torch.float32}, program
+            assert torch.equal(y, expected), program
+
+
+@pytest.fixture
+def _settings_put_back() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("_settings_put_back")
+@pytest.mark.parametrize("dtype", [*HALF, torch.complex64], ids=str)
+@pytest.mark.parametrize("name", ["pointwise", "same_stride", "lone_output_channel", "lhs_same"])
+def test_a_precision_for_float32_reaches_no_other_dtype(name: str, dtype: torch.dtype) -> None:
+    layer = make_layer(name, dtype, normal_numbers)
+    x = make_input(layer, normal_numbers)
+    assert not versions.float32_is_reduced("cpu")
+    torch.set_float32_matmul_precision("medium")
+    assert versions.float32_is_reduced("cpu")
+    wide = {torch.complex128, torch.float64}
+    for training in (False, True):
+        dtypes = multiplied(layer, x, training=training)
+        assert dtypes, name
+        assert dtypes <= wide | ({torch.bfloat16} if not training else set())
+        if dtype != torch.complex64:
+            value = truth.value(layer, x)
+            with torch.set_grad_enabled(training):
+                error = (layer(x).double() - value).abs()
+            assert torch.all(error <= truth.bound(layer, x, value))
+
+
+@pytest.mark.usefixtures("_settings_put_back")
+def test_a_precision_for_float32_is_obeyed_in_float32() -> None:
+    layer = make_layer("same_stride", numbers=normal_numbers)
+    torch.set_float32_matmul_precision("medium")
+    assert multiplied(layer, make_input(layer, normal_numbers)) == {torch.float32}
+    assert torch.get_float32_matmul_precision() == "medium"
+
+
+def test_the_functional_form_follows_the_same_rule(native: bool) -> None:
+    x, kernel = torch.randn(2, 4, 7, 6).bfloat16(), torch.randn(6, 4, 3, 2).bfloat16()
+    with torch.no_grad(), Dtypes() as dtypes:
+        conv_general_dilated(x, kernel, (2, 1), "SAME")
+    assert dtypes.seen == {torch.bfloat16 if native else torch.float32}
