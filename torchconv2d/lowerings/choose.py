@@ -80,7 +80,12 @@ def choose(geometry: Geometry) -> type[Lowering]:
 
 
 def lower(geometry: Geometry, lowering: type[Lowering] | None = None) -> Lowering:
-    """Make the chosen lowering, or another one that applies, with its parts."""
+    """Make the chosen lowering, or another one that applies, with its parts.
+
+    >>> from torchconv2d.geometry import plan
+    >>> lower(plan((9, 8), (3, 3), (1, 1), "SAME", (2, 2), (1, 1), 4, 5, 1), Transposed)
+    Transposed()
+    """
     kind = choose(geometry) if lowering is None else lowering
     return kind(geometry, [lower(part, one_convolution(part)) for part in kind.parts(geometry)])
 

@@ -14,6 +14,12 @@ class ScriptedConvolution(nn.Module):
     A script may be loaded on another machine and cannot ask that one anything. So half precision is
     always computed in float32 on a CPU. A script cannot ask for the user's precision of float32
     either.
+
+    >>> from torchconv2d import Conv2d
+    >>> ScriptedConvolution(Conv2d((56, 56, 64), 64, 3).lowering)
+    ScriptedConvolution(
+      (lowering): Plain()
+    )
     """
 
     __constants__ = ["rounds_partial_sums"]  # TorchScript keeps one branch of each test on it

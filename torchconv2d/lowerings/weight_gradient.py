@@ -18,7 +18,15 @@ class WeightGradient(ABC):
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
         parts: a weight gradient for each part, or None for a part that reads no input. Only
-            :class:`PhasesWeightGradient` has parts.
+            ``PhasesWeightGradient`` has parts.
+
+    >>> from torchconv2d import Conv2d
+    >>> conv = Conv2d((9, 8, 4), 5, 3, stride=2)
+    >>> gradient, x = torch.ones(1, 5, 5, 4), torch.ones(1, 4, 9, 8)
+    >>> conv.convolution.weight_gradient(gradient, x, conv.weight)[0, 0]
+    tensor([[16., 16., 12.],
+            [20., 20., 15.],
+            [16., 16., 12.]])
     """
 
     @abstractmethod
