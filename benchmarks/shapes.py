@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from parity.cases import Case
+from parity.cases.case import Case
 from torchconv2d.geometry import Geometry, plan
 
 Pair = tuple[int, int]

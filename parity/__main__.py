@@ -11,9 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import command, interruption, page, photographs, pictures
-from .cases import Case
-from .grid import DTYPES, OPTIONS
+from . import commands as command
+from .cases.case import Case
+from .cases.grid import DTYPES, OPTIONS
+from .checks import interruption
+from .photographs import pictures
+from .photographs import run as photographs
+from .report import page
 from .targets import TARGETS
 
 

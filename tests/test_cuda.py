@@ -15,7 +15,7 @@ from torch import Tensor
 from torchgen.gen import parse_native_yaml
 from torchgen.model import DispatchKey
 
-from parity import truth
+from parity.definition import truth
 from parity.targets import Cell, cells
 from torchconv2d import Conv2d
 from torchconv2d.testing import full_precision, unit_roundoff

@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import VALID, make_input, make_layer, normal_numbers, whole_numbers
 
-from parity import truth
+from parity.definition import truth
 
 REAL = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 COMPLEX = [torch.complex64, torch.complex128]

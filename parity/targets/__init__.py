@@ -12,8 +12,8 @@ from torch import Tensor
 
 from torchconv2d import Conv2d
 
-from .. import expected, truth
-from ..arrays import wide
+from ..cases.numbers import wide
+from ..definition import expected, truth
 from . import elsewhere, here, processes
 from .here import Outputs, Target, Trained
 from .layers import LAYERS, Cell, cells

@@ -1,0 +1,159 @@
+"""Which cases are run: a grid in which every two values of two options meet, and random ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torchconv2d.lowerings import WAYS
+
+from . import covering
+from .case import Case, Pair
+from .numbers import layout
+
+DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
+
+# The first value of each goes with every other. No size, stride, dilation or padding is the same on
+# both axes where it need not be, so that no swap can go unseen.
+OPTIONS: dict[str, Sequence[Any]] = {
+    "size": ((7, 6), (6, 9), (1, 5), (8, 1), (2, 3)),
+    "channels": (
+        (4, 6, 1),
+        (4, 6, 2),
+        (4, 4, 4),
+        (3, 6, 3),
+        (1, 5, 1),
+        (4, 1, 1),
+        (1, 1, 1),
+        (16, 32, 2),
+    ),
+    "kernel": ((3, 2), (1, 1), (2, 5), (4, 3), (9, 8)),
+    "stride": ((1, 1), (2, 3), (3, 1), (1, 2), (4, 6)),
+    "padding": (
+        "SAME",
+        "VALID",
+        2,
+        (1, 3),
+        ((1, 2),),
+        ((2, 1), (0, 3)),
+        ((9, 4), (1, 8)),  # beyond the kernel
+        -1,
+        ((-1, 2), (2, -1)),
+        ((-2, 2), (-1, 4)),
+        ((-10, 13), (1, 0)),  # crops past the input, before it
+        ((1, 0), (7, -5)),  # nearly as far, behind it
+    ),
+    # Beside the strides and the other dilations: nothing in common, a part of each, and all of it.
+    "lhs_dilation": ((1, 1), (2, 3), (3, 1), (1, 2), (6, 4)),
+    "rhs_dilation": ((1, 1), (2, 3), (1, 2), (3, 1)),
+    "mask": (None, "bool", "real", "taps", "outputs", "number"),
+    "bias": (False, True),
+    "channel_first": (False, True),
+    "batch": (2, None, 1, 3),  # and an empty one of each, by a check of its own
+    "memory": ("contiguous", "permuted", "other layout", "expanded", "sliced"),
+    "channels_last_weight": (False, True),
+    # Where it applies, and with its gradients by hand, whatever was chosen.
+    "way": (None, *(way.__name__ for way in WAYS)),
+    "dtype": DTYPES,
+}
+
+
+# Ways that few geometries can be computed by, on those.
+DEMANDING = (
+    Case(kernel=(4, 3), padding=((2, 1), (1, 2)), lhs_dilation=(2, 3), bias=True, way="Subpixel"),
+    Case(channels=(4, 6, 2), kernel=(3, 4), padding=1, lhs_dilation=(1, 2), way="Subpixel"),
+    Case(channels=(4, 3, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True, way="Rows"),
+    Case(kernel=(4, 3), padding=((1, 3), (-1, 2)), stride=(1, 2), rhs_dilation=(2, 1), way="Rows"),
+    Case(channels=(9, 1, 1), kernel=(3, 4), padding=1, lhs_dilation=(2, 3), way="Folded"),
+    Case(channels=(4, 3, 1), kernel=(2, 5), rhs_dilation=(2, 1), bias=True, way="Folded"),
+    Case(channels=(4, 6, 2), padding=((1, 2), (0, 1)), lhs_dilation=(2, 3), way="Transposed"),
+    Case(size=(6, 8), channels=(4, 8, 4), kernel=(3, 5), stride=(2, 3), bias=True, way="Even"),
+)
+
+
+# What is chosen for sizes that the options do not have: ways whose gradients others compute.
+CHOSEN = {
+    "Transposed": Case(channels=(4, 16, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True),
+    "Folded": Case(size=(16, 15), channels=(24, 1, 1), kernel=(5, 3), batch=1),
+    "Rows": Case(size=(12, 11), channels=(64, 3, 1), kernel=(3, 3), batch=1),
+    "Plain": Case(size=(24, 23), channels=(2, 32, 1), kernel=(5, 3), batch=1),
+}
+
+
+def grid(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Case]:
+    """What is demanding, then the covering array, each case with a seed of its own."""
+    rows = covering.rows({**OPTIONS, "dtype": dtypes}, _fits, _reads_input, seed)
+    cases = [case._replace(dtype=dtype) for case in DEMANDING for dtype in dtypes]
+    cases += [case._replace(dtype=dtype) for case in CHOSEN.values() for dtype in dtypes[:2]]
+    cases += [Case(**row) for row in rows]
+    return [case._replace(seed=seed + number) for number, case in enumerate(cases)]
+
+
+def _fits(option: str, value: Any, other: str, other_value: Any) -> bool:
+    """Everything does, but for a padding that crops more than there is."""
+    if option != "padding" or other != "size" or isinstance(value, str):
+        return True
+    pads = Case(padding=value).pads
+    return all(n + sum(pad) >= 0 for n, pad in zip(other_value, pads, strict=True))
+
+
+def _reads_input(row: dict[str, Any]) -> bool:
+    """Whether there is an output that is not just the bias."""
+    lines = layout(Case(**row))
+    return all(
+        set(lines.places[axis]).intersection(
+            window * lines.stride[axis] + tap * lines.rhs_dilation[axis]
+            for window in range(lines.windows[axis])
+            for tap in range(row["kernel"][axis])
+        )
+        for axis in (0, 1)
+    )
+
+
+def beyond(count: int, dtypes: Sequence[str] = DTYPES, seed: int = 0) -> Iterator[Case]:
+    """Random cases, one at a time; the ``n``-th is the same whatever ``count`` is."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        yield random_case(chance, dtypes)
+
+
+def random_case(chance: random.Random, dtypes: Sequence[str] = DTYPES) -> Case:
+    def pair(most: int) -> Pair:
+        return chance.randint(1, most), chance.randint(1, most)
+
+    def rarely(most: int) -> Pair:
+        """Mostly one, so that few of a case's options are out of the ordinary."""
+        return chance.choice(((1, 1), (1, 1), pair(most)))
+
+    size, kernel, lhs_dilation, rhs_dilation = pair(9), pair(5), rarely(4), rarely(3)
+    groups = chance.choice((1, 1, 2, 3))
+    pads = [
+        _random_pads(chance, (n - 1) * gap + 1, (k - 1) * r + 1)
+        for n, gap, k, r in zip(size, lhs_dilation, kernel, rhs_dilation, strict=True)
+    ]
+    return Case(
+        size=size,
+        channels=(groups * chance.randint(1, 3), groups * chance.randint(1, 3), groups),
+        kernel=kernel,
+        stride=rarely(4),
+        padding=chance.choice(("SAME", "VALID", chance.randint(0, 4), tuple(pads), tuple(pads))),
+        lhs_dilation=lhs_dilation,
+        rhs_dilation=rhs_dilation,
+        mask=chance.choice(OPTIONS["mask"]),
+        bias=chance.random() < 0.5,
+        channel_first=chance.random() < 0.5,
+        batch=chance.choice(OPTIONS["batch"]),
+        memory=chance.choice(OPTIONS["memory"]),
+        channels_last_weight=chance.random() < 0.5,
+        way=chance.choice((None, chance.choice(OPTIONS["way"]))),
+        dtype=chance.choice(dtypes),
+        seed=chance.randrange(2**32),
+    )
+
+
+def _random_pads(chance: random.Random, dilated: int, extent: int) -> Pair:
+    """From crops past the input to zeros beyond the kernel, but never more crop than there is."""
+    before, after = sorted(chance.randint(-dilated, extent + 2) for _ in range(2))
+    after = max(after, -dilated - before)
+    return (before, after) if chance.random() < 0.5 else (after, before)

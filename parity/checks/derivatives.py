@@ -1,0 +1,152 @@
+"""Derivatives beyond ``jax.vjp``'s: forward mode and second order, exact; and ``vmap``.
+
+The layer is linear in its input and linear in its weight, so that each of these is a convolution
+again, and of whole numbers an exact one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from ..cases import numbers as arrays
+from ..cases.numbers import Array
+from ..definition import expected
+from ..sides import port
+from .findings import Finding
+from .subject import Subject
+
+
+def forward_mode(subject: Subject) -> Iterator[Finding]:
+    """The change along other inputs, kernels and biases: ``dx * w + x * dw + db``.
+
+    By ``torch.func``, and by ``torch.autograd.forward_ad`` of a layer in training, each in part.
+    """
+    case, here = subject.case, subject.whole
+    along = _another(subject)
+    conv = port.layer(case, here)
+    run, dual = port.call(conv), forward_ad.make_dual
+    x, dx = port.tensor(case, here.x), port.tensor(case, along.x)
+    parameters, changes = (list(each.parameters()) for each in (conv, port.layer(case, along)))
+    changes = [change.detach() for change in changes]
+
+    with warnings.catch_warnings():
+        # torch compiles its own formulas with a compiler that it deprecates.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+        _, change = torch.func.jvp(run, (x, *parameters), (dx, *changes))
+        with forward_ad.dual_level():
+            duals = run(dual(x, dx), *parameters), run(x, *map(dual, parameters, changes))
+            by_x, by_parameters = (forward_ad.unpack_dual(each).tangent for each in duals)
+    found = {
+        "output": (change, _bilinear(subject, along)),
+        "input": (by_x, _by_input(subject, along)),
+        "parameters": (by_parameters, _by_parameters(subject, along)),
+    }
+    for quantity, (got, right) in found.items():
+        good = np.array_equal(port.array(case, got), right)
+        yield subject.judged("forward mode", quantity, good, "another derivative")
+
+
+def second_order(subject: Subject) -> Iterator[Finding]:
+    """The gradients of the gradients along other arrays, by what those gradients depend on."""
+    case, here = subject.case, subject.whole
+    along = _another(subject)
+    conv = port.layer(case, here)
+    leaves = [port.images(case, here.x).requires_grad_(), *conv.parameters()]
+    cotangent = port.tensor(case, here.cotangent).conj().resolve_conj().requires_grad_()
+    y = conv(leaves[0])
+    gradients = torch.autograd.grad(y, leaves, cotangent, create_graph=True)
+    directions = [port.tensor(case, along.x), *port.layer(case, along).parameters()]
+    by_x, by_weight, by_cotangent = torch.autograd.grad(
+        gradients, (leaves[0], leaves[1], cotangent), directions, materialize_grads=True
+    )
+    # <dx * w + x * dw + db, cotangent>, differentiated.
+    swapped = here._replace(x=along.x, kernel=along.kernel)
+    mixed = expected.value(case, swapped)
+    found = {
+        "input": (port.array(case, by_x.conj()), mixed.input),
+        "weight": (port.kernel_array(by_weight.conj()), mixed.weight),
+        "output": (port.array(case, by_cotangent), _bilinear(subject, along)),
+    }
+    for quantity, (got, right) in found.items():
+        good = np.array_equal(got, right)
+        yield subject.judged("second order", quantity, good, "another second derivative")
+
+
+def by_differences(subject: Subject) -> Iterator[Finding]:
+    """``gradcheck`` and ``gradgradcheck``, on small float64 cases: they know nothing of us."""
+    case, here = subject.case, subject.normal
+    entries = sum(each.size for each in (here.x, here.kernel, here.cotangent))
+    if case.dtype != "float64" or entries > _LARGEST or case.memory == "expanded":
+        return
+    conv = port.layer(case, here)
+    leaves = (port.images(case, here.x).requires_grad_(), *conv.parameters())
+    first = torch.autograd.gradcheck(port.call(conv), leaves, raise_exception=False, fast_mode=True)
+    second = torch.autograd.gradgradcheck(
+        port.call(conv), leaves, raise_exception=False, fast_mode=True
+    )
+    yield subject.judged("gradcheck", "all", first, "not the quotient of differences")
+    yield subject.judged("gradgradcheck", "all", second, "not the quotient of differences")
+
+
+# Numbers in input, kernel and output together.
+_LARGEST = 400
+
+
+def vmap(subject: Subject) -> Iterator[Finding]:
+    """``torch.func.vmap`` over inputs and over parameters, of the layer and of its gradients."""
+    case = subject.case
+    conv = port.layer(case, subject.whole)
+    run, parameters = port.call(conv), [each.detach() for each in conv.parameters()]
+    cotangent = port.tensor(case, subject.whole.cotangent)
+    x = port.images(case, subject.whole.x)
+    images = torch.stack([x, x.flip(0), x.roll(1, -2)], 1)
+    ensemble = [torch.stack([each, each.flip(0), each.roll(1, 0)]) for each in parameters]
+
+    def all_of_it(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        y, pull = torch.func.vjp(run, x, *parameters)
+        return y, *pull(cotangent)
+
+    alike = [None] * len(parameters)
+    for over, arguments, axes in (
+        ("inputs", (images, *parameters), (1, *alike)),
+        ("parameters", (x, *ensemble), (None, *(0 for _ in parameters))),
+    ):
+        rows = [[_one(i, *pair) for pair in zip(arguments, axes, strict=True)] for i in range(3)]
+        for function, quantity in ((lambda *a: (run(*a),), "output"), (all_of_it, "gradients")):
+            looped = map(torch.stack, zip(*(function(*row) for row in rows), strict=True))
+            mapped = torch.func.vmap(function, in_dims=axes)(*arguments)
+            good = all(map(torch.equal, mapped, looped))
+            yield subject.judged("vmap", f"{quantity}, over {over}", good, "not what a loop gives")
+
+
+def _one(i: int, several: Tensor, axis: int | None) -> Tensor:
+    return several if axis is None else several.select(axis, i)
+
+
+def _another(subject: Subject) -> arrays.Arrays:
+    """Other whole numbers for the same layer, with the same mask."""
+    other = arrays.whole(subject.case._replace(seed=subject.case.seed + 1), subject.whole)
+    return other._replace(mask=subject.whole.mask)
+
+
+def _bilinear(subject: Subject, along: arrays.Arrays) -> Array:
+    """``dx * w + x * dw + db``."""
+    return _by_input(subject, along) + _by_parameters(subject, along)
+
+
+def _by_input(subject: Subject, along: arrays.Arrays) -> Array:
+    """``dx * w``."""
+    arrays = subject.whole._replace(x=along.x, bias=None)
+    return expected.value(subject.case, arrays).output
+
+
+def _by_parameters(subject: Subject, along: arrays.Arrays) -> Array:
+    """``x * dw + db``."""
+    arrays = subject.whole._replace(kernel=along.kernel, bias=along.bias)
+    return expected.value(subject.case, arrays).output
