@@ -1,4 +1,4 @@
-"""The Python of the README and of the pages in docs/, which tests run."""
+"""The Python code on the README and on the pages in docs/, which tests run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# By which test. Those in `parity/` import JAX.
+# The test that runs each page. The tests in `parity/` import JAX.
 RUN_BY = {
     "README.md": "parity/tests/test_docs.py",
     "docs/index.md": "parity/tests/test_docs.py",
@@ -19,11 +19,11 @@ RUN_BY = {
 
 
 def blocks(page: str, language: str = "python") -> list[str]:
-    """A page's blocks of code, each to be run by itself."""
+    """The blocks of code on a page; each runs by itself."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 def blocks_run_by(test: str) -> dict[str, str]:
-    """Those of all of a test's pages, by page and number; ``test`` is its ``__file__``."""
+    """The blocks on all pages of a test, by page and number; ``test`` is its ``__file__``."""
     pages = [page for page, by in RUN_BY.items() if test.endswith(by)]
     return {f"{page} {i}": block for page in pages for i, block in enumerate(blocks(page))}

@@ -1,27 +1,24 @@
-"""The same yes or no: random argument lists, legal and not, put to the layer and its reference.
+"""Put random argument lists to the layer and to its reference: both must accept or refuse alike.
 
-A verdict is that of construction and a forward pass together. Construction alone would not do:
-some of what the reference is given is looked at only when the pass is lowered for XLA, a stride of
-0 for one, and a user who has to wait for that is refused all the same. The input of the pass is
-float32, which is what both layers are of if nobody says otherwise, and has the shape that
-``in_size`` says; a list may bring another one, called ``x``.
+An answer covers construction and a forward pass, because the reference looks at some arguments only
+when the pass is lowered for XLA, such as a stride of 0. The input has the shape that ``in_size``
+says and is float32, the default dtype of both layers; a list may bring another input, called ``x``.
 
-The reference's pass is lowered and not run: compiling a thousand of them would take minutes, and
-nothing is refused after, which a test makes sure of on a sample.
+The reference's pass is lowered and not run, as compiling a thousand of them would take minutes.
+Nothing is refused later; a test makes sure of that on a sample.
 
-Of a refusal the class counts, and what is derived from it counts as it: what ``except ValueError``
-sees. Two acceptances agree if the outputs have the same shape; their values are not the matter
-here.
+Two refusals agree if ``except ValueError`` or ``except TypeError`` catches both. Two acceptances
+agree if the outputs have the same shape; other tests compare their values.
 
 Left out are ``param_type``, which makes a different thing on each side, and ``device`` and
-``dtype``, which the reference does not have. Nor is a kernel drawn by the default ``w_init``: XLA
-compiles that for two seconds for each shape. ``jnp.ones`` stands in for it, and reads the shape
-likewise.
+``dtype``, which the reference does not have. ``jnp.ones`` replaces the default ``w_init``, because
+XLA compiles that for two seconds for each shape.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -30,49 +27,56 @@ import torch
 
 import torchconv2d
 
-from ..sides import jax_conv as oracles
+from ..sides import jax_conv
 from .differences import ACCEPTED, OTHER, SEVERAL, TYPE_ERROR, VALUE_ERROR, Difference, differences
-from .lists import Texts, arguments_and_input, evaluate
+from .lists import ArgumentList, lists
 
 Shape = tuple[int, ...]
 
 
-class Verdict(NamedTuple):
-    kind: str  # one of the four above
-    detail: str
+class Answer(NamedTuple):
+    """What a layer says to a list: ``kind`` is ACCEPTED or the class of the error."""
 
-    def agrees(self, other: Verdict) -> bool:
-        return self.kind == other.kind and (self.kind != ACCEPTED or self.detail == other.detail)
+    kind: str
+    shape: Shape | None = None
+    message: str = ""
+
+    def agrees(self, other: Answer) -> bool:
+        return (self.kind, self.shape) == (other.kind, other.shape)
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.message or self.shape}"
 
 
-def verdict_here(legal: Texts, odd: Texts) -> Verdict:
+def answer_here(given: ArgumentList) -> Answer:
     def run() -> Shape:
-        arguments, x = arguments_and_input(legal, odd)
+        arguments, x = given.arguments_and_input()
         with torch.no_grad():
             return tuple(torchconv2d.Conv2d(**arguments)(torch.from_numpy(x)).shape)
 
-    return verdict_of(run)
+    return answer_of(run)
 
 
-def verdict_there(legal: Texts, odd: Texts) -> Verdict:
+def answer_there(given: ArgumentList) -> Answer:
     def run() -> Shape:
-        arguments, x = arguments_and_input(legal, odd)
+        arguments, x = given.arguments_and_input()
         with warnings.catch_warnings():
             # JAX and brainstate divide by a NumPy 0 before they look at it.
             warnings.filterwarnings("ignore", "divide by zero encountered", RuntimeWarning)
-            layer = oracles.brainstate.nn.Conv2d(**arguments)
-            return oracles.jax.jit(layer).lower(oracles.jax.numpy.asarray(x)).out_info.shape
+            layer = jax_conv.brainstate.nn.Conv2d(**arguments)
+            return jax_conv.jax.jit(layer).lower(jax_conv.jax.numpy.asarray(x)).out_info.shape
 
-    return verdict_of(run)
+    return answer_of(run)
 
 
-def verdict_of(run: Callable[[], Shape]) -> Verdict:
+def answer_of(run: Callable[[], Shape]) -> Answer:
     try:
-        return Verdict(ACCEPTED, f"makes {run()}")
+        return Answer(ACCEPTED, tuple(run()))
     except Exception as error:
         kinds = {ValueError: VALUE_ERROR, TypeError: TYPE_ERROR, Exception: OTHER}
         kind = next(kind for base, kind in kinds.items() if isinstance(error, base))
-        return Verdict(kind, f"{type(error).__name__}: {' '.join(str(error).split()):.150}")
+        message = f"{type(error).__name__}: {' '.join(str(error).split()):.150}"
+        return Answer(kind, message=message)
 
 
 _DEFAULTS = {
@@ -82,62 +86,62 @@ _DEFAULTS = {
 
 
 class Judgement(NamedTuple):
-    legal: Texts
-    odd: Texts
-    here: Verdict
-    there: Verdict
-    differences: list[str]  # by name, which set the verdicts apart
-    fault: str  # empty if all is as it should be
+    """Both answers to a list; ``differences`` are the names of those that explain them.
+
+    ``error`` says what is wrong; it is empty if the answers are as expected.
+    """
+
+    given: ArgumentList
+    here: Answer
+    there: Answer
+    differences: list[str]
+    error: str
 
     def __str__(self) -> str:
         return (
-            f"{self.fault or 'as it should be'}\n"
-            f"  here: {self.here.kind}, {self.here.detail}\n"
-            f"  reference: {self.there.kind}, {self.there.detail}\n"
-            f"  again: parity.arguments.judge.judge({self.legal}, {self.odd})"
+            f"{self.error or 'as expected'}\n"
+            f"  here: {self.here}\n"
+            f"  reference: {self.there}\n"
+            f"  arguments: {self.given.arguments()}\n"
+            f"  odd: {self.given.odd}"
         )
 
 
-def judge(legal: Texts, odd: Texts) -> Judgement:
-    """Both verdicts on the legal arguments, the odd ones put over them, and whether that is right.
+def judge(given: ArgumentList) -> Judgement:
+    """Both answers to a list, and whether they are right.
 
-    Of several odd arguments each is judged by itself: if one is refused, its refusal will do, and
-    if none is, the whole is judged.
+    A list with several odd arguments must be refused as one of them alone is; if none of them is
+    refused alone, the list is judged as a whole.
     """
-    here, there = verdict_here(legal, odd), verdict_there(legal, odd)
-    names = [difference.name for difference in shown_by(legal, odd)]
+    here, there = answer_here(given), answer_there(given)
+    names = [difference.name for difference in shown_by(given)]
     if here.agrees(there):
-        alike = names and len(odd) == 1
-        fault = f"listed as a difference ({names[0]}), but judged alike" if alike else ""
-        return Judgement(legal, odd, here, there, [], fault)
-    expected = _expected(legal, odd)
-    # Of one kind, yet they do not agree: the shapes.
+        alike = names and len(given.odd) == 1
+        error = f"listed as a difference ({names[0]}), but judged alike" if alike else ""
+        return Judgement(given, here, there, [], error)
+    expected = _expected(given)
+    # If the kinds are the same and the answers do not agree, the shapes differ.
     right = here.kind in expected and here.kind != there.kind
-    fault = "" if right else f"expected here: {' or '.join(sorted(expected))}"
-    return Judgement(legal, odd, here, there, names or ([] if fault else [SEVERAL]), fault)
+    error = "" if right else f"expected here: {' or '.join(sorted(expected))}"
+    return Judgement(given, here, there, names or ([] if error else [SEVERAL]), error)
 
 
-def _expected(legal: Texts, odd: Texts) -> set[str]:
-    if len(odd) > 1:
-        alone = set[str]().union(*(_expected(legal, {name: odd[name]}) for name in odd))
+def again(seed: int, number: int) -> Judgement:
+    """The judgement on the list of that number."""
+    return judge(next(itertools.islice(lists(seed), number, None)))
+
+
+def _expected(given: ArgumentList) -> set[str]:
+    if len(given.odd) > 1:
+        alone = set[str]().union(*(_expected(given._replace(odd=(odd,))) for odd in given.odd))
         if alone != {ACCEPTED}:
             return alone - {ACCEPTED}
-    kinds = {difference.here for difference in shown_by(legal, odd)}
-    return kinds - {ACCEPTED} or kinds or {verdict_there(legal, odd).kind}
+    kinds = {difference.here for difference in shown_by(given)}
+    return kinds - {ACCEPTED} or kinds or {answer_there(given).kind}
 
 
-def shown_by(legal: Texts, odd: Texts) -> list[Difference]:
-    """For each odd argument the first difference that it shows, if any."""
-    arguments = _DEFAULTS | evaluate(legal, odd)
-    firsts = [
-        next(
-            (
-                difference
-                for difference in differences()
-                if text in difference.shown_by.get(name, ()) and difference.when(arguments)
-            ),
-            None,
-        )
-        for name, text in odd.items()
-    ]
-    return [difference for difference in firsts if difference]
+def shown_by(given: ArgumentList) -> list[Difference]:
+    """The differences that the odd arguments show."""
+    arguments = _DEFAULTS | given.arguments()
+    listed = [differences()[odd.difference] for odd in given.odd if odd.difference is not None]
+    return [difference for difference in listed if difference.when(arguments)]

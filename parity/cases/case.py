@@ -1,4 +1,4 @@
-"""A case: plain values from which a layer, its input and a cotangent follow, the same each time."""
+"""A case: plain values that fix one layer, its input and a cotangent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import ast
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 from torchconv2d import arguments
+from torchconv2d.geometry import Geometry, plan
 
 Pair = tuple[int, int]
 Padding = str | int | Sequence[Any]
@@ -15,11 +18,12 @@ WIDE = ("float64", "complex128")
 
 
 class Case(NamedTuple):
-    """One convolution to be judged. ``Case.parse(str(case)) == case``.
+    """One convolution to judge. ``Case.parse(str(case)) == case``.
 
     Pairs are ``(vertical, horizontal)``. ``channels`` are in, out and groups; ``batch`` is None for
-    an input without that axis; ``mask`` and ``memory`` are names that ``arrays.py`` knows. ``way``
-    is one of ``torchconv2d.lowerings``, to be taken where it applies, whatever was chosen.
+    an input without a batch axis. ``mask`` and ``memory`` are names that ``numbers.py`` and
+    ``port.py`` know. ``lowering`` is the name of one of ``torchconv2d.lowerings``: it is used where
+    it applies, whatever the layer would choose.
     """
 
     size: Pair = (7, 6)
@@ -35,28 +39,28 @@ class Case(NamedTuple):
     batch: int | None = 2
     memory: str = "contiguous"
     channels_last_weight: bool = False
-    way: str | None = None
+    lowering: str | None = None
     dtype: str = "float32"
     seed: int = 0
 
     def __str__(self) -> str:
-        """The options that are not the default's, as Python writes keyword arguments."""
+        """The options that are not the defaults, as keyword arguments in Python."""
         values = zip(self._fields, self, strict=True)
         return ", ".join(f"{k}={v!r}" for k, v in values if v != self._field_defaults[k])
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """The case that ``str`` wrote, or someone by hand: one int will do for a pair.
+        """The case that ``str`` wrote, or a user: one int stands for a pair of equal ones.
 
         Raises:
-            ValueError: no such option, not a literal, or a number that no layer takes.
+            ValueError: the text is not a list of known options with values that a layer can take.
         """
         try:
             call = ast.parse(f"case({text})", mode="eval").body
         except SyntaxError:
-            raise ValueError(f"{text!r} is no list of options, such as stride=(2, 1).") from None
+            raise ValueError(f"{text!r} is not a list of options, such as stride=(2, 1).") from None
         if not isinstance(call, ast.Call) or call.args:
-            raise ValueError(f"{text!r} is no list of options, such as stride=(2, 1).")
+            raise ValueError(f"{text!r} is not a list of options, such as stride=(2, 1).")
         options = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
         if unknown := options.keys() - set(cls._fields):
             raise ValueError(f"There is no option {', '.join(map(str, unknown))}.")
@@ -72,7 +76,7 @@ class Case(NamedTuple):
             raise ValueError(f"`channels` must be (in, out, groups), got {self.channels!r}.")
         inputs, outputs, groups = (arguments.integer("channels", n, 1) for n in self.channels)
         arguments.groups(groups, inputs, outputs)
-        if not isinstance(self.seed, int) or self.seed < 0:  # however large
+        if not isinstance(self.seed, int) or self.seed < 0:  # of any size
             raise ValueError(f"`seed` must be an int of at least 0, got {self.seed!r}.")
         if self.batch is not None:
             arguments.integer("batch", self.batch, 1)
@@ -80,8 +84,12 @@ class Case(NamedTuple):
 
     @property
     def command(self) -> str:
-        """What runs this case alone, in a shell."""
+        """The shell command that runs this case alone."""
         return f'python -m parity --case "{self}"'
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)
 
     @property
     def kernel_shape(self) -> tuple[int, int, int, int]:
@@ -90,7 +98,7 @@ class Case(NamedTuple):
 
     @property
     def pads(self) -> str | tuple[Pair, Pair]:
-        """The padding as the oracles take it: a string or two pairs."""
+        """The padding as the definition and JAX take it: a string or two pairs."""
         if isinstance(self.padding, str):
             return self.padding
         if isinstance(self.padding, int):
@@ -115,8 +123,14 @@ class Case(NamedTuple):
         }
 
     @property
+    def planned(self) -> Geometry:
+        """The geometry of a layer of this case, as the package plans it."""
+        pairs = self.size, self.kernel, self.stride, self.pads, self.lhs_dilation, self.rhs_dilation
+        return plan(*pairs, *self.channels)
+
+    @property
     def arguments(self) -> dict[str, Any]:
-        """Those of either ``Conv2d``, but for arrays and the dtype."""
+        """The keyword arguments of either ``Conv2d``, without arrays and dtype."""
         inputs, outputs, groups = self.channels
         return {
             "in_size": (inputs, *self.size) if self.channel_first else (*self.size, inputs),

@@ -1,4 +1,4 @@
-"""A covering array: few rows in which every two values of two options meet."""
+"""A covering array: few rows in which each two values of two options meet."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ Setting = tuple[str, int]  # an option and which of its values
 Fits = Callable[[str, Any, str, Any], bool]
 Counts = Callable[[dict[str, Any]], bool]
 
-# Of that many rows made at random, the one that covers most is taken; if none of them counts, of as
-# many again, and so on.
+# Each round makes so many rows at random and takes the one that covers most. If none of them
+# counts, there is another round.
 _CANDIDATES, _ROUNDS = 15, 6
 
 
 def rows(options: Options, fits: Fits, counts: Counts, seed: int) -> Iterator[dict[str, Any]]:
     """Rows with a value for each option, until all pairs of values that fit have met.
 
-    Greedy, as AETG (Cohen et al., 1997): a row starts with a pair that has not met yet, and each
-    further option, in random order, gets the value that meets most others for the first time.
+    The method is greedy, as AETG (Cohen et al., 1997). A row starts with a pair that has not met
+    yet. Each further option, in random order, gets the value that meets most others for the first
+    time.
 
     Args:
-        options: the values of each option. The first of each must fit everything.
+        options: the values of each option. The first value of each must fit all others.
         fits: whether a value of one option may meet a value of another.
-        counts: whether a row puts its values to the test. In one that does not, no two values have
-            met, but for two that no row could be found for.
-        seed: the same rows for the same seed.
+        counts: whether a row tests its values. If no row that counts is found for a pair, the pair
+            is dropped with a row that does not count.
+        seed: the same seed gives the same rows.
     """
 
     def fit(left: Setting, right: Setting) -> bool:
@@ -37,7 +38,7 @@ def rows(options: Options, fits: Fits, counts: Counts, seed: int) -> Iterator[di
 
     settings = [[(name, i) for i in range(len(values))] for name, values in options.items()]
     pairs = (pair for both in combinations(settings, 2) for pair in product(*both))
-    # A dictionary, because a set has no order to be the same each time.
+    # A dictionary keeps its order, a set does not.
     unmet = {frozenset(pair): pair for pair in pairs if fit(*pair)}
     chance = random.Random(seed)
 

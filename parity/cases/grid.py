@@ -1,4 +1,4 @@
-"""Which cases are run: a grid in which every two values of two options meet, and random ones."""
+"""The cases: a grid in which each two values of two options meet, and random cases."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torchconv2d.lowerings import WAYS
 
 from . import covering
 from .case import Case, Pair
-from .numbers import layout
+from .numbers import canvas
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
 
-# The first value of each goes with every other. No size, stride, dilation or padding is the same on
-# both axes where it need not be, so that no swap can go unseen.
+# The first value of each option fits every value of the others. Sizes, strides, dilations and
+# padding differ between the axes where they can, so that a swap of the axes shows.
 OPTIONS: dict[str, Sequence[Any]] = {
     "size": ((7, 6), (6, 9), (1, 5), (8, 1), (2, 3)),
     "channels": (
@@ -37,42 +37,50 @@ OPTIONS: dict[str, Sequence[Any]] = {
         (1, 3),
         ((1, 2),),
         ((2, 1), (0, 3)),
-        ((9, 4), (1, 8)),  # beyond the kernel
+        ((9, 4), (1, 8)),  # larger than the kernel
         -1,
         ((-1, 2), (2, -1)),
         ((-2, 2), (-1, 4)),
-        ((-10, 13), (1, 0)),  # crops past the input, before it
-        ((1, 0), (7, -5)),  # nearly as far, behind it
+        ((-10, 13), (1, 0)),  # crops all of the input at the top
+        ((1, 0), (7, -5)),  # crops nearly all of it at the right
     ),
-    # Beside the strides and the other dilations: nothing in common, a part of each, and all of it.
+    # With the strides these have no common factor, some, or all of them.
     "lhs_dilation": ((1, 1), (2, 3), (3, 1), (1, 2), (6, 4)),
     "rhs_dilation": ((1, 1), (2, 3), (1, 2), (3, 1)),
     "mask": (None, "bool", "real", "taps", "outputs", "number"),
     "bias": (False, True),
     "channel_first": (False, True),
-    "batch": (2, None, 1, 3),  # and an empty one of each, by a check of its own
+    "batch": (2, None, 1, 3),  # a check adds an empty batch
     "memory": ("contiguous", "permuted", "other layout", "expanded", "sliced"),
     "channels_last_weight": (False, True),
-    # Where it applies, and with its gradients by hand, whatever was chosen.
-    "way": (None, *(way.__name__ for way in WAYS)),
+    # The lowering is used where it applies, whatever the layer would choose.
+    "lowering": (None, *(lowering.__name__ for lowering in WAYS)),
     "dtype": DTYPES,
 }
 
 
-# Ways that few geometries can be computed by, on those.
+# Lowerings that few geometries can use, each on such a geometry.
 DEMANDING = (
-    Case(kernel=(4, 3), padding=((2, 1), (1, 2)), lhs_dilation=(2, 3), bias=True, way="Subpixel"),
-    Case(channels=(4, 6, 2), kernel=(3, 4), padding=1, lhs_dilation=(1, 2), way="Subpixel"),
-    Case(channels=(4, 3, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True, way="Rows"),
-    Case(kernel=(4, 3), padding=((1, 3), (-1, 2)), stride=(1, 2), rhs_dilation=(2, 1), way="Rows"),
-    Case(channels=(9, 1, 1), kernel=(3, 4), padding=1, lhs_dilation=(2, 3), way="Folded"),
-    Case(channels=(4, 3, 1), kernel=(2, 5), rhs_dilation=(2, 1), bias=True, way="Folded"),
-    Case(channels=(4, 6, 2), padding=((1, 2), (0, 1)), lhs_dilation=(2, 3), way="Transposed"),
-    Case(size=(6, 8), channels=(4, 8, 4), kernel=(3, 5), stride=(2, 3), bias=True, way="Even"),
+    Case(
+        kernel=(4, 3), padding=((2, 1), (1, 2)), lhs_dilation=(2, 3), bias=True, lowering="Subpixel"
+    ),
+    Case(channels=(4, 6, 2), kernel=(3, 4), padding=1, lhs_dilation=(1, 2), lowering="Subpixel"),
+    Case(channels=(4, 3, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True, lowering="Rows"),
+    Case(
+        kernel=(4, 3),
+        padding=((1, 3), (-1, 2)),
+        stride=(1, 2),
+        rhs_dilation=(2, 1),
+        lowering="Rows",
+    ),
+    Case(channels=(9, 1, 1), kernel=(3, 4), padding=1, lhs_dilation=(2, 3), lowering="Folded"),
+    Case(channels=(4, 3, 1), kernel=(2, 5), rhs_dilation=(2, 1), bias=True, lowering="Folded"),
+    Case(channels=(4, 6, 2), padding=((1, 2), (0, 1)), lhs_dilation=(2, 3), lowering="Transposed"),
+    Case(size=(6, 8), channels=(4, 8, 4), kernel=(3, 5), stride=(2, 3), bias=True, lowering="Even"),
 )
 
 
-# What is chosen for sizes that the options do not have: ways whose gradients others compute.
+# Sizes for which the layer itself chooses these lowerings, and another one for the gradients.
 CHOSEN = {
     "Transposed": Case(channels=(4, 16, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True),
     "Folded": Case(size=(16, 15), channels=(24, 1, 1), kernel=(5, 3), batch=1),
@@ -82,7 +90,7 @@ CHOSEN = {
 
 
 def grid(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Case]:
-    """What is demanding, then the covering array, each case with a seed of its own."""
+    """The demanding and the chosen cases, then the covering array, each with its own seed."""
     rows = covering.rows({**OPTIONS, "dtype": dtypes}, _fits, _reads_input, seed)
     cases = [case._replace(dtype=dtype) for case in DEMANDING for dtype in dtypes]
     cases += [case._replace(dtype=dtype) for case in CHOSEN.values() for dtype in dtypes[:2]]
@@ -91,7 +99,7 @@ def grid(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Case]:
 
 
 def _fits(option: str, value: Any, other: str, other_value: Any) -> bool:
-    """Everything does, but for a padding that crops more than there is."""
+    """All values fit each other, except a padding that crops more than there is."""
     if option != "padding" or other != "size" or isinstance(value, str):
         return True
     pads = Case(padding=value).pads
@@ -99,20 +107,20 @@ def _fits(option: str, value: Any, other: str, other_value: Any) -> bool:
 
 
 def _reads_input(row: dict[str, Any]) -> bool:
-    """Whether there is an output that is not just the bias."""
-    lines = layout(Case(**row))
+    """Whether some output reads the input, and is not only the bias."""
+    plan = canvas(Case(**row))
     return all(
-        set(lines.places[axis]).intersection(
-            window * lines.stride[axis] + tap * lines.rhs_dilation[axis]
-            for window in range(lines.windows[axis])
+        set(plan.places[axis]).intersection(
+            window * plan.stride[axis] + tap * plan.rhs_dilation[axis]
+            for window in range(plan.windows[axis])
             for tap in range(row["kernel"][axis])
         )
         for axis in (0, 1)
     )
 
 
-def beyond(count: int, dtypes: Sequence[str] = DTYPES, seed: int = 0) -> Iterator[Case]:
-    """Random cases, one at a time; the ``n``-th is the same whatever ``count`` is."""
+def random_cases(count: int, dtypes: Sequence[str] = DTYPES, seed: int = 0) -> Iterator[Case]:
+    """Random cases, made one at a time; the n-th does not depend on ``count``."""
     chance = random.Random(seed)
     for _ in range(count):
         yield random_case(chance, dtypes)
@@ -123,7 +131,7 @@ def random_case(chance: random.Random, dtypes: Sequence[str] = DTYPES) -> Case:
         return chance.randint(1, most), chance.randint(1, most)
 
     def rarely(most: int) -> Pair:
-        """Mostly one, so that few of a case's options are out of the ordinary."""
+        """Mostly one, so that most options of a case are ordinary."""
         return chance.choice(((1, 1), (1, 1), pair(most)))
 
     size, kernel, lhs_dilation, rhs_dilation = pair(9), pair(5), rarely(4), rarely(3)
@@ -146,14 +154,14 @@ def random_case(chance: random.Random, dtypes: Sequence[str] = DTYPES) -> Case:
         batch=chance.choice(OPTIONS["batch"]),
         memory=chance.choice(OPTIONS["memory"]),
         channels_last_weight=chance.random() < 0.5,
-        way=chance.choice((None, chance.choice(OPTIONS["way"]))),
+        lowering=chance.choice((None, chance.choice(OPTIONS["lowering"]))),
         dtype=chance.choice(dtypes),
         seed=chance.randrange(2**32),
     )
 
 
 def _random_pads(chance: random.Random, dilated: int, extent: int) -> Pair:
-    """From crops past the input to zeros beyond the kernel, but never more crop than there is."""
+    """From crops of all of the input to zeros beyond the kernel, but never a larger crop."""
     before, after = sorted(chance.randint(-dilated, extent + 2) for _ in range(2))
     after = max(after, -dilated - before)
     return (before, after) if chance.random() < 0.5 else (after, before)

@@ -1,48 +1,27 @@
-"""The numbers of a case, in NumPy: exact ones and ordinary ones."""
+"""The arrays of a case: integers, whose sums are exact, and normal numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ..definition.convolution import Grid, magnitude, transposed
+from ..definition.arrays import Array, Arrays, wide
+from ..definition.convolution import Canvas, gradients, magnitude
 from .case import Case
 
-Array = NDArray[Any]  # float64 or complex128, of values that the case's dtype holds exactly
 Draw = Callable[[tuple[int, ...], np.random.Generator], Array]
 
-# How much larger than the sums of a convolution those are that some checks make of several.
+# Some checks add several convolutions: their sums are so many times larger.
 _HEADROOM = 4
 
 
-class Arrays(NamedTuple):
-    """``x`` and ``cotangent`` are ``(B, H, W, C)``, ``kernel`` is unmasked, ``bias`` is 1-d."""
-
-    x: Array
-    kernel: Array
-    bias: Array | None
-    mask: Array | None
-    cotangent: Array
-
-    @property
-    def masked(self) -> Array:
-        return self.kernel if self.mask is None else self.kernel * self.mask
-
-
-def wide(values: torch.Tensor) -> Array:
-    """In float64 or complex128, which hold every value of the other dtypes."""
-    values = values.detach().resolve_conj()
-    return values.to(torch.complex128 if values.is_complex() else torch.float64).numpy()
-
-
-def normal(case: Case) -> Arrays:
+def normals(case: Case) -> Arrays:
     """Standard normal numbers, rounded to the case's dtype."""
-    dtype = getattr(torch, case.dtype)
+    dtype = case.torch_dtype
 
     def draw(shape: tuple[int, ...], random: np.random.Generator) -> Array:
         numbers = random.standard_normal(shape)
@@ -53,17 +32,17 @@ def normal(case: Case) -> Arrays:
     return _draw_all(case, draw)
 
 
-def whole(case: Case, beside: Arrays | None = None) -> Arrays:
-    """Whole numbers so small, and so many of them zero, that the dtype holds every sum exactly.
+def integers(case: Case, beside: Arrays | None = None) -> Arrays:
+    """Integers so small, and so many of them zero, that the dtype holds every sum exactly.
 
-    In whatever order and with however many roundings it is made; ``beside`` others, so that sums
-    of products of the ones with the others are exact as well.
+    This holds for every order of the sums. With ``beside``, sums of products of these arrays with
+    those are exact too.
     """
-    dtype = getattr(torch, case.dtype)
+    dtype = case.torch_dtype
     limit = 2 / torch.finfo(dtype).eps
     most, density = 4, 1.0
     while True:
-        draw = partial(_whole_numbers, most=most, density=density, dtype=dtype)
+        draw = partial(_integers, most=most, density=density, dtype=dtype)
         arrays = _draw_all(case, draw)
         if beside is None:
             fits = _HEADROOM * _largest_sum(case, arrays) <= limit
@@ -77,7 +56,7 @@ def whole(case: Case, beside: Arrays | None = None) -> Arrays:
             density /= 2
 
 
-def _whole_numbers(
+def _integers(
     shape: tuple[int, ...],
     random: np.random.Generator,
     most: int,
@@ -85,7 +64,7 @@ def _whole_numbers(
     dtype: torch.dtype,
 ) -> Array:
     numbers = random.integers(-most, most + 1, shape) * (random.random(shape) < density)
-    if numbers.size and not numbers.any():  # which would prove nothing
+    if numbers.size and not numbers.any():  # zeros alone would test nothing
         numbers.flat[random.integers(numbers.size)] = 1
     if not dtype.is_complex:
         return numbers.astype(np.float64)
@@ -93,32 +72,33 @@ def _whole_numbers(
 
 
 def _draw_all(case: Case, draw: Draw) -> Arrays:
-    # Each its own stream, so that none depends on how many numbers another took.
+    # Each array has its own stream, so that none depends on how many numbers another draws.
     of_x, of_kernel, of_bias, of_cotangent, of_mask = np.random.default_rng(case.seed).spawn(5)
     inputs, outputs, _ = case.channels
     batch = 1 if case.batch is None else case.batch
 
     def images(rows: int, columns: int, channels: int, random: np.random.Generator) -> Array:
-        if case.memory == "expanded":  # one column, seen many times
+        if case.memory == "expanded":  # one column, repeated
             return np.repeat(draw((batch, rows, 1, channels), random), columns, axis=2)
         return draw((batch, rows, columns, channels), random)
 
     x = images(*case.size, inputs, of_x)
     kernel = draw(case.kernel_shape, of_kernel)
     bias = draw((outputs,), of_bias) if case.bias else None
-    cotangent = images(*layout(case).windows, outputs, of_cotangent)
+    cotangent = images(*canvas(case).windows, outputs, of_cotangent)
     return Arrays(x, kernel, bias, _mask(case, of_mask), cotangent)
 
 
-def layout(case: Case) -> Grid:
+def canvas(case: Case) -> Canvas:
+    """Where the case's pixels and windows lie."""
     g = case.geometry
-    return Grid(
+    return Canvas(
         case.size, case.kernel, g["stride"], g["padding"], g["lhs_dilation"], g["rhs_dilation"]
     )
 
 
 def _mask(case: Case, random: np.random.Generator) -> Array | None:
-    """Zero, one and powers of two: multiplying by them rounds nothing."""
+    """A mask of zeros and powers of two: a product with them is exact."""
     values = np.array([0.0, 1.0, -1.0, 2.0, 0.0])
     outputs = case.channels[1]
     match case.mask:
@@ -146,11 +126,11 @@ def _absolute_sum(one: Arrays, other: Arrays) -> Arrays:
 
 
 def _largest_sum(case: Case, arrays: Arrays) -> float:
-    """Of absolute values, among the outputs and all gradients, under any mask (of up to 2)."""
+    """The largest sum of absolute values in the outputs and gradients, for masks of up to 2."""
     x, kernel, cotangent = arrays.x, 2 * arrays.kernel, arrays.cotangent
     sums = [
         magnitude(x, kernel, arrays.bias, **case.geometry),
-        *transposed(abs(x), abs(kernel), abs(cotangent), **case.geometry),
+        *gradients(abs(x), abs(kernel), abs(cotangent), **case.geometry),
         abs(cotangent).sum((0, 1, 2)),
     ]
     return max(float(each.max(initial=0)) for each in sums)

@@ -1,4 +1,4 @@
-"""What the checks say of a case, and how bad it is."""
+"""What the checks report about a case: findings, each with a verdict."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ..cases.case import Case
 
 class Verdict(Enum):
     AGREES = "agrees"
-    UPSTREAM_BUG = "upstream bug"  # JAX is wrong here in single precision, or ended its process
+    # JAX is wrong in this dtype and right in double precision, or it ended its process.
+    UPSTREAM_BUG = "upstream bug"
     ORACLES_DISAGREE = "oracles disagree"
-    DIFFERS = "DIFFERS"  # the port does
+    DIFFERS = "DIFFERS"  # the port is wrong
 
     @property
     def passes(self) -> bool:
@@ -22,8 +23,8 @@ class Verdict(Enum):
 class Finding(NamedTuple):
     """What one check found about one quantity: an output or a gradient.
 
-    ``ratio`` is error / bound for the port and ``reference_ratio`` for JAX; None where there is no
-    bound, or no JAX. ``bug`` is the name of an upstream bug.
+    ``ratio`` is error / bound of the port, and ``reference_ratio`` that of JAX. They are None where
+    there is no bound, or JAX was not asked. ``bug`` is the name of an upstream bug.
     """
 
     check: str
@@ -36,7 +37,7 @@ class Finding(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A case and all that was found about it."""
+    """A case and all findings about it."""
 
     case: Case
     findings: list[Finding]

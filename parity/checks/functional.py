@@ -1,6 +1,6 @@
-"""The stateless twin, ``conv_general_dilated``: axes in any order, groups of the batch, SAME_LOWER.
+"""Check of ``torchconv2d.conv_general_dilated``: axes in any order, batch groups, SAME_LOWER.
 
-Exact, of whole numbers, for the output and both gradients.
+The output and both gradients must be exact on integers.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import torch
 import torchconv2d
 
 from ..cases.case import Case
-from ..cases.numbers import Array, layout, wide
-from ..definition.convolution import convolve, transposed
+from ..cases.numbers import canvas
+from ..definition.arrays import Array, wide
+from ..definition.convolution import convolve, gradients
 from .findings import Finding
 from .subject import Subject
 
 
 class Call(NamedTuple):
-    """One way to ask either twin for a case's convolution.
+    """One call of ``conv_general_dilated`` that computes a case's convolution.
 
-    ``specs`` are the dimension numbers, ``groups`` those of the batch: the channels of each group
-    of the case, one group after the other, as so many batches.
+    ``specs`` are the dimension numbers. ``groups`` is the number of batch groups: the channels of
+    each group of the case become a batch, and the batches follow each other.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Call(NamedTuple):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keyword arguments, in the order in which the kernel has its axes."""
+        """The keyword arguments; pairs are in the order of the kernel's axes."""
         turn = -1 if self.specs[1].index("W") < self.specs[1].index("H") else 1
         return {
             "window_strides": self.case.stride[::turn],
@@ -62,7 +63,7 @@ class Call(NamedTuple):
 def calls(case: Case) -> Iterator[Call]:
     draw = random.Random(case.seed)
     lhs, rhs, out = ("".join(draw.sample(axes, 4)) for axes in ("NHWC", "HWIO", "NHWC"))
-    plain = Call("stateless", case, (lhs, rhs, out), layout(case).pads)
+    plain = Call("functional", case, (lhs, rhs, out), canvas(case).pads)
     yield plain if case.padding != "VALID" else plain._replace(padding="VALID")
     if case.channels[2] > 1:
         yield plain._replace(name="batch groups", groups=case.channels[2])
@@ -75,14 +76,14 @@ def calls(case: Case) -> Iterator[Call]:
 
 
 def definition(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array]:
-    """Output, and gradients of both operands, as the call lays them out."""
+    """The right output and gradients of both operands, in the call's order of axes."""
     y = convolve(x, kernel, **call.case.geometry)
-    by_x, by_kernel = transposed(x, kernel, cotangent, **call.case.geometry)
+    by_x, by_kernel = gradients(x, kernel, cotangent, **call.case.geometry)
     return [call.out(y), call.lhs(by_x), call.rhs(by_kernel)]
 
 
-def of_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array]:
-    """The same, by the port."""
+def by_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array]:
+    """What the port computes for them."""
     dtype = getattr(torch, call.case.dtype)
     lhs, rhs, along = (
         torch.from_numpy(np.array(array)).to(dtype)
@@ -93,11 +94,11 @@ def of_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array
     return [wide(y), *(wide(gradient.conj()) for gradient in gradients)]
 
 
-def stateless(subject: Subject) -> Iterator[Finding]:
-    arrays = subject.whole
+def functional(subject: Subject) -> Iterator[Finding]:
+    arrays = subject.integers
     for call in calls(subject.case):
         given = arrays.x, arrays.masked, arrays.cotangent
-        both = zip(of_port(call, *given), definition(call, *given), strict=True)
+        both = zip(by_port(call, *given), definition(call, *given), strict=True)
         for quantity, (got, right) in zip(("output", "input", "weight"), both, strict=True):
             good = np.array_equal(got, right)
             yield subject.judged(call.name, quantity, good, f"not the definition: {call.options}")

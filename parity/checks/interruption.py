@@ -1,4 +1,4 @@
-"""Ctrl-C: told once, in one process, and never lost."""
+"""Ctrl-C reaches one process, once, and is never lost."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ STATUS = 130
 
 
 @contextmanager
-def heard() -> Iterator[Callable[[], None]]:
-    """A KeyboardInterrupt, as ever; and again by the function given, if that one was dropped.
+def catching() -> Iterator[Callable[[], None]]:
+    """Raise KeyboardInterrupt on Ctrl-C; the function given raises it again if it was dropped.
 
-    As Python drops it where it arises in a callback of the garbage collector, of which JAX has one.
+    Python drops an exception that is raised in a callback of the garbage collector, and JAX has
+    such a callback.
     """
-    happened: list[int] = []
+    seen: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        happened.append(number)
+    def raise_at_once(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
         raise KeyboardInterrupt
 
-    def check() -> None:
-        if happened:
+    def raise_if_seen() -> None:
+        if seen:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.signal(signal.SIGINT, raise_at_once)
     try:
-        yield check
+        yield raise_if_seen
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
-    """Threads and processes that start within hear of no Ctrl-C, nor those that they start."""
-    resource_tracker.ensure_running()  # which itself would unblock the signal
+def blocked() -> Iterator[None]:
+    """Threads and processes that start in this block, and their children, never see Ctrl-C."""
+    resource_tracker.ensure_running()  # first, because its start unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

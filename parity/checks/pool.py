@@ -1,4 +1,4 @@
-"""Cases judged in processes of their own, so that none can bring the run down, nor fill memory."""
+"""Judge cases in worker processes, so that no case can end the run or fill the memory."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from ..cases.case import Case
-from ..sides import jax_conv as oracles
-from ..sides import known_bugs
+from ..sides import jax_conv, known_bugs
 from . import interruption, suite
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
 
-# After so many cases what JAX has compiled for them is dropped, and the process replaced.
-_FORGET_EVERY, _REPLACE_EVERY = 50, 1000
+# After so many cases a worker clears what JAX has compiled, and is replaced by a new process.
+_CLEAR_EVERY, _REPLACE_EVERY = 50, 1000
 _done = count(1)
 
 
 def judge(case: Case) -> Outcome:
-    if next(_done) % _FORGET_EVERY == 0:
-        oracles.forget()
+    if next(_done) % _CLEAR_EVERY == 0:
+        jax_conv.clear_caches()
     return suite.judge(case)
 
 
@@ -34,14 +33,14 @@ def judge_without_jax(case: Case) -> Outcome:
 
 
 def ask_jax(case: Case) -> None:
-    """What is asked of JAX, and nothing of the layer."""
+    """Ask JAX alone what ``judge`` asks it, and nothing of the layer."""
     subject = Subject(case, with_jax=True)
-    for arrays in (subject.whole, subject.normal):
+    for arrays in (subject.integers, subject.normals):
         subject.reference.results(arrays)
 
 
 class Jobs:
-    """The three things that a process may do with a case; tests have others that die."""
+    """What a worker can do with a case; tests replace these with jobs that die."""
 
     judge: Callable[[Case], Outcome] = staticmethod(judge)
     judge_without_jax: Callable[[Case], Outcome] = staticmethod(judge_without_jax)
@@ -51,14 +50,14 @@ class Jobs:
 def run(
     cases: Iterable[Case], workers: int | None = None, jobs: type[Jobs] = Jobs
 ) -> Iterator[Outcome]:
-    """Judge each case, in order, a few ahead of what is asked for.
+    """Judge each case, in order, and start a few cases ahead.
 
-    If the process of a case dies, JAX alone is asked for it again. If that process dies as well, it
-    is a bug of JAX's, and the case is judged without it; if not, the layer's.
+    If the worker of a case dies, another worker asks JAX alone. If that one dies too, it is a bug
+    of JAX, and the case is judged without JAX. If it lives, the layer killed the first one.
 
     Args:
-        cases: which.
-        workers: how many processes; None for one a core.
+        cases: the cases.
+        workers: the number of processes; None for one per core.
         jobs: what they do.
     """
     workers = workers or os.cpu_count() or 1
@@ -68,8 +67,8 @@ def run(
     )
     with pool:
         try:
-            with interruption.unheard():
-                assert pool.active  # by which it starts
+            with interruption.blocked():
+                assert pool.active  # asking starts it
             ahead: deque[Callable[[], Outcome]] = deque()
             for case in cases:
                 ahead.append(_begin(pool, case, jobs))
@@ -77,7 +76,7 @@ def run(
                     yield ahead.popleft()()
             while ahead:
                 yield ahead.popleft()()
-        except BaseException:  # an interruption, or nobody wants the rest
+        except BaseException:  # Ctrl-C, or the caller stopped early
             pool.stop()
             raise
 
@@ -93,19 +92,19 @@ def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outc
         try:
             pool.schedule(jobs.ask_jax, [case]).result()
         except ProcessExpired as death:
-            told = _of_jax(case, death.exitcode)
+            crash = _jax_crashed(case, death.exitcode)
         else:
             return Outcome(case, [died])
         try:
             findings = pool.schedule(jobs.judge_without_jax, [case]).result().findings
         except ProcessExpired:
             return Outcome(case, [died])
-        return Outcome(case, [*findings, told])
+        return Outcome(case, [*findings, crash])
 
     return finish
 
 
-def _of_jax(case: Case, exitcode: int) -> Finding:
+def _jax_crashed(case: Case, exitcode: int) -> Finding:
     detail = f"JAX alone ended with {exitcode}"
     bug = known_bugs.name_of(case, "process")
     return Finding("process", "all", Verdict.UPSTREAM_BUG, detail, bug=bug)

@@ -1,14 +1,13 @@
-"""A case together with what several checks need of it, made when first asked for."""
+"""A case with the arrays and results that several checks need, each computed on first use."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
-from ..cases import numbers as arrays
+from ..cases import numbers
 from ..cases.case import Case
-from ..cases.numbers import Arrays
 from ..definition import expected
-from ..definition.expected import Results
+from ..definition.arrays import Arrays, Results
 from ..sides import port
 from ..sides.reference import Reference
 from .findings import Finding, Verdict
@@ -20,25 +19,26 @@ class Subject:
         self.with_jax = with_jax
 
     @cached_property
-    def whole(self) -> Arrays:
-        return arrays.whole(self.case)
+    def integers(self) -> Arrays:
+        return numbers.integers(self.case)
 
     @cached_property
-    def normal(self) -> Arrays:
-        return arrays.normal(self.case)
+    def normals(self) -> Arrays:
+        return numbers.normals(self.case)
 
     @cached_property
     def reference(self) -> Reference:
-        return Reference(self.case, self.whole)
+        return Reference(self.case, self.integers)
 
     @cached_property
     def exact(self) -> Results:
-        return expected.value(self.case, self.whole)
+        """The right results on the integers."""
+        return expected.value(self.integers, self.case.geometry)
 
     @cached_property
     def port(self) -> Results:
-        """The port's on whole numbers."""
-        return port.results(self.case, self.whole)
+        """The port's results on the integers."""
+        return port.results(self.case, self.integers)
 
     def judged(self, check: str, quantity: str, good: bool, detail: str = "") -> Finding:
         """A finding about the port."""

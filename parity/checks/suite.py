@@ -1,4 +1,4 @@
-"""The suite: cases in, outcomes out, one at a time."""
+"""The suite: it judges cases in this process, one at a time, by every check."""
 
 from __future__ import annotations
 
@@ -7,31 +7,24 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 
 from ..cases.case import Case
-from . import derivatives
-from . import functional as stateless
-from . import properties as metamorphic
-from . import values as tiers
+from . import batches, derivatives, functional, values
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
 
 Check = Callable[[Subject], Iterator[Finding]]
 
 CHECKS: dict[str, Check] = {
-    "exact": tiers.exact,
-    "rounding": tiers.rounding,
-    "non-finite": tiers.non_finite,
-    "apart": tiers.apart,
-    "inference": tiers.inference,
-    "stateless": stateless.stateless,
+    "exact": values.exact,
+    "rounding": values.rounding,
+    "non-finite": values.non_finite,
+    "apart": values.apart,
+    "inference": values.inference,
+    "functional": functional.functional,
     "forward mode": derivatives.forward_mode,
     "second order": derivatives.second_order,
     "differences": derivatives.by_differences,
     "vmap": derivatives.vmap,
-    "dilated by hand": metamorphic.dilated_by_hand,
-    "grouped by hand": metamorphic.grouped_by_hand,
-    "one by one": metamorphic.one_by_one,
-    "linear": metamorphic.linear,
-    "adjoint": metamorphic.adjoint,
+    "one by one": batches.one_by_one,
 }
 
 
@@ -39,10 +32,10 @@ def run(cases: Iterable[Case], *, with_jax: bool = True) -> Iterator[Outcome]:
     """Judge each case in this process.
 
     Args:
-        cases: which.
-        with_jax: whether to ask JAX too, which is most of the time.
+        cases: the cases.
+        with_jax: whether to ask JAX too, which takes most of the time.
     """
-    # For layers this small other threads only get in the way.
+    # The layers are so small that more threads make them slower.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -58,7 +51,7 @@ def judge(case: Case, *, with_jax: bool = True) -> Outcome:
     for name, check in CHECKS.items():
         try:
             findings += check(subject)
-        except Exception as error:  # whatever a fault in the layer raises is a finding
+        except Exception as error:  # any exception that the layer raises is a finding
             detail = f"{type(error).__name__}: {error}"
             findings.append(Finding(name, "all", Verdict.DIFFERS, detail))
     return Outcome(case, findings)

@@ -1,8 +1,7 @@
-"""The convolution from its definition, in NumPy and float64: the oracle that trusts nobody.
+"""The convolution by its definition, in NumPy and float64.
 
-It shares no code with the package and none with JAX, and it is written to be read next to the
-definition in docs/how-it-computes.md: the zeros are really there, and the sum runs over the taps of
-the kernel.
+It shares no code with the package or with JAX. Read it next to the definition in
+docs/how-it-computes.md: it writes the zeros into an array and sums over the taps of the kernel.
 """
 
 from __future__ import annotations
@@ -34,28 +33,28 @@ def convolve(
         x: ``(B, H, W, C)``.
         kernel: ``(kh, kw, C / groups, out)``, the mask already multiplied in.
         bias: ``out`` numbers, in any shape.
-        stride: ``(vertical, horizontal)``, as the other pairs.
+        stride: ``(vertical, horizontal)``, like the other pairs.
         padding: ``'SAME'``, ``'VALID'`` or ``((top, bottom), (left, right))``, negative to crop.
-        lhs_dilation: of the input.
-        rhs_dilation: of the kernel.
-        groups: of channels.
+        lhs_dilation: the dilation of the input.
+        rhs_dilation: the dilation of the kernel.
+        groups: the number of groups of channels.
 
     Returns:
         ``(B, out_h, out_w, out)``, float64, or complex128 if an argument is complex.
     """
     x, kernel = _wide(x), _wide(kernel)
-    grid = Grid(x.shape[1:3], kernel.shape[:2], stride, padding, lhs_dilation, rhs_dilation)
-    canvas = grid.spread(x)
+    canvas = Canvas(x.shape[1:3], kernel.shape[:2], stride, padding, lhs_dilation, rhs_dilation)
+    spread = canvas.spread(x)
     features = kernel.shape[3]
-    y = np.zeros((len(x), *grid.windows, features), np.result_type(x, kernel))
+    y = np.zeros((len(x), *canvas.windows, features), np.result_type(x, kernel))
     for u, v in np.ndindex(kernel.shape[:2]):
-        met = canvas[grid.met_by(u, v)]
+        met = spread[canvas.met_by(u, v)]
         for ins, outs in _parts(x.shape[3], features, groups):
             y[..., outs] += met[..., ins] @ kernel[u, v, :, outs]
     return y if bias is None else y + _wide(bias).reshape(features)
 
 
-def transposed(
+def gradients(
     x: ArrayLike,
     kernel: ArrayLike,
     cotangent: ArrayLike,
@@ -68,21 +67,21 @@ def transposed(
 ) -> tuple[Array, Array]:
     """The gradients of ``sum(convolve(x, kernel) * cotangent)`` by ``x`` and by ``kernel``.
 
-    Each product of the sum in ``convolve`` gives its two, nothing conjugated.
+    Each product in the sum of ``convolve`` adds one term to either. Nothing is conjugated.
     """
     x, kernel, cotangent = _wide(x), _wide(kernel), _wide(cotangent)
-    grid = Grid(x.shape[1:3], kernel.shape[:2], stride, padding, lhs_dilation, rhs_dilation)
-    canvas = grid.spread(x)
+    canvas = Canvas(x.shape[1:3], kernel.shape[:2], stride, padding, lhs_dilation, rhs_dilation)
+    spread = canvas.spread(x)
     dtype = np.result_type(x, kernel, cotangent)
-    by_canvas, by_kernel = np.zeros(canvas.shape, dtype), np.zeros(kernel.shape, dtype)
+    by_place, by_kernel = np.zeros(spread.shape, dtype), np.zeros(kernel.shape, dtype)
     for u, v in np.ndindex(kernel.shape[:2]):
-        met = grid.met_by(u, v)
+        met = canvas.met_by(u, v)
         for ins, outs in _parts(x.shape[3], kernel.shape[3], groups):
-            by_canvas[(*met, ins)] += cotangent[..., outs] @ kernel[u, v, :, outs].T
+            by_place[(*met, ins)] += cotangent[..., outs] @ kernel[u, v, :, outs].T
             by_kernel[u, v, :, outs] = np.einsum(
-                "bijc,bijo->co", canvas[(*met, ins)], cotangent[..., outs]
+                "bijc,bijo->co", spread[(*met, ins)], cotangent[..., outs]
             )
-    return grid.collect(by_canvas), by_kernel
+    return canvas.collect(by_place), by_kernel
 
 
 def magnitude(
@@ -113,7 +112,7 @@ def _pads(
     stride: Pair,
     padding: str | Sequence[Pair],
 ) -> Sequence[Pair]:
-    """The padding in numbers. ``'SAME'`` makes ``ceil(size / stride)`` windows, just covered."""
+    """The padding in numbers; ``'SAME'`` gives ``ceil(size / stride)`` windows."""
     if not isinstance(padding, str):
         return padding
     if padding == "VALID":
@@ -128,10 +127,10 @@ def _pads(
     return pads
 
 
-class Grid:
-    """Where pixels lie on a canvas of zeros, once dilated and padded, and windows and taps too.
+class Canvas:
+    """The dilated and padded input: where its pixels, its windows and their taps lie.
 
-    A pixel that negative padding puts off the canvas is cropped.
+    A pixel that negative padding puts outside of it is cropped.
     """
 
     def __init__(
@@ -147,39 +146,39 @@ class Grid:
         extents = [(k - 1) * r + 1 for k, r in zip(taps, rhs_dilation, strict=True)]
         self.size, self.stride, self.rhs_dilation = size, stride, rhs_dilation
         self.pads = _pads(dilated, extents, stride, padding)
-        self.canvas: list[int] = []
+        self.shape: list[int] = []
         self.windows: list[int] = []
         self.kept: list[NDArray[np.intp]] = []
         self.places: list[NDArray[np.intp]] = []
         for axis, (before, after) in enumerate(self.pads):
-            whole = dilated[axis] + before + after
-            if whole < 0:
+            length = dilated[axis] + before + after
+            if length < 0:
                 raise ValueError(f"The padding {(before, after)} crops more than there is.")
             place = np.arange(size[axis]) * lhs_dilation[axis] + before
-            on_canvas = (place >= 0) & (place < whole)
-            self.canvas.append(whole)
-            self.windows.append(max(0, (whole - extents[axis]) // stride[axis] + 1))
+            on_canvas = (place >= 0) & (place < length)
+            self.shape.append(length)
+            self.windows.append(max(0, (length - extents[axis]) // stride[axis] + 1))
             self.kept.append(np.flatnonzero(on_canvas))
             self.places.append(place[on_canvas])
 
     def spread(self, x: Array) -> Array:
-        """Each pixel to its place on the canvas."""
-        canvas = np.zeros((len(x), *self.canvas, x.shape[3]), x.dtype)
-        canvas[:, self.places[0][:, None], self.places[1]] = x[
+        """Put each pixel at its place on the canvas."""
+        spread = np.zeros((len(x), *self.shape, x.shape[3]), x.dtype)
+        spread[:, self.places[0][:, None], self.places[1]] = x[
             :, self.kept[0][:, None], self.kept[1]
         ]
-        return canvas
+        return spread
 
-    def collect(self, canvas: Array) -> Array:
-        """Each pixel back from its place; zero for what was cropped."""
-        x = np.zeros((len(canvas), *self.size, canvas.shape[3]), canvas.dtype)
-        x[:, self.kept[0][:, None], self.kept[1]] = canvas[
+    def collect(self, spread: Array) -> Array:
+        """Take each pixel back from its place; cropped pixels are zero."""
+        x = np.zeros((len(spread), *self.size, spread.shape[3]), spread.dtype)
+        x[:, self.kept[0][:, None], self.kept[1]] = spread[
             :, self.places[0][:, None], self.places[1]
         ]
         return x
 
     def met_by(self, u: int, v: int) -> tuple[slice, ...]:
-        """What tap ``(u, v)`` meets in each window."""
+        """The places that tap ``(u, v)`` meets, one in each window."""
         corners = u * self.rhs_dilation[0], v * self.rhs_dilation[1]
         return (
             slice(None),

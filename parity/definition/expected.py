@@ -1,93 +1,175 @@
-"""What a layer and its gradients should be, in float64, and how far rounding may go."""
+"""What a convolution and its gradients should be, in float64, and how far rounding may go.
+
+The functions whose names begin with ``layer`` take a layer of torch and its input.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from torchconv2d import Conv2d
+from torchconv2d.layout import kernel_to_weight
 from torchconv2d.testing import rounding_bound, unit_roundoff
 
-from ..cases.case import Case
-from ..cases.numbers import Array, Arrays
-from .convolution import convolve, magnitude, transposed
+from .arrays import Array, Arrays, Results, wide
+from .convolution import convolve, gradients, magnitude
+
+Bound = Callable[[Array, Array, int], Array]  # of a value, its magnitude, the number of products
 
 
-class Results(NamedTuple):
-    """An output, and the gradients of its product with the cotangent; None without a bias.
-
-    In the order of axes of :class:`Arrays`, whatever the layer's. The gradients are what
-    ``jax.vjp`` means by them: of complex numbers nothing is conjugated.
-    """
-
-    output: Array
-    input: Array
-    weight: Array
-    bias: Array | None
-
-
-def value(case: Case, arrays: Arrays) -> Results:
-    y = convolve(arrays.x, arrays.masked, arrays.bias, **case.geometry)
-    by_x, by_kernel = transposed(arrays.x, arrays.masked, arrays.cotangent, **case.geometry)
+def value(arrays: Arrays, geometry: dict[str, Any]) -> Results:
+    """The output and the gradients, by the definition."""
+    y = convolve(arrays.x, arrays.masked, arrays.bias, **geometry)
+    by_x, by_kernel = gradients(arrays.x, arrays.masked, arrays.cotangent, **geometry)
     by_kernel = by_kernel if arrays.mask is None else by_kernel * arrays.mask
     by_bias = None if arrays.bias is None else arrays.cotangent.sum((0, 1, 2))
     return Results(y, by_x, by_kernel, by_bias)
 
 
-def bound(case: Case, arrays: Arrays, expected: Results, *, by_reference: bool = False) -> Results:
-    """How far from ``expected`` the case's dtype may be (docs/parity.md).
+def bound(
+    arrays: Arrays,
+    geometry: dict[str, Any],
+    expected: Results,
+    dtype: torch.dtype,
+    *,
+    by_reference: bool = False,
+) -> Results:
+    """How far from ``expected`` results in ``dtype`` may be (docs/parity.md).
 
     Args:
-        case: for its dtype and geometry.
         arrays: the numbers that were convolved.
+        geometry: the keyword arguments of ``convolve``.
         expected: their ``value``.
-        by_reference: the reference rounds its output once more, before it adds the bias.
+        dtype: the dtype of the results.
+        by_reference: whether the reference computes them. It rounds its output once more before it
+            adds the bias, and XLA holds some sums of half precision in half precision.
     """
-    x, kernel, cotangent = (abs(a) for a in (arrays.x, arrays.masked, arrays.cotangent))
-    kh, kw, inputs, outputs = case.kernel_shape
-    positions = int(np.prod(cotangent.shape[:3]))
-    by_x, by_kernel = transposed(x, kernel, cotangent, **case.geometry)
-    by_kernel = by_kernel if arrays.mask is None else by_kernel * abs(arrays.mask)
-    by_bias = None if expected.bias is None else cotangent.sum((0, 1, 2))
-    output = _bound(
-        case, expected.output, magnitude(x, kernel, arrays.bias, **case.geometry), kh * kw * inputs
-    )
-    if by_reference and arrays.bias is not None:
-        output = output + _roundoff(case) * abs(expected.output - arrays.bias)
-    limit = _reference_gradient_bound if by_reference else _bound
+    largest = value(_absolute(arrays), geometry)
+    output = _bound(dtype, expected.output, largest.output, _taps(arrays))
+    limit: Bound = partial(_bound, dtype)
+    if by_reference:
+        limit = partial(_reference_gradient_bound, dtype)
+        if arrays.bias is not None:
+            output = output + unit_roundoff(dtype) * abs(expected.output - arrays.bias)
+    kh, kw, _, outputs = arrays.kernel.shape
+    positions = int(np.prod(arrays.cotangent.shape[:3]))
+    by_bias = None
+    if expected.bias is not None:
+        by_bias = limit(expected.bias, largest.bias, positions)
     return Results(
         output,
-        limit(case, expected.input, by_x, kh * kw * outputs // case.channels[2]),
-        limit(case, expected.weight, by_kernel, positions),
-        None if by_bias is None else limit(case, expected.bias, by_bias, positions),
+        limit(expected.input, largest.input, kh * kw * outputs // geometry["groups"]),
+        limit(expected.weight, largest.weight, positions),
+        by_bias,
     )
-
-
-def _roundoff(case: Case) -> float:
-    return unit_roundoff(getattr(torch, case.dtype))
-
-
-def _bound(case: Case, y: Array, largest: Array, products: int) -> Array:
-    dtype = getattr(torch, case.dtype)
-    limit = rounding_bound(torch.from_numpy(y), torch.from_numpy(largest), products, dtype)
-    # A result below the normal numbers is rounded to a multiple of the smallest one.
-    return limit.numpy() + torch.finfo(dtype).smallest_normal * _roundoff(case)
-
-
-def _reference_gradient_bound(case: Case, y: Array, largest: Array, products: int) -> Array:
-    """The same, but half-precision sums may be held in half precision, as XLA's for the bias."""
-    limit = _bound(case, y, largest, products)
-    if case.dtype in ("float16", "bfloat16"):
-        limit = limit + (products + 2) * _roundoff(case) * largest
-    return limit
 
 
 def ratio(actual: Array, expected: Array, limit: Array) -> float:
-    """The largest of error / bound; infinite as soon as an entry or the shape is wrong for good."""
+    """The largest error / bound; infinite if an entry is not finite or the shape is wrong."""
     if actual.shape != expected.shape or not np.isfinite(actual).all():
         return np.inf
     error = abs(actual - expected)
-    # Where the bound is zero, nothing but zero will do.
+    # Where the bound is zero, only an error of zero passes.
     ratios = np.divide(error, limit, out=np.where(error == 0, 0.0, np.inf), where=limit > 0)
     return float(ratios.max(initial=0.0))
+
+
+class Bounded(NamedTuple):
+    """A true value, and how far a computed one may be from it."""
+
+    value: Tensor
+    bound: Tensor
+
+    def ratio(self, found: Tensor) -> float:
+        return ratio(wide(found), wide(self.value), wide(self.bound))
+
+
+def layer_output(layer: Conv2d, x: Tensor) -> Bounded:
+    """The layer's output, in the layer's order of axes."""
+    arrays, dtype = _arrays(layer, x), layer.weight.dtype
+    y = convolve(arrays.x, arrays.masked, arrays.bias, **_geometry(layer))
+    limit = _bound(dtype, y, _magnitude(layer, arrays), _taps(arrays))
+    return Bounded(_in_layers_order(layer, y, x), _in_layers_order(layer, limit, x))
+
+
+def layer_magnitude(layer: Conv2d, x: Tensor) -> Tensor:
+    """``M`` of the rounding bound on the layer's output."""
+    return _in_layers_order(layer, _magnitude(layer, _arrays(layer, x)), x)
+
+
+def layer_gradients(layer: Conv2d, x: Tensor, cotangent: Tensor) -> list[Bounded]:
+    """The gradients of ``<layer(x), cotangent>`` by the input, the weight and any bias."""
+    arrays, geometry = _arrays(layer, x, cotangent), _geometry(layer)
+    right = value(arrays, geometry)
+    limit = bound(arrays, geometry, right, x.dtype)
+    mask = 1 if layer.w_mask is None else wide(layer.w_mask)
+    by_kernel = Bounded(
+        *(torch.from_numpy(each) for each in (right.weight * mask, limit.weight * abs(mask)))
+    )
+    found = [
+        Bounded(*(_in_layers_order(layer, each.input, x) for each in (right, limit))),
+        Bounded(*map(kernel_to_weight, by_kernel)),
+    ]
+    if layer.bias is not None:
+        found.append(Bounded(*(torch.from_numpy(each.bias) for each in (right, limit))))
+    return found
+
+
+def _absolute(arrays: Arrays) -> Arrays:
+    return Arrays(*(None if each is None else abs(each) for each in arrays))
+
+
+def _taps(arrays: Arrays) -> int:
+    """How many products one output sums."""
+    return int(np.prod(arrays.kernel.shape[:3]))
+
+
+def _bound(dtype: torch.dtype, y: Array, largest: Array, products: int) -> Array:
+    limit = rounding_bound(torch.from_numpy(y), torch.from_numpy(largest), products, dtype)
+    # A result below the normal numbers is rounded to a multiple of the smallest one.
+    return limit.numpy() + torch.finfo(dtype).smallest_normal * unit_roundoff(dtype)
+
+
+def _reference_gradient_bound(dtype: torch.dtype, y: Array, largest: Array, products: int) -> Array:
+    limit = _bound(dtype, y, largest, products)
+    if dtype in (torch.float16, torch.bfloat16):
+        limit = limit + (products + 2) * unit_roundoff(dtype) * largest
+    return limit
+
+
+def _geometry(layer: Conv2d) -> dict[str, Any]:
+    names = ("stride", "padding", "lhs_dilation", "rhs_dilation", "groups")
+    return {name: getattr(layer, name) for name in names}
+
+
+def _arrays(layer: Conv2d, x: Tensor, cotangent: Tensor | None = None) -> Arrays:
+    # The masked kernel is rounded to the layer's dtype, as in the reference.
+    masked = layer.kernel if layer.w_mask is None else layer.kernel * layer.w_mask
+    return Arrays(
+        _images(layer, x),
+        wide(masked),
+        None if layer.bias is None else wide(layer.bias),
+        None,
+        np.empty(0) if cotangent is None else _images(layer, cotangent),  # not used then
+    )
+
+
+def _magnitude(layer: Conv2d, arrays: Arrays) -> Array:
+    return magnitude(arrays.x, arrays.masked, arrays.bias, **_geometry(layer))
+
+
+def _images(layer: Conv2d, x: Tensor) -> Array:
+    """A batch, channels last."""
+    values = wide(x) if x.dim() == 4 else wide(x)[None]
+    return np.moveaxis(values, 1, 3) if layer.channel_first else values
+
+
+def _in_layers_order(layer: Conv2d, images: Array, like: Tensor) -> Tensor:
+    images = np.moveaxis(images, 3, 1) if layer.channel_first else images
+    return torch.from_numpy(images if like.dim() == 4 else images[0])

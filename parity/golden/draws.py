@@ -1,7 +1,7 @@
-"""The reference's draws, kept for the tests that run without it: ``python -m parity.golden``.
+"""The reference's random draws, kept in ``tests/draws.json`` for tests that run without JAX.
 
-Writes ``tests/draws.json``: of each case the SHA-256 of the array's bytes, and its ends in
-hexadecimal to see by how much a failure is off. Case names are the expressions that make them.
+Of each array the file has the SHA-256 of its bytes, and its first and last number, to see how far
+off a wrong draw is. ``python -m parity.golden`` writes the file anew.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def reference_draws(key: jax.Array, shape: tuple[int, ...], dtype: str) -> dict[
 
 
 def reference_initializers(seed: int | jax.Array) -> dict[str, brainstate.nn.init.Initializer]:
-    """Each with arguments of its own."""
+    """The initializers, each with other arguments."""
     init = brainstate.nn.init
     return {
         "XavierNormal()": init.XavierNormal(seed=seed),
@@ -79,7 +79,7 @@ def make() -> dict[str, dict[str, str]]:
     for dtype in DTYPES:
         with jax.enable_x64(dtype == "float64"):
             for name, seed in KEYS.items():
-                # Made without x64, so that an int is a seed of 32 bits for both.
+                # Without x64 an int is a seed of 32 bits on both sides.
                 with jax.enable_x64(False):
                     key = reference_key(seed)
                 for shape_name, shape in SHAPES.items():

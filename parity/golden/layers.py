@@ -1,7 +1,7 @@
-"""Layers whose outputs and gradients the reference computed, kept in ``layers.npz``.
+"""Outputs and gradients of some layers that the reference computed, kept in ``layers.npz``.
 
-They are whole numbers, so that equal means equal, and reading them needs no JAX. Made anew by
-``python -m parity.golden``.
+All numbers are integers, so results must be equal. Reading them needs no JAX;
+``python -m parity.golden`` writes them anew.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from ..cases.case import Case
 from ..cases.grid import grid
-from ..cases.numbers import Array, Arrays, whole
-from ..definition.expected import Results
+from ..cases.numbers import integers
+from ..definition.arrays import Array, Arrays, Results
 
 PATH = Path(__file__).with_name("layers.npz")
 _CASES = 24
@@ -42,7 +42,7 @@ def read(path: Path = PATH) -> Iterator[Golden]:
 
 
 def write(path: Path = PATH) -> None:
-    """Take cases of the grid that the reference computes in float32, and keep what it says."""
+    """Keep the reference's results on cases of the grid that it computes in float32."""
     from ..sides.reference import Reference  # which imports JAX
 
     kept: dict[str, np.ndarray] = {"made by": np.array(_MADE_BY)}
@@ -50,7 +50,7 @@ def write(path: Path = PATH) -> None:
     for case in grid(["float32"]):
         if len(texts) == _CASES:
             break
-        arrays = whole(case)
+        arrays = integers(case)
         reference = Reference(case, arrays)
         if not reference.is_brainstate:
             continue
@@ -65,12 +65,12 @@ def write(path: Path = PATH) -> None:
 
 
 def _small(array: Array) -> np.ndarray:
-    """As int16, which holds these numbers.
+    """The same numbers as int16.
 
     Raises:
-        ValueError: it does not.
+        ValueError: int16 does not hold them.
     """
     small = array.astype(np.int16)
     if not np.array_equal(small, array):
-        raise ValueError("Only whole numbers of 16 bits are kept.")
+        raise ValueError("Only integers of 16 bits are kept.")
     return small

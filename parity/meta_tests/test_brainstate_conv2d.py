@@ -1,4 +1,4 @@
-"""The adapter hides nothing: what JAX gets through it is the port's value and torch's gradient."""
+"""Through the adapter JAX gets the port's output and torch's gradient."""
 
 import brainstate
 import jax
@@ -13,11 +13,11 @@ from ..sides.brainstate_conv2d import BrainstateConv2d
 
 @pytest.fixture(params=["channels-last", "channel-first"])
 def case(request):
-    """Both layers, an input and a cotangent; of whole numbers, so that equal means equal."""
+    """Both layers, an input and a cotangent, all of integers, so that results must be equal."""
     channel_first = request.param == "channel-first"
     random = np.random.default_rng(0)
 
-    def whole(*shape):
+    def integers(*shape):
         return random.integers(-4, 5, shape).astype(np.float32)
 
     arguments = {
@@ -26,12 +26,12 @@ def case(request):
         "kernel_size": (3, 2),
         "stride": (2, 1),
         "groups": 2,
-        "w_init": whole(3, 2, 2, 6),
-        "b_init": whole(1, 6, 1, 1) if channel_first else whole(1, 1, 6),
+        "w_init": integers(3, 2, 2, 6),
+        "b_init": integers(1, 6, 1, 1) if channel_first else integers(1, 1, 6),
         "channel_first": channel_first,
     }
     reference, adapter = brainstate.nn.Conv2d(**arguments), BrainstateConv2d(**arguments)
-    return reference, adapter, whole(2, *reference.in_size), whole(2, *reference.out_size)
+    return reference, adapter, integers(2, *reference.in_size), integers(2, *reference.out_size)
 
 
 def test_value_and_gradient_are_the_references_jitted_or_not(case):
@@ -66,7 +66,7 @@ def test_refuses_a_wrong_shape_as_the_port_does(case):
 
 
 def test_gradient_is_that_of_torch(case, monkeypatch):
-    """Were it JAX's own, a fault in torch's would not show."""
+    """If it were JAX's own, a wrong gradient of torch would not show."""
     _, adapter, x, cotangent = case
     plain = torchconv2d.Conv2d.forward
     monkeypatch.setattr(
@@ -77,9 +77,9 @@ def test_gradient_is_that_of_torch(case, monkeypatch):
         _, pull = jax.vjp(adapter, x)
         return pull(jax.numpy.asarray(cotangent))[0]
 
-    faulty = gradient(jax.numpy.asarray(x))
+    doubled = gradient(jax.numpy.asarray(x))
     monkeypatch.undo()
-    np.testing.assert_array_equal(faulty, 2 * gradient(jax.numpy.asarray(x)))
+    np.testing.assert_array_equal(doubled, 2 * gradient(jax.numpy.asarray(x)))
 
 
 class _TwiceTheGradient(torch.autograd.Function):

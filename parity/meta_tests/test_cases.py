@@ -1,4 +1,4 @@
-"""Cases, the grid that covers their options, and the numbers drawn for them."""
+"""Cases, the grid that covers their options, and the arrays drawn for them."""
 
 import random
 from itertools import combinations, islice, product
@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from ..cases import covering
-from ..cases import numbers as arrays
+from ..cases import covering, numbers
 from ..cases.case import Case
-from ..cases.grid import CHOSEN, DEMANDING, DTYPES, OPTIONS, _fits, _reads_input, beyond, grid
+from ..cases.grid import CHOSEN, DEMANDING, DTYPES, OPTIONS, _fits, _reads_input, grid, random_cases
 from ..definition import expected
-from ..definition.convolution import convolve, transposed
+from ..definition.arrays import wide
+from ..definition.convolution import convolve, gradients
 from ..sides import port
 
 GRID = grid()
 
 
-def test_in_the_grid_every_two_values_meet():
+def test_each_two_values_meet_in_the_grid():
     met = set()
     for case in GRID:
         chosen = {name: getattr(case, name) for name in OPTIONS}
@@ -29,28 +29,28 @@ def test_in_the_grid_every_two_values_meet():
                 assert frozenset(((a, value), (b, other))) in met
 
 
-def test_most_of_the_grid_puts_something_to_the_test():
-    """The rest is needed: crops and large kernels that leave nothing, whatever else is chosen."""
+def test_most_cases_of_the_grid_read_their_input():
+    """The others have crops or large kernels that leave nothing to read."""
     reading = [_reads_input({name: getattr(case, name) for name in OPTIONS}) for case in GRID]
     assert sum(reading) > 0.7 * len(GRID)
     assert not all(reading)
 
 
 @pytest.mark.parametrize("case", DEMANDING, ids=str)
-def test_what_is_demanding_is_computed_by_the_way_that_it_is_for(case):
-    conv = port.layer(case, arrays.whole(case))
-    assert type(conv.lowering).__name__ == case.way
+def test_a_demanding_case_is_computed_by_its_lowering(case):
+    conv = port.layer(case, numbers.integers(case))
+    assert type(conv.lowering).__name__ == case.lowering
 
 
-@pytest.mark.parametrize("way", CHOSEN)
-def test_what_is_chosen_has_its_gradients_from_others(way):
-    conv = port.layer(CHOSEN[way], arrays.whole(CHOSEN[way]))
-    assert type(conv.lowering).__name__ == way
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_chosen_lowering_leaves_its_gradients_to_another(name):
+    conv = port.layer(CHOSEN[name], numbers.integers(CHOSEN[name]))
+    assert type(conv.lowering).__name__ == name
     assert conv.lowering.by_hand
-    assert conv.lowering.quicker or way != "Transposed"
+    assert conv.lowering.quicker or name != "Transposed"
 
 
-def test_the_grid_is_the_same_each_time_and_another_by_another_seed():
+def test_the_same_seed_gives_the_same_grid_and_another_seed_another():
     assert grid() == GRID
     assert {case.dtype for case in grid(["float32"])} == {"float32"}
     assert [case._replace(seed=0) for case in grid(seed=1)] != [
@@ -59,26 +59,26 @@ def test_the_grid_is_the_same_each_time_and_another_by_another_seed():
 
 
 def test_covering_is_small():
-    """Of 4 options of 3 values no fewer than 9 rows will do; greedy needs a few more."""
+    """Four options of three values need 9 rows; the greedy method needs a few more."""
     options = {name: range(3) for name in "abcd"}
     rows = list(covering.rows(options, lambda *_: True, lambda _: True, 0))
     assert 9 <= len(rows) <= 13
 
 
-def test_covering_needs_rows_that_count_and_ends_without():
+def test_covering_ends_even_if_no_row_counts_for_a_pair():
     options = {"a": (0, 1), "b": (0, 1)}
     rows = list(covering.rows(options, lambda *_: True, lambda row: row["a"] == 0, 0))
-    assert len(rows) == 4  # two of them cannot count, and are still there
+    assert len(rows) == 4  # two of them cannot count
 
 
 def test_random_cases_are_reproducible_one_by_one():
-    few = list(beyond(5, seed=3))
-    assert few == list(islice(beyond(10**9, seed=3), 5))  # and are made when asked for
-    assert few != list(beyond(5, seed=4))
-    assert {case.dtype for case in beyond(50, ["float16"])} == {"float16"}
+    few = list(random_cases(5, seed=3))
+    assert few == list(islice(random_cases(10**9, seed=3), 5))  # they are made one at a time
+    assert few != list(random_cases(5, seed=4))
+    assert {case.dtype for case in random_cases(50, ["float16"])} == {"float16"}
 
 
-@pytest.mark.parametrize("case", [*GRID, *beyond(200, seed=1)], ids=str)
+@pytest.mark.parametrize("case", [*GRID, *random_cases(200, seed=1)], ids=str)
 def test_a_case_reads_back(case):
     assert Case.parse(str(case)) == case
 
@@ -92,8 +92,8 @@ def test_one_int_is_both_of_a_pair():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("stride=(2, 1", "no list of options"),
-        ("(2, 1)", "no list of options"),
+        ("stride=(2, 1", "not a list of options"),
+        ("(2, 1)", "not a list of options"),
         ("colour=3", "no option colour"),
         ("stride=open('x')", "malformed"),
         ("stride=0", "`stride` must be at least 1, got 0"),
@@ -108,7 +108,7 @@ def test_one_int_is_both_of_a_pair():
         ("seed=-1", "`seed` must be an int of at least 0"),
     ],
 )
-def test_what_is_no_case_is_refused(text, reason):
+def test_a_text_that_is_not_a_case_is_refused(text, reason):
     with pytest.raises(ValueError, match=reason):
         Case.parse(text)
 
@@ -128,52 +128,52 @@ def test_spellings_of_padding(padding, pads):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_numbers_are_the_dtypes_and_whole_sums_exact(dtype):
+def test_the_dtype_holds_all_numbers_and_all_sums_of_integers(dtype):
     for case in grid([dtype])[::6]:
-        for numbers in (arrays.whole(case), arrays.normal(case)):
-            for array in (numbers.x, numbers.kernel, numbers.cotangent):
+        for drawn in (numbers.integers(case), numbers.normals(case)):
+            for array in (drawn.x, drawn.kernel, drawn.cotangent):
                 there = torch.from_numpy(array).to(getattr(torch, dtype))
-                np.testing.assert_array_equal(arrays.wide(there), array)
-        whole = arrays.whole(case)
-        sums = expected.value(case, whole)
+                np.testing.assert_array_equal(wide(there), array)
+        drawn = numbers.integers(case)
+        sums = expected.value(drawn, case.geometry)
         for array in sums:
             if array is not None:
                 there = torch.from_numpy(np.asarray(array)).to(getattr(torch, dtype))
-                np.testing.assert_array_equal(arrays.wide(there), array)
-        assert not whole.x.size or whole.x.any()
-        assert whole.kernel.any()
+                np.testing.assert_array_equal(wide(there), array)
+        assert not drawn.x.size or drawn.x.any()
+        assert drawn.kernel.any()
 
 
-def test_the_mask_is_the_same_for_whole_and_other_numbers():
+def test_the_mask_is_the_same_for_integers_and_normals():
     for case in GRID:
-        np.testing.assert_array_equal(arrays.whole(case).mask, arrays.normal(case).mask)
+        np.testing.assert_array_equal(numbers.integers(case).mask, numbers.normals(case).mask)
 
 
 @pytest.mark.parametrize("memory", OPTIONS["memory"])
 @pytest.mark.parametrize("channel_first", [False, True])
 def test_memory_is_laid_out_as_asked(memory, channel_first):
     case = Case(memory=memory, channel_first=channel_first)
-    numbers = arrays.whole(case)
-    x = port.images(case, numbers.x)
+    drawn = numbers.integers(case)
+    x = port.images(case, drawn.x)
     assert x.is_contiguous() == (memory == "contiguous")
     assert (0 in x.stride()) == (memory == "expanded")
-    np.testing.assert_array_equal(port.array(case, x), numbers.x)
+    np.testing.assert_array_equal(port.array(case, x), drawn.x)
 
 
 @pytest.mark.parametrize("option", ["mask", "memory"])
 def test_unknown_names_are_refused(option):
     case = Case(**{option: "another"})
     with pytest.raises(ValueError, match=f"no {option} 'another'"):
-        port.images(case, arrays.whole(case).x)
+        port.images(case, numbers.integers(case).x)
 
 
-def test_transposed_is_the_transpose():
+def test_gradients_are_the_adjoint():
     """``<convolve(dx, k), y> = <dx, by_x>`` and the same for the kernel, exactly."""
     draw = random.Random(0)
-    for case in beyond(40, ["float64"], seed=draw.randrange(99)):
-        numbers = arrays.whole(case)
-        by_x, by_kernel = transposed(numbers.x, numbers.kernel, numbers.cotangent, **case.geometry)
-        y = convolve(numbers.x, numbers.kernel, **case.geometry)
-        inner = (y * numbers.cotangent).sum()
-        assert (by_x * numbers.x).sum() == inner
-        assert (by_kernel * numbers.kernel).sum() == inner
+    for case in random_cases(40, ["float64"], seed=draw.randrange(99)):
+        drawn = numbers.integers(case)
+        by_x, by_kernel = gradients(drawn.x, drawn.kernel, drawn.cotangent, **case.geometry)
+        y = convolve(drawn.x, drawn.kernel, **case.geometry)
+        inner = (y * drawn.cotangent).sum()
+        assert (by_x * drawn.x).sum() == inner
+        assert (by_kernel * drawn.kernel).sum() == inner

@@ -1,21 +1,21 @@
-"""``python -m parity`` on cases: what it prints, and its exit status."""
+"""What ``python -m parity`` prints, and its exit status."""
 
 import io
 import json
+import math
 import shlex
 
 import pytest
 
 from torchconv2d import Conv2d
 
-from .. import commands as command
-from .. import targets
+from .. import commands, targets
 from ..__main__ import main
 from ..cases.case import Case
 from ..checks import pool, suite
 from ..checks.findings import Finding, Outcome, Verdict
 from ..photographs import run as photographs
-from ..report import summary
+from ..report import progress, summary
 from ..report.progress import Progress
 from ..report.summary import Summary
 
@@ -25,9 +25,10 @@ FEW = [Case(), Case(stride=(2, 1), dtype="float16"), Case(padding=-1, dtype="flo
 
 @pytest.fixture
 def few(monkeypatch, tmp_path, capsys):
-    """The command on a few cases, in this process, and no photograph; status and output."""
+    """Run the command on a few cases, in this process, without photographs."""
     monkeypatch.setattr(pool, "run", lambda cases, workers=None: suite.run(cases))
-    monkeypatch.setattr(command, "grid", lambda dtypes, seed: FEW)
+    monkeypatch.setattr(commands, "grid", lambda dtypes, seed: FEW)
+    monkeypatch.setattr(progress, "_PLAIN_EVERY", math.inf)  # however slow the machine is
     monkeypatch.setattr(
         photographs, "run", lambda pictures, folder: photographs.Photographs([], [])
     )
@@ -55,16 +56,16 @@ def test_photographs_that_differ_are_status_1(few, monkeypatch):
 
 
 def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys):
-    def faulty(layer, x):
+    def wrong(layer, x):
         y = FORWARD(layer, x)
         return y.flip(-2) if layer.stride == (2, 1) else y
 
-    monkeypatch.setattr(Conv2d, "forward", faulty)
+    monkeypatch.setattr(Conv2d, "forward", wrong)
     status, (out, err) = few()
     assert status == 1
     assert "3 of 3 cases run, 1 failed" in out
     (line,) = [line for line in out.splitlines() if line.startswith("python -m parity --case")]
-    assert err == f"failed: {line}\n"  # at once, however long the rest takes
+    assert err == f"failed: {line}\n"  # printed at once
     words = shlex.split(line)[3:]
     assert main(words) == 1
     assert "DIFFERS" in capsys.readouterr().out
@@ -73,7 +74,7 @@ def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys)
     assert "DIFFERS" not in capsys.readouterr().out
 
 
-def test_targets_are_told_and_reported(few, monkeypatch, tmp_path):
+def test_targets_are_printed_and_reported(few, monkeypatch, tmp_path):
     status, (out, _) = few("--targets", "eager", "vmap")
     assert status == 0
     assert "vmap                       14 of 14 agree, worst error/bound 0." in out
@@ -111,36 +112,36 @@ def test_an_interruption_prints_what_was_found(few, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--mutants"], ["--case", "bias=True"]])
-def test_an_interruption_anywhere_is_status_130_without_a_trace(few, monkeypatch, arguments):
+def test_an_interruption_is_status_130_without_a_traceback(few, monkeypatch, arguments):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    for module, name in ((photographs, "run"), (command, "planted"), (command, "one")):
+    for module, name in ((photographs, "run"), (commands, "run_mutants"), (commands, "run_case")):
         monkeypatch.setattr(module, name, interrupted)
     status, (_, err) = few(*arguments)
     assert (status, err) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        (["--cases", "-1"], "a whole number, 0 or more, is wanted, not '-1'"),
-        (["--seed", "x"], "a whole number, 0 or more, is wanted, not 'x'"),
+        (["--cases", "-1"], "it must be a whole number of at least 0, got '-1'"),
+        (["--seed", "x"], "it must be a whole number of at least 0, got 'x'"),
         (["--dtypes", "int8"], "invalid choice: 'int8'"),
         (["--case", "colour=1"], "There is no option colour."),
         (["--case", "stride=0"], "`stride` must be at least 1, got 0."),
         (["--case", "kernel=(3,3,3)"], "`kernel` must have one entry"),
-        (["--case", "way='Fast'"], "`way` must be one of None, '"),
+        (["--case", "lowering='Fast'"], "`lowering` must be one of None, '"),
         (["--case", "dtype='int8'"], "`dtype` must be one of 'float32', "),
     ],
 )
-def test_wrong_arguments_are_status_2(few, arguments, told, capsys):
+def test_wrong_arguments_are_status_2(few, arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         few(*arguments)
     assert caught.value.code == 2
     err = capsys.readouterr().err
     assert f"error: argument {arguments[0]}: " in err
-    assert told in err
+    assert message in err
 
 
 class Terminal(io.StringIO):
@@ -148,29 +149,29 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_rewritten_on_a_terminal_and_taken_away():
+def test_progress_on_a_terminal_is_one_line_that_goes():
     terminal = Terminal()
-    progress = Progress(4, terminal)
-    progress.shown -= 1
-    progress.show(2, 0)
-    progress.show(3, 0)  # too soon after
+    bar = Progress(4, terminal)
+    bar.shown -= 1
+    bar.show(2, 0)
+    bar.show(3, 0)  # too soon
     assert terminal.getvalue().count("\r") == 1
     assert "2 of 4 cases, 0 failed" in terminal.getvalue()
     assert "\n" not in terminal.getvalue()
-    progress.tell("failed: one")
+    bar.keep("failed: one")
     assert terminal.getvalue().endswith("\r\x1b[Kfailed: one\n")
-    progress.close()
+    bar.close()
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
-def test_progress_is_plain_lines_elsewhere():
+def test_progress_elsewhere_is_plain_lines():
     stream = io.StringIO()
-    progress = Progress(4, stream)
-    progress.show(1, 0)
+    bar = Progress(4, stream)
+    bar.show(1, 0)
     assert stream.getvalue() == ""
-    progress.shown -= 60
-    progress.show(2, 1)
-    progress.close()
+    bar.shown -= 60
+    bar.show(2, 1)
+    bar.close()
     assert stream.getvalue() == "2 of 4 cases, 1 failed, 0 s\n"
 
 
@@ -189,7 +190,7 @@ def test_a_summary_keeps_few_failures_and_counts_all():
 
 
 @pytest.mark.parametrize(
-    ("case", "option", "said"),
+    ("case", "option", "words"),
     [
         (Case(padding=((-1, 2), (0, 0))), "padding", "pairs, mixed"),
         (Case(padding=-1), "padding", "int, cropping"),
@@ -203,5 +204,5 @@ def test_a_summary_keeps_few_failures_and_counts_all():
         (Case(size=(1, 4)), "axis", "of one"),
     ],
 )
-def test_options_are_described(case, option, said):
-    assert summary.described(case)[option] == said
+def test_options_are_described_in_words(case, option, words):
+    assert summary.described(case)[option] == words

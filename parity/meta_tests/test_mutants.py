@@ -1,4 +1,4 @@
-"""Planted faults are caught, and one that is not is told."""
+"""Mutants are caught, each check catches one, and a mutant that survives is reported."""
 
 from contextlib import nullcontext
 
@@ -6,24 +6,24 @@ import pytest
 
 from torchconv2d import Conv2d, geometry
 
-from .. import commands as command
+from .. import commands
 from ..__main__ import main
 from ..cases.case import Case
 from ..cases.grid import grid
 from ..checks import suite
 from ..mutants import planting
-from ..mutants import visible as mutants
+from ..mutants.visible import MUTANTS
 
 FEW = [Case(bias=True), Case(stride=(2, 1), mask="real", dtype="float64")]
 
 
 def test_there_are_enough():
-    assert len(mutants.MUTANTS) >= 70
+    assert len(MUTANTS) >= 70
 
 
-@pytest.mark.parametrize("name", list(mutants.MUTANTS)[::4])
+@pytest.mark.parametrize("name", list(MUTANTS)[::4])
 def test_a_mutant_is_caught_and_leaves_nothing_behind(name):
-    (trial,) = planting.run({name: mutants.MUTANTS[name]}, GRID)
+    (trial,) = planting.run({name: MUTANTS[name]}, GRID)
     assert trial.caught_by
     assert not any(outcome.failures for outcome in suite.run(FEW, with_jax=False))
 
@@ -31,30 +31,30 @@ def test_a_mutant_is_caught_and_leaves_nothing_behind(name):
 GRID = grid()
 
 
-def test_a_fault_does_not_outlive_its_mutant_in_what_the_twin_keeps():
-    """Which keeps its plans: one that is wrong would blame the port, or catch the next mutant."""
+def test_the_function_keeps_no_plan_of_a_mutant():
+    """A wrong plan in its cache would blame the port, or catch the next mutant."""
     case = Case(stride=(2, 3), lhs_dilation=(2, 3), dtype="float64")
     swapped = {"pads": planting.replaced(geometry, "pads", lambda pads, *a: pads(*a)[::-1])}
     assert not suite.judge(case, with_jax=False).failures
     (trial,) = planting.run(swapped, [case])
-    assert {"stateless", "SAME_LOWER"} & set(trial.caught_by)
+    assert {"functional", "SAME_LOWER"} & set(trial.caught_by)
     assert not suite.judge(case, with_jax=False).failures
 
 
-def test_a_fault_of_the_layer_itself_catches_no_mutant(monkeypatch):
+def test_a_mistake_of_the_layer_itself_catches_no_mutant(monkeypatch):
     forward = Conv2d.forward
     monkeypatch.setattr(Conv2d, "forward", lambda layer, x: 2 * forward(layer, x))
-    (trial,) = planting.run({"nothing at all": nullcontext}, FEW)
-    assert trial == ("nothing at all", (), 2)
+    (trial,) = planting.run({"no change": nullcontext}, FEW)
+    assert trial == ("no change", (), 2)
 
 
-def test_a_survivor_is_told_and_status_1(monkeypatch, capsys, tmp_path):
-    few = {"nothing at all": nullcontext, "bias dropped": mutants.MUTANTS["bias dropped"]}
-    monkeypatch.setattr(command, "MUTANTS", few)
-    monkeypatch.setattr(command, "grid", lambda: FEW)
+def test_a_survivor_is_reported_and_status_1(monkeypatch, capsys, tmp_path):
+    few = {"no change": nullcontext, "bias dropped": MUTANTS["bias dropped"]}
+    monkeypatch.setattr(commands, "MUTANTS", few)
+    monkeypatch.setattr(commands, "grid", lambda: FEW)
     assert main(["--mutants", "--report", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("nothing at all")
+    assert lines[1].startswith("no change")
     assert lines[1].endswith("case   2: SURVIVES")
     assert "case   1: exact" in lines[2]
     assert lines[-2] == "1 of 2 caught"
@@ -62,7 +62,7 @@ def test_a_survivor_is_told_and_status_1(monkeypatch, capsys, tmp_path):
 
 
 def test_all_caught_is_status_0(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(command, "MUTANTS", {"kernel": mutants.MUTANTS["kernel flipped"]})
-    monkeypatch.setattr(command, "grid", lambda: FEW)
+    monkeypatch.setattr(commands, "MUTANTS", {"kernel": MUTANTS["kernel flipped"]})
+    monkeypatch.setattr(commands, "grid", lambda: FEW)
     assert main(["--mutants", "--report", str(tmp_path)]) == 0
     assert "1 of 1 caught" in capsys.readouterr().out

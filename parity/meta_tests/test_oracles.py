@@ -1,12 +1,12 @@
-"""Three oracles are worth more than one only as long as they agree."""
+"""The definition in NumPy, XLA in float64 and brainstate's layer agree."""
 
 import numpy as np
 import pytest
 
-from ..definition import convolution as numpy_conv
-from ..sides import jax_conv as oracles
+from ..definition import convolution
+from ..sides import jax_conv
 
-# Input and kernel without the batch, and what else describes the convolution.
+# The input's shape without the batch, the kernel's shape, and the other arguments.
 GEOMETRIES = {
     "default": ((5, 6, 2), (3, 3, 2, 4), {}),
     "one tap": ((4, 4, 3), (1, 1, 3, 2), {"padding": "VALID"}),
@@ -42,8 +42,8 @@ GEOMETRIES = {
 CROPPED_AND_PADDED = ((8, 9, 2), (3, 3, 2, 2), {"padding": ((-2, 1), (-3, 3))})
 
 
-def whole(random, shape):
-    """Small enough for every sum to be exact, whatever its order and in float32 too."""
+def integers(random, shape):
+    """Integers so small that every sum is exact, in float32 too."""
     return random.integers(-4, 5, shape).astype(np.float32)
 
 
@@ -58,9 +58,9 @@ def random():
     ids=[*GEOMETRIES, "cropped and padded"],
 )
 def test_numpy_equals_lax(random, in_size, kernel_shape, geometry):
-    x, kernel = whole(random, (2, *in_size)), whole(random, kernel_shape)
-    ours = numpy_conv.convolve(x, kernel, **geometry)
-    theirs = oracles.lax_in_float64(x, kernel, **geometry)
+    x, kernel = integers(random, (2, *in_size)), integers(random, kernel_shape)
+    ours = convolution.convolve(x, kernel, **geometry)
+    theirs = jax_conv.lax_in_float64(x, kernel, **geometry)
     assert ours.dtype == theirs.dtype == np.float64
     np.testing.assert_array_equal(ours, theirs)
 
@@ -69,10 +69,10 @@ def test_numpy_equals_lax(random, in_size, kernel_shape, geometry):
     ("in_size", "kernel_shape", "geometry"), GEOMETRIES.values(), ids=GEOMETRIES
 )
 def test_numpy_equals_reference(random, in_size, kernel_shape, geometry):
-    x, kernel = whole(random, (2, *in_size)), whole(random, kernel_shape)
-    bias, mask = whole(random, kernel_shape[3]), random.integers(0, 2, kernel_shape)
-    ours = numpy_conv.convolve(x, kernel * mask, bias, **geometry)
-    theirs = oracles.reference(
+    x, kernel = integers(random, (2, *in_size)), integers(random, kernel_shape)
+    bias, mask = integers(random, kernel_shape[3]), random.integers(0, 2, kernel_shape)
+    ours = convolution.convolve(x, kernel * mask, bias, **geometry)
+    theirs = jax_conv.reference(
         x,
         in_size=in_size,
         out_channels=kernel_shape[3],
@@ -89,43 +89,43 @@ def test_numpy_equals_reference(random, in_size, kernel_shape, geometry):
 def test_by_hand():
     x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])[None, :, :, None]
     kernel = np.array([[1.0, 10.0], [100.0, 1000.0]])[:, :, None, None]
-    # Not flipped, and the odd zero below and to the right.
+    # The kernel is not flipped, and the odd zero is below and to the right.
     expected = [[5421, 6532, 603], [54, 65, 6]]
-    np.testing.assert_array_equal(numpy_conv.convolve(x, kernel)[0, :, :, 0], expected)
+    np.testing.assert_array_equal(convolution.convolve(x, kernel)[0, :, :, 0], expected)
 
 
 def test_same_counts_the_dilated_size(random):
-    """Which JAX refuses to do, so dilated by hand."""
-    x, kernel = whole(random, (1, 4, 5, 2)), whole(random, (3, 2, 2, 3))
+    """JAX refuses this, so the test dilates the input itself."""
+    x, kernel = integers(random, (1, 4, 5, 2)), integers(random, (3, 2, 2, 3))
     dilated = np.zeros((1, 10, 9, 2))
     dilated[:, ::3, ::2] = x
-    expected = numpy_conv.convolve(dilated, kernel, stride=(2, 3))
-    ours = numpy_conv.convolve(x, kernel, stride=(2, 3), lhs_dilation=(3, 2))
+    expected = convolution.convolve(dilated, kernel, stride=(2, 3))
+    ours = convolution.convolve(x, kernel, stride=(2, 3), lhs_dilation=(3, 2))
     np.testing.assert_array_equal(ours, expected)
 
 
 def test_magnitude_is_that_of_absolute_values(random):
-    x, kernel, bias = (whole(random, shape) for shape in ((1, 4, 5, 2), (3, 3, 2, 3), (3,)))
-    magnitude = numpy_conv.magnitude(x, kernel, bias, stride=(2, 1))
-    positive = numpy_conv.convolve(abs(x), abs(kernel), abs(bias), stride=(2, 1))
+    x, kernel, bias = (integers(random, shape) for shape in ((1, 4, 5, 2), (3, 3, 2, 3), (3,)))
+    magnitude = convolution.magnitude(x, kernel, bias, stride=(2, 1))
+    positive = convolution.convolve(abs(x), abs(kernel), abs(bias), stride=(2, 1))
     np.testing.assert_array_equal(magnitude, positive)
-    assert (magnitude >= abs(numpy_conv.convolve(x, kernel, bias, stride=(2, 1)))).all()
+    assert (magnitude >= abs(convolution.convolve(x, kernel, bias, stride=(2, 1)))).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_reaches_the_windows_that_read_it(random, bad):
+def test_a_bad_pixel_reaches_the_windows_that_read_it(random, bad):
     x, kernel = np.ones((1, 6, 6, 2)), np.ones((3, 3, 1, 2))
     x[0, 2, 3, 0] = bad
-    y = numpy_conv.convolve(x, kernel, rhs_dilation=(1, 2), groups=2)
+    y = convolution.convolve(x, kernel, rhs_dilation=(1, 2), groups=2)
     reached = np.zeros((6, 6, 2), bool)
     reached[1:4, [1, 3, 5], 0] = True
     np.testing.assert_array_equal(~np.isfinite(y[0]), reached)
 
 
 def test_complex_is_linear(random):
-    x, real, imaginary = (whole(random, shape) for shape in ((1, 4, 5, 2), *[(3, 3, 2, 3)] * 2))
-    expected = numpy_conv.convolve(x, real) + 1j * numpy_conv.convolve(x, imaginary)
-    np.testing.assert_array_equal(numpy_conv.convolve(x, real + 1j * imaginary), expected)
+    x, real, imaginary = (integers(random, shape) for shape in ((1, 4, 5, 2), *[(3, 3, 2, 3)] * 2))
+    expected = convolution.convolve(x, real) + 1j * convolution.convolve(x, imaginary)
+    np.testing.assert_array_equal(convolution.convolve(x, real + 1j * imaginary), expected)
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_complex_is_linear(random):
 )
 def test_numpy_refuses_such_padding(padding, reason):
     with pytest.raises(ValueError, match=reason):
-        numpy_conv.convolve(np.ones((1, 3, 3, 1)), np.ones((1, 1, 1, 1)), padding=padding)
+        convolution.convolve(np.ones((1, 3, 3, 1)), np.ones((1, 1, 1, 1)), padding=padding)

@@ -1,4 +1,4 @@
-"""The report: what is in the JSON, and that the page shows it."""
+"""The report: the JSON file has what a run found, and the page shows it."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import re
 import pytest
 from PIL import Image
 
+from .. import targets
 from ..cases.case import Case
 from ..checks.findings import Finding, Outcome, Verdict
 from ..mutants.planting import Trial
@@ -13,7 +14,7 @@ from ..photographs.run import Photographs
 from ..report import page
 from ..report.spread import EDGES, Spread, Value
 from ..report.summary import Summary
-from ..targets import Row
+from ..targets import TargetResult
 
 
 def outcome(case, ratio, jax=None):
@@ -54,9 +55,9 @@ def test_each_ratio_has_its_bin(ratio, place):
     assert not spread.jax
 
 
-def test_each_command_puts_its_own_sections(summary, tmp_path):
-    page.update(tmp_path, mutants=page.of_mutants([Trial("kernel flipped", ("exact",), 3)]))
-    path = page.update(tmp_path, cases=page.of_cases(summary, 7))
+def test_each_command_replaces_its_own_sections_only(summary, tmp_path):
+    page.update(tmp_path, mutants={"trials": [Trial("kernel flipped", ("exact",), 3)._asdict()]})
+    path = page.update(tmp_path, cases=summary.section(7))
     content = json.loads((tmp_path / "parity.json").read_text())
     assert content["mutants"]["trials"][0]["caught_by"] == ["exact"]
     cases = content["cases"]
@@ -73,19 +74,17 @@ def test_each_command_puts_its_own_sections(summary, tmp_path):
     assert text.count("<svg") == 1
 
 
-def test_a_ratio_beyond_all_bounds_is_kept_and_shown(tmp_path):
+def test_an_infinite_ratio_is_kept_and_shown(tmp_path):
     kept = Summary()
     kept.add(outcome(Case(), float("inf")))
-    path = page.update(tmp_path, cases=page.of_cases(kept, 0))
+    path = page.update(tmp_path, cases=kept.section(0))
     json.loads((tmp_path / "parity.json").read_text(), parse_constant=pytest.fail)
     assert re.search(r'background: #f33[^>]*">inf', path.read_text())
 
 
 def test_the_page_needs_no_other_file(tmp_path):
     Image.effect_noise((40, 30), 50).save(tmp_path / "own.png")
-    path = page.update(
-        tmp_path, photographs=page.of_photographs(Photographs([], [tmp_path / "own.png"]))
-    )
+    path = page.update(tmp_path, photographs=Photographs([], [tmp_path / "own.png"]).section())
     text = path.read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
     assert len(sources) == 1
@@ -93,8 +92,9 @@ def test_the_page_needs_no_other_file(tmp_path):
 
 
 def test_a_layer_that_a_target_cannot_run_leaves_its_place_empty(tmp_path):
-    rows = [Row("a", "one", 0.5), Row("b", "two", 0.25), Row("c", "one", 2.0), Row("c", "two", 0.1)]
-    text = page.update(tmp_path, targets=page.of_targets(rows)).read_text()
+    found = ("a", "one", 0.5), ("b", "two", 0.25), ("c", "one", 2.0), ("c", "two", 0.1)
+    results = [TargetResult(*each) for each in found]
+    text = page.update(tmp_path, targets=targets.section(results)).read_text()
     cells = {
         layer: re.findall(
             r"<td[^>]*>([^<]*)", text.partition(f"<th>{layer}")[2].partition("</tr>")[0]

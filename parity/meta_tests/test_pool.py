@@ -1,4 +1,4 @@
-"""Cases in processes that may die."""
+"""The pool survives workers that die, and interruptions."""
 
 import faulthandler
 import os
@@ -59,7 +59,7 @@ class BothDie(JaxAborts):
         (BothDie, Verdict.DIFFERS),
     ],
 )
-def test_a_death_is_told_and_ends_nothing_else(jobs, verdict):
+def test_a_dead_worker_is_reported_and_the_others_go_on(jobs, verdict):
     outcomes = list(pool.run(CASES, workers=2, jobs=jobs))
     assert [outcome.case for outcome in outcomes] == CASES
     fatal = signal.SIGABRT if jobs is JaxAborts else signal.SIGKILL
@@ -74,10 +74,10 @@ def test_a_death_is_told_and_ends_nothing_else(jobs, verdict):
             assert finding.detail != str(os.getpid())
 
 
-def test_an_abort_has_the_name_of_the_bug_or_says_that_it_is_not_listed():
-    listed = pool._of_jax(Case(lhs_dilation=(2, 1)), -signal.SIGABRT)
+def test_an_abort_names_the_bug_or_says_that_it_is_not_listed():
+    listed = pool._jax_crashed(Case(lhs_dilation=(2, 1)), -signal.SIGABRT)
     assert listed.bug.startswith("XLA aborts the process")
-    assert "does not list" in pool._of_jax(Case(), -signal.SIGABRT).bug
+    assert "does not list" in pool._jax_crashed(Case(), -signal.SIGABRT).bug
 
 
 def pending(case):
@@ -87,28 +87,28 @@ def pending(case):
     )
 
 
-class Deaf(pool.Jobs):
+class Blocked(pool.Jobs):
     judge = staticmethod(pending)
 
 
-def test_processes_do_not_hear_of_an_interruption_and_this_one_does():
-    for outcome in pool.run(CASES[:3], workers=1, jobs=Deaf):
+def test_workers_do_not_see_an_interruption_and_this_process_does():
+    for outcome in pool.run(CASES[:3], workers=1, jobs=Blocked):
         assert outcome.findings[0].detail == "True"
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_an_interruption_that_was_dropped_is_had_again():
+def test_an_interruption_that_was_dropped_is_raised_again():
     before = signal.getsignal(signal.SIGINT)
-    with interruption.heard() as check:
-        check()
+    with interruption.catching() as raise_if_interrupted:
+        raise_if_interrupted()
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            check()
+            raise_if_interrupted()
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_cases_come_to_the_same_as_in_one_process():
+def test_the_pool_finds_what_one_process_finds():
     case = Case(channels=(4, 6, 2), lhs_dilation=(2, 3), bias=True)
     (there,) = pool.run([case], workers=1)
     (here,) = suite.run([case])
@@ -116,7 +116,7 @@ def test_cases_come_to_the_same_as_in_one_process():
     assert not there.failures
 
 
-def test_no_more_cases_are_taken_than_are_needed():
+def test_the_pool_takes_few_cases_ahead():
     taken = []
 
     def endless():

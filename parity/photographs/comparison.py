@@ -1,4 +1,4 @@
-"""One layer on one picture, computed by both sides, and judged."""
+"""Compute one layer on one picture with both sides, and judge them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 import torchconv2d
 
-from ..definition import expected, truth
-from ..sides import jax_conv as oracles
+from ..definition import expected
+from ..sides import jax_conv
 from .layers import Layer
 from .pictures import Picture
 
 
 class Comparison(NamedTuple):
-    """What both sides made of a picture, and how far each is from the value in float64.
+    """The outputs of both sides, and how far each is from the value in float64.
 
-    A ratio is the largest of ``|y - y64| / bound``, the bound being the one on rounding errors; it
-    is infinite as soon as any output is not finite.
+    A ratio is the largest of ``|y - y64| / bound``, with the bound on rounding errors. It is
+    infinite if any output is not finite.
     """
 
     picture: Picture
@@ -38,19 +38,18 @@ class Comparison(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether rounding explains all that sets either side apart from the value.
+        """Whether rounding explains how far either side is from the value.
 
-        Asked of both sides, so that a misreading which the port shared with the float64
-        evaluation would not pass.
+        Both sides must pass, so that a mistake that the port shares with the evaluation in float64
+        shows.
         """
         return self.ratio <= 1 and self.reference_ratio <= 1
 
 
 def compare(picture: Picture, layer: Layer) -> Comparison:
     conv, x = torchconv2d.Conv2d(**layer.arguments), torch.from_numpy(picture.pixels[None])
-    true = truth.value(conv, x)
-    value, bound = true.numpy(), truth.bound(conv, x, true).numpy()
-    reference = _shaped(oracles.reference(x.numpy(), **layer.arguments), value.shape)
+    value, bound = (each.numpy() for each in expected.layer_output(conv, x))
+    reference = _shaped(jax_conv.reference(x.numpy(), **layer.arguments), value.shape)
     with torch.no_grad():
         port = _shaped(conv(x).numpy(), value.shape)
     return Comparison(
@@ -65,5 +64,5 @@ def compare(picture: Picture, layer: Layer) -> Comparison:
 
 
 def _shaped(y: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An output of the wrong shape counts, and is shown, as NaN throughout."""
+    """An output of the wrong shape becomes NaN throughout, so that it fails and is drawn."""
     return y if y.shape == shape else np.full(shape, np.nan, np.float32)

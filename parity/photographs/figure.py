@@ -1,4 +1,4 @@
-"""The figure for a picture: per layer the input, what each side made of it, and the difference."""
+"""Draw the figure of a picture: for each layer the input, both outputs and the difference."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from .comparison import Comparison
 
-_WIDTH, _DPI = 16, 100  # 1600 pixels,
-_PANEL = 400  # of which a panel has about so many
+_WIDTH, _DPI = 16, 100  # inches, and pixels per inch
+_PANEL = 400  # pixels of one of the four panels in a row
 _CAPTION = (
     "Feature maps: three channels as red, green and blue, each stretched from the reference's 1st "
     "percentile to its 99th.   Difference: the largest over all channels."
@@ -54,7 +54,7 @@ def _draw_image(axis: Axes, title: str, image: NDArray[Any]) -> None:
 
 
 def _draw_difference(axis: Axes, difference: NDArray[np.float32]) -> None:
-    # Reduced by the largest of each block: an average would hide the one pixel that differs.
+    # Each block of pixels becomes its largest: an average would hide a single one that differs.
     block = -(-max(difference.shape) // _PANEL)
     for dimension, size in enumerate(difference.shape):
         difference = np.maximum.reduceat(difference, np.arange(0, size, block), dimension)
@@ -75,5 +75,5 @@ def _percentiles(outputs: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[An
 def _stretch(
     outputs: NDArray[np.float32], low: NDArray[Any] | int, high: NDArray[Any] | int
 ) -> NDArray[Any]:
-    """Black at ``low`` and white at ``high``, per channel; NaN as zero."""
+    """Scale each channel from black at ``low`` to white at ``high``, with zero for NaN."""
     return ((np.nan_to_num(outputs) - low) / (high - low)).clip(0, 1)

@@ -1,4 +1,4 @@
-"""A handful of layers that mean something on a photograph."""
+"""Five layers whose outputs on a photograph can be looked at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Channels = tuple[int, int, int]
 
 
 class Layer(NamedTuple):
-    """``arguments`` build either ``Conv2d``; ``shown`` are the output's channels to look at."""
+    """``arguments`` build either ``Conv2d``; ``shown`` are the output channels that are drawn."""
 
     name: str
     arguments: dict[str, Any]
@@ -22,13 +22,13 @@ class Layer(NamedTuple):
 def layers(in_size: tuple[int, ...]) -> list[Layer]:
     """The layers for a color picture, with the same weights each time.
 
-    They are chosen so that faults show: SAME padding is uneven wherever stride 2 meets an even
-    side, no random kernel and no Sobel kernel is its own mirror image, and no two biases are equal.
+    They are chosen so that mistakes show. SAME padding is uneven where stride 2 meets an even side;
+    no random kernel and no Sobel kernel is its own mirror image; no two biases are equal.
     """
     random = np.random.default_rng(2026)
 
     def kernel(*shape: int) -> NDArray[np.float64]:
-        """Random, of such a size that input and output vary alike."""
+        """A random kernel, scaled so that input and output vary alike."""
         return random.normal(0, np.prod(shape[:3]) ** -0.5, shape)
 
     def bias(channels: int) -> NDArray[np.float32]:
@@ -36,7 +36,7 @@ def layers(in_size: tuple[int, ...]) -> list[Layer]:
 
     sobel = np.outer([1, 2, 1], [-1, 0, 1]) / 8
     bilinear = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16
-    # What comes before the center in reading order, without the center: PixelCNN's type A.
+    # The taps before the center in reading order, without the center: PixelCNN's type A.
     causal = np.arange(25).reshape(5, 5, 1, 1) < 12
 
     return [
@@ -44,7 +44,7 @@ def layers(in_size: tuple[int, ...]) -> list[Layer]:
         _layer(
             "depthwise Sobel, stride 2",
             in_size,
-            # Of each color the slope from left to right and the one from top to bottom.
+            # For each color the slope from left to right, and the slope from top to bottom.
             _per_color(sobel, sobel.T),
             (0, 2, 4),
             stride=(2, 2),
@@ -64,7 +64,7 @@ def layers(in_size: tuple[int, ...]) -> list[Layer]:
             _per_color(bilinear),
             makes_picture=True,
             lhs_dilation=(2, 2),
-            padding=((2, 2), (2, 2)),  # the reference takes no string here
+            padding=((2, 2), (2, 2)),  # the reference takes no string with lhs_dilation
             groups=3,
         ),
         _layer(

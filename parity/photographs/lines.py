@@ -1,4 +1,4 @@
-"""What ``python -m parity`` prints: a head line, a table, a summary."""
+"""The lines that ``python -m parity`` prints about photographs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 import torchconv2d
 
+from ..report.columns import columns
 from .comparison import Comparison
 
-# Under each head what fills its column; ``f64`` is the value, computed in float64.
+# The heads of the columns; ``f64`` is the value in float64.
 HEADS = (
     "picture",
     "layer",
@@ -34,17 +35,10 @@ def size(shape: Sequence[int]) -> str:
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    rows = [HEADS, *map(row, comparisons)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = [str.ljust] * 3 + [str.rjust] * 4 + [str.ljust]
-    lines = []
-    for each in rows:
-        cells = [align(cell, n) for align, cell, n in zip(aligned, each, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+    return columns(HEADS, [cells(comparison) for comparison in comparisons], "<<<>>>><")
 
 
-def row(comparison: Comparison) -> tuple[str, ...]:
+def cells(comparison: Comparison) -> tuple[str, ...]:
     return (
         comparison.picture.name,
         comparison.layer.name,

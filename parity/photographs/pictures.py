@@ -1,4 +1,4 @@
-"""What the layers look at: scikit-learn's two photographs, or a picture of the user's own."""
+"""The pictures: scikit-learn's two photographs, or one of the user's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-# A larger picture shows no more of a layer, and takes the float64 oracle longer.
+# Larger pictures are reduced: they show no more of a layer and take longer in float64.
 LONGEST_SIDE = 1024
 
 
@@ -20,12 +20,12 @@ class Picture(NamedTuple):
 
     name: str
     pixels: NDArray[np.float32]
-    # The (height, width) in the file, if it was too large to be taken as it is.
+    # The (height, width) in the file, if the picture was reduced.
     reduced_from: tuple[int, ...] | None = None
 
 
 class UnreadablePictureError(Exception):
-    """The message says in one line which file, and why."""
+    """The message names the file and the reason in one line."""
 
 
 def photographs() -> list[Picture]:
@@ -37,18 +37,18 @@ def photographs() -> list[Picture]:
 
 
 def read(path: Path) -> Picture:
-    """Any picture that PIL can open, as RGB.
+    """Read any picture that PIL can open, as RGB.
 
     Raises:
-        UnreadablePictureError: there is no such file, or it is no picture, or a gigantic one.
+        UnreadablePictureError: the file is missing, is not a picture, or is gigantic.
     """
     try:
         with warnings.catch_warnings():
-            # PIL has much to say about odd files; only a decompression bomb matters here.
+            # PIL warns about odd files; only a decompression bomb matters here.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                if image.mode == "I;16":  # which PIL would clip to eight bits, not scale
+                if image.mode == "I;16":  # PIL would clip it to eight bits
                     image = image.point(lambda level: level / 257)
                 image = image.convert("RGB")
     except Image.UnidentifiedImageError:
@@ -58,7 +58,7 @@ def read(path: Path) -> Picture:
         raise UnreadablePictureError(f"{path} has more than {most} pixels.") from None
     except OSError as error:
         raise UnreadablePictureError(f"{path}: {error.strerror or error}.") from None
-    except (SyntaxError, ValueError) as error:  # what PIL makes of a broken file
+    except (SyntaxError, ValueError) as error:  # PIL raises these for a broken file
         raise UnreadablePictureError(f"{path} is broken: {error}.") from None
     full = image.size
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

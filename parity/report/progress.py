@@ -1,4 +1,4 @@
-"""How far a run is: a line rewritten on a terminal, plain lines now and then elsewhere."""
+"""Show how far a run is: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Progress:
             self.stream.write(text + "\n")
         self.stream.flush()
 
-    def tell(self, text: str) -> None:
-        """A line that stays."""
+    def keep(self, text: str) -> None:
+        """Print a line that stays."""
         self.close()
         self.stream.write(text + "\n")
         self.stream.flush()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.on_terminal:
             self.stream.write("\r\x1b[K")
             self.stream.flush()

@@ -1,4 +1,4 @@
-"""How error / bound is spread: over pairs of options, and over all numbers that have a bound."""
+"""Collect how error / bound is distributed: by pairs of options, and in histograms."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..checks.findings import Outcome
 
 _PER_DECADE, _LOWEST, _HIGHEST = 4, -4, 0
 
-# Upper ends of the bins; the first takes all that is smaller too, and one more what is larger.
+# The upper ends of the bins. One more bin takes what is larger than the last.
 EDGES = [10 ** (i / _PER_DECADE) for i in range(_LOWEST * _PER_DECADE, _HIGHEST * _PER_DECADE + 1)]
 
 
 class Value(NamedTuple):
-    """What an option of a case was."""
+    """An option of a case and its value, in words."""
 
     option: str
     value: str
@@ -25,10 +25,10 @@ class Value(NamedTuple):
 
 @dataclass
 class Spread:
-    """Takes outcomes one by one, in flat memory.
+    """Counts outcomes one by one, in constant memory.
 
-    ``worst`` has the largest error / bound of the port among the cases with both values; the
-    histograms count outputs and gradients by bin, of the port and of JAX.
+    ``worst`` is the port's largest error / bound among the cases with both values. ``port`` and
+    ``jax`` count outputs and gradients by bin.
     """
 
     worst: dict[tuple[Value, Value], float] = field(default_factory=dict)
@@ -51,15 +51,15 @@ class Spread:
             self.worst[pair] = max(self.worst.get(pair, 0.0), largest)
 
     def matrix(self) -> tuple[list[Value], list[list[float | None]]]:
-        """The values, and for each two of them the worst; None where no case had both."""
+        """The values, and the worst ratio of each two of them; None where no case had both."""
         values = sorted({value for pair in self.worst for value in pair})
         rows = [
-            [self.worst.get((one, other), self.worst.get((other, one))) for other in values]
-            for one in values
+            [self.worst.get((row, column), self.worst.get((column, row))) for column in values]
+            for row in values
         ]
         return values, rows
 
 
 def _bin(ratio: float) -> int:
-    """0 up to the first edge, ``len(EDGES)`` beyond the last; NaN is beyond, too."""
+    """The number of the bin; NaN is in the last one."""
     return bisect_left(EDGES, ratio) if ratio <= EDGES[-1] else len(EDGES)

@@ -1,23 +1,23 @@
-"""What a run found, counted as it goes: by option, by dtype, and the first failures."""
+"""Count what a run finds: by check, by option, by dtype, and the first failures."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..cases.case import Case, Padding
 from ..checks.findings import Finding, Outcome, Verdict
-from .spread import Spread
+from .columns import columns
+from .spread import EDGES, Spread
 
-# More failures than anybody reads are counted only.
+# Further failures are only counted.
 _FAILURES_KEPT = 20
 
 
 @dataclass
 class Tally:
-    """The cases with one value of an option, and their largest ratios, if they have any."""
+    """A group of cases: how many, how many failed, and their largest error / bound."""
 
     cases: int = 0
     failed: int = 0
@@ -32,13 +32,13 @@ class Tally:
             self.reference_worst = _larger(self.reference_worst, finding.reference_ratio)
 
 
-def _larger(one: float | None, other: float | None) -> float | None:
-    return max((ratio for ratio in (one, other) if ratio is not None), default=None)
+def _larger(left: float | None, right: float | None) -> float | None:
+    return max((ratio for ratio in (left, right) if ratio is not None), default=None)
 
 
 @dataclass
 class Summary:
-    """Takes outcomes one by one, and keeps none but the first failures."""
+    """Counts outcomes one by one, and keeps only the first failures."""
 
     total: Tally = field(default_factory=Tally)
     by_option: dict[str, dict[str, Tally]] = field(default_factory=dict)
@@ -69,10 +69,49 @@ class Summary:
         parts = [self._failures(), self._checks(), self._options(), self._dtypes(), self._bugs()]
         return "\n\n".join(part for part in parts if part)
 
+    def section(self, seed: int) -> dict[str, Any]:
+        """The report's section about cases."""
+        values, matrix = self.spread.matrix()
+        bins = range(len(EDGES) + 1)
+        return {
+            "seed": seed,
+            "cases": self.total.cases,
+            "failed": self.total.failed,
+            "checks": {
+                check: {verdict.value: self.checks[check, verdict] for verdict in Verdict}
+                for check in dict.fromkeys(check for check, _ in self.checks)
+            },
+            "upstream bugs": dict(self.bugs),
+            "failures": [
+                {
+                    "command": outcome.case.command,
+                    "findings": [finding.detail for finding in outcome.failures],
+                }
+                for outcome in self.failures
+            ],
+            "by dtype": [
+                {
+                    "dtype": dtype,
+                    "quantity": quantity,
+                    "cases": tally.cases,
+                    "failed": tally.failed,
+                    "port": tally.worst,
+                    "jax": tally.reference_worst,
+                }
+                for (dtype, quantity), tally in sorted(self.by_quantity.items())
+            ],
+            "matrix": {"values": values, "worst": matrix},
+            "histogram": {
+                "up to": [*EDGES, None],
+                "port": [self.spread.port[i] for i in bins],
+                "jax": [self.spread.jax[i] for i in bins],
+            },
+        }
+
     def _failures(self) -> str:
         lines = []
         for outcome in self.failures:
-            lines += [f"{outcome.case.command}", *map(_told, outcome.failures)]
+            lines += [f"{outcome.case.command}", *map(_line, outcome.failures)]
         if more := self.total.failed - len(self.failures):
             lines.append(f"... and {more:,} more cases that failed")
         return "\n".join(lines)
@@ -83,7 +122,8 @@ class Summary:
             (name, *(str(self.checks[name, verdict] or "-") for verdict in Verdict))
             for name in names
         ]
-        return table(("check", *(verdict.value for verdict in Verdict)), rows)
+        heads = ("check", *(verdict.value for verdict in Verdict))
+        return columns(heads, rows, "<" + ">" * len(Verdict))
 
     def _options(self) -> str:
         rows = [
@@ -91,14 +131,14 @@ class Summary:
             for option, values in self.by_option.items()
             for value, tally in sorted(values.items())
         ]
-        return table(("option", "value", *_FIGURES), rows)
+        return columns(("option", "value", *_FIGURES), rows, "<<>>>>")
 
     def _dtypes(self) -> str:
         rows = [
             (dtype, quantity, *_figures(tally))
             for (dtype, quantity), tally in sorted(self.by_quantity.items())
         ]
-        return table(("dtype", "output or gradient by", *_FIGURES), rows)
+        return columns(("dtype", "output or gradient by", *_FIGURES), rows, "<<>>>>")
 
     def _bugs(self) -> str:
         return "\n".join(f"note, {count} times: {name}" for name, count in self.bugs.items())
@@ -118,12 +158,12 @@ def _figures(tally: Tally) -> tuple[str, ...]:
     )
 
 
-def _told(finding: Finding) -> str:
+def _line(finding: Finding) -> str:
     return f"    {finding.verdict.value}: {finding.check}, {finding.quantity}: {finding.detail}"
 
 
 def described(case: Case) -> dict[str, str]:
-    """The options of a case, in few words, so that random cases too share their values."""
+    """The options of a case in a few words, so that random cases share values too."""
     return {
         "padding": _padding(case.padding),
         "stride": _pair(case.stride),
@@ -174,16 +214,3 @@ def _padding(padding: Padding) -> str:
     if min(pads) >= 0:
         return spelling
     return f"{spelling}, {'mixed' if max(pads) > 0 else 'cropping'}"
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = []
-    for row in (heads, *rows):
-        cells = [
-            cell.rjust(n) if i >= 2 or row[i][:1].isdigit() else cell.ljust(n)
-            for i, (cell, n) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])

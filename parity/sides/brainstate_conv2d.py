@@ -1,4 +1,4 @@
-"""``torchconv2d.Conv2d`` with the face of ``brainstate.nn.Conv2d``: JAX arrays in and out."""
+"""``torchconv2d.Conv2d`` with the interface of ``brainstate.nn.Conv2d``: JAX arrays in and out."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import torch
 
 import torchconv2d
 
-# A callback that waits for its arguments can wait for ever when dispatch is asynchronous and the
-# CPU's threads are few (jax-ml/jax#24255).
+# With asynchronous dispatch and few threads a callback can wait for its arguments for ever
+# (jax-ml/jax#24255).
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 class BrainstateConv2d:
     """A layer of the port that JAX can call, differentiate and compile.
 
-    JAX calls back into torch for the value, and for the gradient by the input, which is torch's own
-    autograd's. All attributes but ``weight`` are the port's.
+    JAX calls back into torch for the output, and for the gradient by the input, which torch's
+    autograd computes. All attributes but ``weight`` are the port's.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._layer = torchconv2d.Conv2d(*args, **kwargs)
-        # Tells shapes, and refuses wrong ones, without computing: what tracing needs.
+        # Tracing needs the output's shape, and an error for a wrong input, without computing.
         self._abstract = copy.deepcopy(self._layer).to("meta")
 
     @property
@@ -43,7 +43,7 @@ class BrainstateConv2d:
         return getattr(self._layer, name)
 
     def __repr__(self) -> str:
-        """With what the reference's says; the layer's own leaves out defaults."""
+        """Also tells what the reference tells; the layer's own repr leaves out defaults."""
         names = ("in_channels", "out_channels", "channel_first")
         return f"{self._layer!r} {', '.join(f'{n}={getattr(self._layer, n)}' for n in names)}"
 
@@ -74,4 +74,4 @@ class BrainstateConv2d:
 
 
 def _tensor(array: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(array))  # a copy: torch wants to be able to write
+    return torch.from_numpy(np.array(array))  # a copy, because torch must be able to write

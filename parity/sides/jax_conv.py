@@ -1,8 +1,4 @@
-"""What torchconv2d is held against in JAX: the layer it is a port of, and XLA in float64.
-
-NumPy arrays in, new NumPy arrays out. No other file imports JAX or brainstate, but for
-``brainstate_conv2d.py``, which has to speak JAX's arrays, and the tests of that adapter.
-"""
+"""JAX's side: brainstate's layer, and XLA's convolution in any dtype; NumPy arrays in and out."""
 
 from __future__ import annotations
 
@@ -21,9 +17,9 @@ Pair = tuple[int, int]
 
 
 def reference(x: NDArray[np.float32], **arguments: Any) -> NDArray[np.float32]:
-    """What ``brainstate.nn.Conv2d(**arguments)`` makes of ``x``.
+    """The output of ``brainstate.nn.Conv2d(**arguments)`` on ``x``.
 
-    The arguments are those of ``torchconv2d.Conv2d``. With arrays for ``w_init``, ``b_init`` and
+    ``torchconv2d.Conv2d`` takes the same arguments. With arrays for ``w_init``, ``b_init`` and
     ``w_mask`` both layers have the same kernel, bias and mask.
     """
     layer = brainstate.nn.Conv2d(**arguments)
@@ -56,15 +52,14 @@ def lax_in_float64(
 
 
 def _in(dtype: str, array: NDArray[Any]) -> jax.Array:
-    # Neither converted nor wrapped by jax.numpy, which compiles that for each shape anew.
+    # jax.numpy would compile the conversion anew for each shape.
     return jax.device_put(np.asarray(array).astype(jax.numpy.dtype(dtype)))
 
 
 class Gradients:
-    """The value and the gradients, by ``jax.vjp``, of one convolution on several arrays.
+    """The output and the gradients, by ``jax.vjp``, of one convolution, for any arrays.
 
-    Compiled as a whole, which takes half the time that compiling one operation at a time does, and
-    once for all arrays.
+    It is compiled once, in one piece: operation by operation that takes twice as long.
     """
 
     def __init__(self, function: Callable[..., jax.Array], dtype: str) -> None:
@@ -74,7 +69,7 @@ class Gradients:
             y, pull = jax.vjp(function, *operands)
             return y, *pull(cotangent)
 
-        # To compile is most of the work. What LLVM would optimize is not what is judged here.
+        # Most of the time is compilation, and LLVM's optimizations are not judged here.
         self._run = jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
     def __call__(
@@ -84,12 +79,13 @@ class Gradients:
         with jax.enable_x64(self.dtype in WIDE):
             arrays = [_in(self.dtype, array) for array in operands]
             results = self._run(tuple(arrays), _in(self.dtype, cotangent))
-        wide = np.complex128 if self.dtype.startswith("complex") else np.float64
+        is_complex = jax.numpy.issubdtype(jax.numpy.dtype(self.dtype), jax.numpy.complexfloating)
+        wide = np.complex128 if is_complex else np.float64
         return [np.asarray(result).astype(wide) for result in results]
 
 
 def reference_gradients(dtype: str, mask: NDArray[Any] | None, **arguments: Any) -> Gradients:
-    """Of ``brainstate.nn.Conv2d``: by the input, the kernel and, if it is given one, the bias."""
+    """Those of ``brainstate.nn.Conv2d`` by the input, the kernel and any bias."""
     mask = None if mask is None else _in(dtype, mask)
 
     def function(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -108,8 +104,8 @@ def lax_gradients(
     rhs_dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Gradients:
-    """Of ``jax.lax.conv_general_dilated``: by the input and the kernel."""
-    return twin_gradients(
+    """Those of ``jax.lax.conv_general_dilated`` by the input and the kernel."""
+    return functional_gradients(
         dtype,
         window_strides=stride,
         padding=padding,
@@ -120,11 +116,11 @@ def lax_gradients(
     )
 
 
-def twin_gradients(dtype: str, **options: Any) -> Gradients:
-    """The same, with its own names for the options."""
+def functional_gradients(dtype: str, **options: Any) -> Gradients:
+    """The same, with the names that ``conv_general_dilated`` gives its options."""
     return Gradients(partial(jax.lax.conv_general_dilated, **options), dtype)
 
 
-def forget() -> None:
-    """Drop what is compiled, which would otherwise pile up, case after case."""
+def clear_caches() -> None:
+    """Drop all compiled functions, which would pile up case after case."""
     jax.clear_caches()

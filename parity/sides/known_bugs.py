@@ -1,8 +1,8 @@
 """Known bugs of XLA, oneDNN and torch, each with the condition that it needs and an example.
 
-No verdict depends on this list: where JAX in single precision differs from the definition, JAX is
-asked again in double precision on this machine, and the layer avoids what torch gets wrong. The
-list gives such a bug its name. ``python -m parity --known`` runs every example.
+No verdict depends on this list. Where JAX differs from the definition in single precision, JAX is
+asked again in double precision on this machine; and the layer avoids the bugs of torch. The list
+only gives a bug its name. ``python -m parity --known`` runs every example.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import torch
 import torch.nn.functional as F
 
 from ..cases.case import WIDE, Case
-from ..cases.numbers import layout
+from ..cases.numbers import canvas
 from ..definition.convolution import convolve
-from . import jax_conv as oracles
+from . import jax_conv
 
 
 class KnownBug(NamedTuple):
-    """``explains(case, check)`` names cases that meet it; ``shows()`` runs an example here.
+    """``explains(case, check)`` says whether a case meets it; ``shows()`` runs an example here.
 
-    ``needs`` is the instruction set without which no processor has shown it.
+    ``needs`` is an instruction set: no processor without it has shown the bug.
     """
 
     name: str
@@ -44,13 +44,13 @@ class KnownBug(NamedTuple):
 
 
 def name_of(case: Case, check: str) -> str:
-    """What to call a bug of JAX's that a check has met on a case."""
+    """The name of the bug of JAX that a check has met on a case."""
     names = (bug.name for bug in KNOWN if bug.culprit == "jax" and bug.explains(case, check))
     return next(names, "JAX is wrong in a way that known_bugs.py does not list")
 
 
 def _crops_before_and_pads_less_after(case: Case, check: str) -> bool:
-    """Of the case's own convolution, or of those that JAX makes of it for the gradients."""
+    """So does the case's convolution, or one of those that JAX computes for its gradients."""
     return (
         check != "process"
         and case.dtype not in WIDE
@@ -63,14 +63,14 @@ def _crops_before_and_pads_less_after(case: Case, check: str) -> bool:
 
 
 def _pads_in_jax(case: Case, axis: int) -> list[tuple[int, int]]:
-    """Of one axis, for the output and for the gradients of the input and of the kernel."""
-    grid = layout(case)
-    before, after = grid.pads[axis]
-    size = grid.canvas[axis] - before - after
+    """The padding of one axis, for the output and for the gradients by input and kernel."""
+    there = canvas(case)
+    before, after = there.pads[axis]
+    size = there.shape[axis] - before - after
     extent = (case.kernel[axis] - 1) * case.rhs_dilation[axis] + 1
-    reach = (grid.windows[axis] - 1) * case.stride[axis] + 1
-    # The cotangent, spread by the stride, is padded so that each entry meets each tap; for the
-    # kernel it slides over the input, and there are as many places for it as taps.
+    reach = (there.windows[axis] - 1) * case.stride[axis] + 1
+    # For the input's gradient the cotangent is dilated by the stride, and padded until each entry
+    # meets each tap. For the kernel's it slides over the input, to one place per tap.
     flipped = extent - 1 - before
     return [
         (before, after),
@@ -82,14 +82,14 @@ def _pads_in_jax(case: Case, axis: int) -> list[tuple[int, int]]:
 def _xla_reads_out_of_bounds() -> bool:
     random = np.random.default_rng(0)
     padding = ((-2, 1), (-3, 3))
-    gradients = oracles.lax_gradients("float32", padding=padding)
+    gradients = jax_conv.lax_gradients("float32", padding=padding)
 
     def is_wrong() -> bool:
         x, kernel = random.integers(1, 5, (8, 8, 9, 2)), random.integers(1, 5, (3, 3, 2, 2))
         right = convolve(x, kernel, padding=padding)
         return not np.array_equal(gradients([x, kernel], right)[0], right)
 
-    return any(is_wrong() for _ in range(10))  # what lies out of bounds may be zero, once
+    return any(is_wrong() for _ in range(10))  # the memory out of bounds may happen to be zero
 
 
 def _never(case: Case, check: str) -> bool:
@@ -105,7 +105,7 @@ def _onednn_spreads_to_a_neighbour() -> bool:
 
 
 def _ended_a_process_that_asked_jax_alone(case: Case, check: str) -> bool:
-    """As ``pool.py`` tries; of inputs with dilation or stride those it happens to have no rule."""
+    """``pool.py`` finds out. All such cases have a dilated input or a stride."""
     return check == "process" and (case.lhs_dilation, case.stride) != ((1, 1), (1, 1))
 
 
@@ -118,10 +118,10 @@ def _xla_aborts() -> bool:
 
 def _abort() -> None:
     with Path(os.devnull).open("w") as silence:
-        os.dup2(silence.fileno(), sys.stderr.fileno())  # XLA prints a stack
+        os.dup2(silence.fileno(), sys.stderr.fileno())  # XLA prints its stack
     geometry = {"stride": (2, 3), "padding": ((0, 0), (0, 0)), "lhs_dilation": (3, 3)}
     x, kernel = np.ones((1, 4, 3, 1)), np.ones((3, 4, 1, 1))
-    oracles.lax_gradients("float32", **geometry)([x, kernel], np.ones((1, 4, 2, 1)))
+    jax_conv.lax_gradients("float32", **geometry)([x, kernel], np.ones((1, 4, 2, 1)))
 
 
 KNOWN = (

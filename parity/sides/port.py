@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from torchconv2d import Conv2d, lowerings
-from torchconv2d.geometry import plan
 
 from ..cases.case import Case
-from ..cases.numbers import Array, Arrays, wide
-from ..definition.expected import Results
+from ..definition.arrays import Array, Arrays, Results, wide
 
 
 class WrongLayoutError(Exception):
@@ -32,22 +30,14 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
         w_mask=arrays.mask,
         dtype=getattr(torch, case.dtype),
     )
-    if case.way is not None:
-        geometry = plan(
-            case.size,
-            case.kernel,
-            case.stride,
-            case.pads,
-            case.lhs_dilation,
-            case.rhs_dilation,
-            *case.channels,
-        )
-        way = getattr(lowerings, case.way)
-        if way.applies(geometry):
-            conv.lowering = way(geometry)
+    if case.lowering is not None:
+        geometry = case.planned
+        lowering = getattr(lowerings, case.lowering)
+        if lowering.applies(geometry):
+            conv.lowering = lowering(geometry)
             if isinstance(conv.lowering, lowerings.ByHand):
                 conv.lowering.by_hand = True
-                # Half of the cases judge the way's own weight gradient where another is quicker.
+                # Half of the cases judge its own weight gradient where another is quicker.
                 if case.seed % 2:
                     conv.lowering.quicker = []
     return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv

@@ -1,4 +1,4 @@
-"""JAX on a case: the reference where it takes the case, else XLA's convolution in float64."""
+"""JAX's results on a case: brainstate's where it takes the case, else XLA's in float64."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from functools import cached_property
 import numpy as np
 
 from ..cases.case import WIDE, Case
-from ..cases.numbers import Array, Arrays, layout
-from ..definition.expected import Results
-from . import jax_conv as oracles
+from ..cases.numbers import canvas
+from ..definition.arrays import Array, Arrays, Results
+from . import jax_conv
 
 
 class Reference:
-    """Compiled once for a case, whatever the numbers. ``name`` says which it is.
+    """JAX, compiled once for a case and any numbers; ``name`` says which function it is.
 
-    The reference takes no string padding for a dilated input, and its double precision is that of
-    ``jax.lax.conv_general_dilated``.
+    brainstate takes no string as the padding of a dilated input, and it has no double precision.
+    ``jax.lax.conv_general_dilated`` stands in for it there.
     """
 
     def __init__(self, case: Case, arrays: Arrays) -> None:
@@ -24,18 +24,18 @@ class Reference:
         self._mask = arrays.mask
         dilated_string = isinstance(case.padding, str) and case.lhs_dilation != (1, 1)
         self.is_brainstate = case.dtype not in WIDE and not dilated_string
-        self.wide = "complex128" if case.dtype.startswith("complex") else "float64"
+        self.wide = "complex128" if case.torch_dtype.is_complex else "float64"
         lax = f"jax.lax.conv_general_dilated in {self.wide}"
         self.name = f"brainstate.nn.Conv2d in {case.dtype}" if self.is_brainstate else lax
 
     @cached_property
-    def _gradients(self) -> oracles.Gradients:
-        return oracles.reference_gradients(self.case.dtype, self._mask, **self.case.arguments)
+    def _gradients(self) -> jax_conv.Gradients:
+        return jax_conv.reference_gradients(self.case.dtype, self._mask, **self.case.arguments)
 
     @cached_property
-    def _wide_gradients(self) -> oracles.Gradients:
-        numbers = {**self.case.geometry, "padding": layout(self.case).pads}
-        return oracles.lax_gradients(self.wide, **numbers)
+    def _wide_gradients(self) -> jax_conv.Gradients:
+        numbers = {**self.case.geometry, "padding": canvas(self.case).pads}
+        return jax_conv.lax_gradients(self.wide, **numbers)
 
     def results(self, arrays: Arrays) -> Results:
         return self._brainstate(arrays) if self.is_brainstate else self.in_double(arrays)

@@ -1,4 +1,4 @@
-"""brainstate's own tests of ``Conv2d``, from its wheel, run on torchconv2d's through an adapter."""
+"""brainstate's own tests of ``Conv2d``, from its wheel, pass on torchconv2d through an adapter."""
 
 import importlib.util
 import inspect
@@ -10,7 +10,7 @@ import pytest
 
 from ..sides.brainstate_conv2d import BrainstateConv2d
 
-# Every test of ``TestConv2d``, and a few from elsewhere in the file, about all there is to ask.
+# Every test of ``TestConv2d``, and at least one from each of the other classes.
 KNOWN = {
     "TestConv2d.test_basic_channels_last",
     "TestConv2d.test_basic_channels_first",
@@ -51,16 +51,16 @@ def select(suite):
 TESTS = select(load_suite())
 
 
-def test_selection_holds_what_is_known():
+def test_known_tests_are_selected():
     assert set(TESTS) >= KNOWN
     assert len(TESTS) >= 39
 
 
-# The suite still takes the initializers from where they used to be.
+# brainstate's suite imports the initializers from their old place.
 @pytest.mark.filterwarnings("ignore:brainstate.init module is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("test", TESTS.values(), ids=TESTS)
 def test_of_brainstate(test, monkeypatch):
     conv2d = mock.Mock(wraps=BrainstateConv2d)
     monkeypatch.setattr(brainstate.nn, "Conv2d", conv2d)
-    test.debug()  # runs it and lets what it raises through
+    test.debug()  # it runs the test and raises its errors
     assert conv2d.called

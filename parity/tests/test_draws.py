@@ -1,4 +1,4 @@
-"""Draws from seeds beside the live reference: equal to the last bit."""
+"""Draws from a seed equal the reference's, to the last bit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_uniform_and_truncated_normal_with_other_bounds(dtype):
 
 
 def test_inverse_error_function():
-    """At a grid over all of its pieces, both ends included."""
+    """At points in all of its pieces, and at both ends."""
     u = np.linspace(-1, 1, (1 << 20) + 1, dtype=np.float32)
     u = np.concatenate([u, 1 - np.float32(2) ** -np.arange(1, 25, dtype=np.float32)])
     assert np.array_equal(special.erf_inv(u), jax.lax.erf_inv(u))
@@ -109,7 +109,7 @@ def test_a_large_kernel(seed):
 
 @pytest.mark.parametrize("seed", [42, 2**31 + 5, -1])
 def test_layers_built_in_order(seed):
-    """Mask, weight and bias of two layers, channel-first, grouped and dilated."""
+    """Mask, weight and bias of three layers: grouped, channel-first and dilated, and plain."""
 
     def build(module, init):
         first = module(
@@ -137,7 +137,7 @@ def test_layers_built_in_order(seed):
     assert np.array_equal(mine[0].w_mask, theirs[0].w_mask)
 
 
-def test_what_is_kept_is_what_the_reference_draws():
+def test_the_kept_draws_are_the_references():
     kept = json.loads(draws.FILE.read_text())
     for name, initializer in reference_initializers(7).items():
         array = np.asarray(initializer(KERNEL, dtype=np.dtype("float32")))

@@ -1,4 +1,4 @@
-"""The ported face detector: its networks beside Keras's own layers, and what it finds."""
+"""The ported face detector: its networks equal Keras's layers, and it finds a face."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def keras_layers(arrays, pools):
-    """The convolutions, slopes and poolings as Keras makes them, in its order of arrays."""
+    """Keras's own convolutions, slopes and poolings with these arrays."""
     rest, layers = iter(arrays), []
     for pool in pools:
         kernel, bias, slopes = next(rest), next(rest), next(rest)
@@ -35,18 +35,18 @@ def keras_layers(arrays, pools):
 
 
 @pytest.mark.parametrize("name", ["pnet", "rnet", "onet"])
-def test_the_convolutions_are_keras_s(name):
+def test_the_convolutions_equal_keras_s(name):
     arrays = faces.weights_of(name)
     shape = faces.NETWORKS.get(name)
     pools = shape.pools if shape else faces.FIRST_POOLS
-    # Of the first network, which takes any size, odd and unlike sides.
+    # The first network takes any size: here the sides differ and one is odd.
     size = (shape.side, shape.side, 3) if shape else (31, 26, 3)
     body = faces.Body(iter(arrays), size, pools).double()
     torch.manual_seed(0)
     x = y = torch.rand(2, *size, dtype=torch.float64) * 2 - 1
     for layer in keras_layers(arrays, pools):
         y = layer(y)
-    # In float64, so that float32's roundoff is far above what a few thousand products may err.
+    # In float64 a few thousand products err by far less than float32's roundoff.
     torch.testing.assert_close(body(x), y, rtol=2**-24, atol=2**-24)
 
 
@@ -57,7 +57,7 @@ def test_the_astronaut_s_face_is_found_and_drawn(tmp_path, capsys):
     with Image.open(path) as drawn:
         pixels = np.asarray(drawn)
     yellow = np.argwhere((pixels == (255, 255, 0)).all(-1))
-    # The face, read off the picture: from the brow to below the chin, from ear to ear.
+    # The corners of the face, read off the picture by eye.
     np.testing.assert_allclose(yellow.min(0), (60, 180), atol=15)
     np.testing.assert_allclose(yellow.max(0), (175, 268), atol=15)
     for x, y in ((204, 100), (246, 102), (223, 127), (201, 137), (244, 140)):  # eyes, nose, mouth

@@ -1,4 +1,4 @@
-"""Layers that each framework makes and runs itself, ported, held to the rounding bound."""
+"""Layers of each framework, ported by ``interop``, stay within the rounding bound."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from . import ports
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_each_file_of_a_framework_is_run():
+def test_each_file_in_ports_is_in_the_table():
     found = {module.name for module in pkgutil.iter_modules(ports.__path__)}
     assert found == set(ports.FRAMEWORKS)
 
@@ -40,7 +40,7 @@ def _cases() -> Iterator[Any]:
 def case(request) -> tuple[str, ports.Example]:
     framework, example = request.param
     if isinstance(example, ModuleNotFoundError):
-        pytest.fail(f"{framework} is missing: {example}. `make` installs what is tested.")
+        pytest.fail(f"{framework} is missing: {example}. `make` installs the tested packages.")
     return request.param
 
 
@@ -64,7 +64,7 @@ def test_a_ported_layer_agrees(case):
     assert_parity(conv, example.run, [_image(conv, example.batched)])
 
 
-def test_the_frameworks_own_layer_agrees_with_what_is_exported(case):
+def test_the_frameworks_layer_agrees_on_exported_parameters(case):
     framework, example = case
     conv = _ported(framework, example)
     for parameter in conv.parameters():
@@ -73,7 +73,7 @@ def test_the_frameworks_own_layer_agrees_with_what_is_exported(case):
     assert_parity(conv, example.refilled(exported), [_image(conv, example.batched)])
 
 
-def test_what_was_exported_loads(case):
+def test_exported_parameters_load(case):
     framework, example = case
     conv = _ported(framework, example)
     fresh = copy.deepcopy(conv)

@@ -1,4 +1,4 @@
-"""What other frameworks' layers have and this one has not, refused by its name; and containers."""
+"""``interop`` names what it cannot port, and reads every container of parameters."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("layer", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_has_no_equal_is_refused_by_name(layer, message):
+def test_an_option_that_this_layer_lacks_is_refused_by_name(layer, message):
     with pytest.raises(ValueError, match=message):
         interop.from_layer(layer, (7, 6, 3))
 
@@ -89,17 +89,17 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize(("layer", "message"), UNKNOWN.values(), ids=UNKNOWN)
-def test_what_computes_something_else_is_refused(layer, message):
+def test_a_layer_that_computes_something_else_is_refused(layer, message):
     with pytest.raises(TypeError, match=message):
         interop.from_layer(layer, (7, 6, 3))
 
 
-def test_in_size_is_named_where_it_is_lacking():
+def test_the_error_names_a_missing_in_size():
     with pytest.raises(ValueError, match=r"`in_size` must be given, \(C, H, W\)"):
         interop.from_layer(equinox.nn.Conv2d(3, 5, 2, key=KEY))
 
 
-def test_in_size_is_known_to_brainstate_and_keras():
+def test_in_size_is_read_from_brainstate_and_keras():
     layers = [
         brainstate.nn.Conv2d((7, 6, 3), 5, 2),
         built(keras.layers.Conv2D(5, 2), 7, 6, 3),
@@ -113,14 +113,14 @@ def test_in_size_is_known_to_brainstate_and_keras():
     assert interop.from_layer(free, (9, 8, 3)).name == "stem"
 
 
-def test_a_bound_linen_layer_has_its_parameters():
+def test_a_bound_linen_layer_brings_its_parameters():
     layer = linen.Conv(5, (3, 2))
     params = {"kernel": random(3, 2, 3, 5), "bias": random(5)}
     conv = interop.from_layer(layer.bind({"params": params}), (7, 6, 3))
     assert np.array_equal(conv.kernel.numpy(force=True), params["kernel"])
 
 
-def test_bfloat16_stays():
+def test_bfloat16_is_kept():
     layer = nnx.Conv(3, 5, (3, 2), param_dtype="bfloat16", rngs=nnx.Rngs(7))
     conv = interop.from_layer(layer, (7, 6, 3))
     assert conv.weight.dtype == torch.bfloat16
@@ -196,7 +196,7 @@ CONTAINERS = {
 
 
 @pytest.mark.parametrize(("framework", "make", "prefix"), CONTAINERS.values(), ids=CONTAINERS)
-def test_what_the_frameworks_hand_out_loads(conv, tmp_path, framework, make, prefix):
+def test_every_container_of_a_framework_loads(conv, tmp_path, framework, make, prefix):
     params = make(tmp_path)
     if prefix is None:
         params, prefix = dict(zip(("kernel", "bias"), params, strict=True)), ""

@@ -1,4 +1,4 @@
-"""The example: from one seed the losses of both sides coincide to the rounding of their steps."""
+"""The example: from one seed the losses of both sides differ by rounding only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_losses_coincide(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "equal to the last bit: True" in said
     largest = float(said.split("steps: ")[1].split()[0])
-    # One rounding of the loss at the start, a step.
+    # Each step may add one rounding of the first loss.
     assert largest < example.STEPS * np.finfo(np.float32).eps * 2.4
     assert (tmp_path / "train_side_by_side.png").stat().st_size > 10_000
     start, end = map(float, re.findall(r"from ([\d.]+) to ([\d.]+)", said)[0])
@@ -23,7 +23,7 @@ def test_losses_coincide(tmp_path, capsys):
     assert end < 0.5
 
 
-def test_another_seed_shows():
+def test_another_seed_gives_other_losses():
     ours, other = example.train_torch(42), example.train_torch(43)
     assert np.abs(ours.losses - other.losses).max() > 0.01
     assert not any(map(np.array_equal, ours.kernels, other.kernels))

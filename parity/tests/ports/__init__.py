@@ -1,6 +1,6 @@
-"""Layers of other frameworks, made and run by these, for ``interop`` to port: a file each.
+"""Layers that other frameworks make and run, for ``interop`` to port; one file each.
 
-Each has ``examples()``, by name; the names say what is special. No two sizes of one are alike.
+Each file has ``examples()``. The name of an example says what is special, and its sizes differ.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FRAMEWORKS = {
 class Example(NamedTuple):
     """A layer of another framework.
 
-    ``run`` is it on a batch, or on one image where it takes no batch. ``refilled`` makes the same
-    layer with exported parameters, and gives its ``run``.
+    ``run`` calls it on a batch, or on one image if ``batched`` is false. ``refilled`` makes the
+    same layer with exported parameters, and returns its ``run``.
     """
 
     layer: Any
@@ -41,5 +41,5 @@ class Example(NamedTuple):
 
 
 def random(*shape: int) -> Array:
-    """Of NumPy: to draw in JAX it would have to compile something for each shape."""
+    """Drawn by NumPy, because JAX would compile a draw for each shape."""
     return np.random.default_rng(shape).normal(size=shape).astype(np.float32)

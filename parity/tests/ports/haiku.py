@@ -1,4 +1,4 @@
-"""``haiku``, whose layers live only while a function is transformed: they are made by hand here."""
+"""``haiku``: its layers exist only inside a transformed function, so each has a layer of ours."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _example(kind: Any, in_size: tuple[int, ...], *arguments: Any, **options: An
 
     def run(layer: Any) -> Run:
         def call(x: Any) -> Any:
-            with warnings.catch_warnings():  # of Keras's use of NumPy
+            with warnings.catch_warnings():  # Keras's use of NumPy warns
                 warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
                 return keras.ops.convert_to_numpy(layer(np.asarray(x)))
 

@@ -39,7 +39,7 @@ def _example(layer: Any, height: int, width: int) -> Example:
     def run(layer: Any) -> Run:
         def call(x: Any) -> Any:
             with warnings.catch_warnings():
-                # torch says that it may copy the input for an even kernel.
+                # torch warns that it may copy the input for an even kernel.
                 warnings.filterwarnings("ignore", "Using padding='same'", UserWarning)
                 return layer(torch.as_tensor(x)).numpy(force=True)
 
