@@ -29,6 +29,32 @@ def test_a_mutant_is_caught_and_leaves_nothing_behind(name):
 
 
 GRID = grid()
+PLAIN = Case(channels=(4, 6, 2), kernel=(4, 2), stride=(2, 3), bias=True, seed=2)
+SMALL = Case(size=(3, 4), channels=(2, 2, 1), kernel=(2, 2), batch=1, dtype="float64")
+
+
+@pytest.mark.parametrize(
+    ("check", "name", "case"),
+    [
+        ("exact", "kernel flipped", PLAIN),
+        ("rounding", "gradients rounded to bfloat16", PLAIN),
+        ("non-finite", "a NaN anywhere is everywhere", PLAIN),
+        ("apart", "a frozen layer's input gradient", PLAIN),
+        ("inference", "the input overwritten", PLAIN),
+        ("functional", "order of the output's axes not undone", PLAIN),
+        ("batch groups", "groups of the batch interleaved", PLAIN),
+        ("SAME_LOWER", "SAME_LOWER as SAME", PLAIN),
+        ("forward mode", "no tangent of the weight alone", PLAIN),
+        ("second order", "no second derivative", PLAIN),
+        ("gradcheck", "a gradient too large", SMALL),
+        ("differences", "no second derivative", SMALL),
+        ("vmap", "gradients of samples apart", PLAIN),
+        ("one by one", "a single image returned as a batch", PLAIN),
+    ],
+)
+def test_each_check_catches_a_mutant(check, name, case):
+    (trial,) = planting.run({name: MUTANTS[name]}, [case])
+    assert check in trial.caught_by
 
 
 def test_the_function_keeps_no_plan_of_a_mutant():

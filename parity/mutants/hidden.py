@@ -1,7 +1,7 @@
-"""Planted faults that the outputs of a layer in training do not show, or only some of them.
+"""Mutants that the outputs of a layer in training do not show, or only some of them.
 
-They hide in one way of computing, in a gradient, in a few geometries, in what the layer leaves
-behind, or in the stateless twin.
+They are in one lowering, in a gradient, in a few geometries, in what a call leaves behind, or in
+``conv_general_dilated``.
 """
 
 from __future__ import annotations
@@ -35,48 +35,48 @@ from . import planting
 from .planting import Mutant
 
 
-def _no_borders(original: Any, way: Even, *operands: Tensor) -> Tensor:
-    with patch.object(way, "_parts", way._parts[:1]):
-        return original(way, *operands)
+def _no_borders(original: Any, lowering: Even, *operands: Tensor) -> Tensor:
+    with patch.object(lowering, "_parts", lowering._parts[:1]):
+        return original(lowering, *operands)
 
 
-def _corners_twice(original: Any, way: Even, *operands: Tensor) -> Tensor:
-    (_, main), *borders = way._parts
+def _corners_twice(original: Any, lowering: Even, *operands: Tensor) -> Tensor:
+    (_, main), *borders = lowering._parts
     above_below = [v for v, h in borders if h is main]
     left_right = [h for _, h in borders if h is not main]
     corners = [(v, h) for v in above_below for h in left_right]
-    with patch.object(way, "_parts", [*way._parts, *corners]):
-        return original(way, *operands)
+    with patch.object(lowering, "_parts", [*lowering._parts, *corners]):
+        return original(lowering, *operands)
 
 
-def _within_alone(original: Any, way: Transposed, *operands: Tensor) -> Tensor:
+def _within_alone(original: Any, lowering: Transposed, *operands: Tensor) -> Tensor:
     """Only the entries that meet all taps, if there are any."""
-    longest = max(way._runs, key=lambda run: run[0].taps * run[1].taps)
-    with patch.object(way, "_runs", [longest]):
-        return original(way, *operands)
+    longest = max(lowering._runs, key=lambda run: run[0].taps * run[1].taps)
+    with patch.object(lowering, "_runs", [longest]):
+        return original(lowering, *operands)
 
 
-def _doubled_by_another(original: Any, way: ByHand, gradient: Tensor) -> ByHand:
-    """The weight gradient twice, where a quicker way than its own computes it."""
-    found = original(way, gradient)
-    if found is way:
+def _doubled_by_another(original: Any, lowering: ByHand, gradient: Tensor) -> ByHand:
+    """The weight gradient twice, where a quicker lowering computes it."""
+    found = original(lowering, gradient)
+    if found is lowering:
         return found
     twice = copy(found)
     twice.weight_gradient = lambda *operands: 2 * found.weight_gradient(*operands)
     return twice
 
 
-def _doubled_for_few_inputs(original: Any, way: ByHand, *operands: Tensor) -> Tensor:
-    return original(way, *operands) * (1 + way._adjoint.has_few_outputs)
+def _doubled_for_few_inputs(original: Any, lowering: ByHand, *operands: Tensor) -> Tensor:
+    return original(lowering, *operands) * (1 + lowering._adjoint.has_few_outputs)
 
 
-def _shares_in_reverse(original: Any, way: Folded, x: Tensor, weight: Tensor) -> Tensor:
-    return original(way, x, weight.flip(2, 3))
+def _shares_in_reverse(original: Any, lowering: Folded, x: Tensor, weight: Tensor) -> Tensor:
+    return original(lowering, x, weight.flip(2, 3))
 
 
-def _rows_in_reverse(original: Any, way: Rows, *operands: Any) -> Tensor:
-    with patch.object(way, "rows", way.rows[::-1]):
-        return original(way, *operands)
+def _rows_in_reverse(original: Any, lowering: Rows, *operands: Any) -> Tensor:
+    with patch.object(lowering, "rows", lowering.rows[::-1]):
+        return original(lowering, *operands)
 
 
 def _other_end(original: Any, axis: geometry.Axis) -> geometry.Axis:
@@ -84,13 +84,13 @@ def _other_end(original: Any, axis: geometry.Axis) -> geometry.Axis:
     return adjoint._replace(before=adjoint.after, after=adjoint.before)
 
 
-def _reversed_taps(original: Any, way: Phases, x: Tensor, weight: Tensor, bias: Any) -> Tensor:
-    for axis, step in ((2, way.step_u), (3, way.step_v)):
+def _reversed_taps(original: Any, lowering: Phases, x: Tensor, weight: Tensor, bias: Any) -> Tensor:
+    for axis, step in ((2, lowering.step_u), (3, lowering.step_v)):
         order = torch.arange(weight.size(axis))
         for first in range(step):
             order[first::step] = order[first::step].flip(0)
         weight = weight.index_select(axis, order)
-    return original(way, x, weight, bias)
+    return original(lowering, x, weight, bias)
 
 
 def _doubled(gradient_of: Tensor) -> Tensor:
@@ -186,9 +186,9 @@ def _narrow_complex(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
     return y.to(torch.complex64).to(y.dtype) if y.is_complex() else y
 
 
-def _half_as_torch_does(original: Any, way: Lowering, *operands: Any) -> Tensor:
+def _half_as_torch_does(original: Any, lowering: Lowering, *operands: Any) -> Tensor:
     half = operands[0].dtype == torch.float16
-    return way.compute(*operands) if half else original(way, *operands)
+    return lowering.compute(*operands) if half else original(lowering, *operands)
 
 
 def _where_stride_exceeds(
@@ -222,7 +222,7 @@ def _strides_by_name(lhs: Tensor, rhs: Tensor, options: Any) -> tuple[Tensor, Te
 
 
 MUTANTS: dict[str, Mutant] = {
-    # one way of computing
+    # one lowering
     "Even's weight gradient without borders": planting.replaced(
         Even, "weight_gradient", _no_borders
     ),
@@ -232,7 +232,7 @@ MUTANTS: dict[str, Mutant] = {
     "Transposed's weight gradient without borders": planting.replaced(
         Transposed, "weight_gradient", _within_alone
     ),
-    "weight gradient of a quicker way twice": planting.replaced(
+    "weight gradient of a quicker lowering twice": planting.replaced(
         ByHand, "quickest", _doubled_by_another
     ),
     "input gradient by rows twice": planting.replaced(
@@ -249,7 +249,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "taps of each phase in reverse": planting.replaced(Phases, "outputs", _reversed_taps),
     "no bias where no window reads": planting.replaced(
-        BiasOnly, "compute", lambda compute, way, x, w, b: compute(way, x, w, None)
+        BiasOnly, "compute", lambda compute, lowering, x, w, b: compute(lowering, x, w, None)
     ),
     # few geometries
     "a common divisor taken for one": planting.replaced(
@@ -290,7 +290,7 @@ MUTANTS: dict[str, Mutant] = {
     "strides of the weight ignored": planting.operands(
         lambda x, w, b: (x, _as_if_contiguous(w), b)
     ),
-    # the stateless twin
+    # conv_general_dilated
     "SAME_LOWER as SAME": planting.replaced(
         functional, "_padding", lambda of, value: of("SAME" if value == "SAME_LOWER" else value)
     ),

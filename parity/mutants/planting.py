@@ -1,4 +1,4 @@
-"""How a fault is planted, and how it is seen: a function of the package replaced for a while."""
+"""Plant a mutant, by replacing a function of the package, and run the suite on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 
 
 class Trial(NamedTuple):
-    """``caught_by`` are the checks that failed on the first case that did; none for a survivor."""
+    """``caught_by`` are the checks that failed on the first case with any failure."""
 
     mutant: str
     caught_by: tuple[str, ...]
@@ -30,7 +30,8 @@ class Trial(NamedTuple):
 def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]:
     """Plant each mutant and run the quick suite on the cases until one of them fails.
 
-    By checks that the layer without the fault passes, so that a fault of its own catches nothing.
+    Only checks count that pass without the mutant, so that a mistake of the layer itself catches
+    nothing.
     """
     for name, mutant in mutants.items():
         caught: tuple[str, ...] = ()
@@ -48,14 +49,14 @@ def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]
 
 
 def _failed(case: Case) -> dict[str, None]:
-    """The checks that did, in order."""
+    """The checks that failed, in order."""
     (outcome,) = suite.run([case], with_jax=False)
     return dict.fromkeys(finding.check for finding in outcome.failures)
 
 
 @contextmanager
 def _forgotten() -> Iterator[None]:
-    """What the twin and the gradients planned: none of it before the fault, and none after it."""
+    """Clear the caches of plans before the mutant, and after it."""
     kept = (functional._lowering, lowering)
     for planned in kept:
         planned.cache_clear()
@@ -77,7 +78,7 @@ def replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:
 
 
 def plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
-    """What the layer plans with: size, kernel, stride, padding, dilations, channels, groups."""
+    """Change what the layer plans with: the arguments of ``geometry.plan``."""
     return replaced(conv2d, "plan", lambda plan, *arguments: plan(*change(*arguments)))
 
 
@@ -86,24 +87,24 @@ def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
 
 
 def operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:
-    """What every way of computing is given: input, weight and bias."""
+    """Change what every lowering is given: input, weight and bias."""
 
     @contextmanager
     def planted() -> Iterator[None]:
         within: list[Any] = []
         with ExitStack() as stack:
-            for way in WAYS:
-                stack.enter_context(_outermost(way, change, within))
+            for each in WAYS:
+                stack.enter_context(_outermost(each, change, within))
             yield
 
     return planted
 
 
 def _outermost(
-    way: Any, change: Callable[..., tuple[Any, ...]], within: list[Any]
+    owner: Any, change: Callable[..., tuple[Any, ...]], within: list[Any]
 ) -> AbstractContextManager[Any]:
-    """The change at the outermost way only: a phase is computed by another one."""
-    forward = way.forward
+    """Change the operands of the outermost lowering only, which may call another one."""
+    forward = owner.forward
 
     def mutated(self: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if within:
@@ -114,7 +115,7 @@ def _outermost(
         finally:
             within.pop()
 
-    return patch.object(way, "forward", mutated)
+    return patch.object(owner, "forward", mutated)
 
 
 def forward(change: Callable[[Any, Conv2d, Tensor], Tensor]) -> Mutant:

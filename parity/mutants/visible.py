@@ -1,7 +1,7 @@
-"""Planted faults, one at a time: is there any that the suite would not see?
+"""The mutants: mistakes planted in the port one at a time, to test the suite.
 
-A mutant that the quick suite, the grid without JAX, lets pass is a hole in the suite, or no fault
-at all and then a defect of this list.
+The grid without JAX must catch each of them. A mutant that survives is a hole in the suite, or it
+changes nothing and does not belong here.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ def _next_tap(original: Any, axis: Any) -> Any:
     return [phase._replace(first_tap=phase.first_tap + 1) for phase in original(axis)]
 
 
-def _swapped_weave(original: Any, way: Phases, *operands: Any) -> Tensor:
-    y, rows = original(way, *operands), way.grid[0]
+def _swapped_weave(original: Any, lowering: Phases, *operands: Any) -> Tensor:
+    y, rows = original(lowering, *operands), lowering.grid[0]
     return y if y.size(2) % rows else y.unflatten(2, (-1, rows)).flip(3).flatten(2, 3)
 
 
