@@ -1,4 +1,4 @@
-"""Put random argument lists to the layer and to its reference: both must accept or refuse alike.
+"""Give random argument lists to the layer and its reference: both accept them, or both refuse.
 
 An answer covers construction and a forward pass, because the reference looks at some arguments only
 when the pass is lowered for XLA, such as a stride of 0. The input has the shape that ``in_size``

@@ -113,7 +113,7 @@ class Case(NamedTuple):
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """The keyword arguments of ``numpy_conv.convolve``."""
+        """The keyword arguments of ``convolve`` in ``definition/``."""
         return {
             "stride": self.stride,
             "padding": self.pads,

@@ -50,7 +50,7 @@ def name_of(case: Case, check: str) -> str:
 
 
 def _crops_before_and_pads_less_after(case: Case, check: str) -> bool:
-    """So does the case's convolution, or one of those that JAX computes for its gradients."""
+    """Whether the case's convolution does so, or one that JAX computes for its gradients."""
     return (
         check != "process"
         and case.dtype not in WIDE
@@ -105,7 +105,7 @@ def _onednn_spreads_to_a_neighbour() -> bool:
 
 
 def _ended_a_process_that_asked_jax_alone(case: Case, check: str) -> bool:
-    """``pool.py`` finds out. All such cases have a dilated input or a stride."""
+    """``pool.py`` asks JAX alone. All such cases have a dilated input or a stride."""
     return check == "process" and (case.lhs_dilation, case.stride) != ((1, 1), (1, 1))
 
 

@@ -1,4 +1,4 @@
-"""The layer of the port on a case, in torch; NumPy arrays in and out."""
+"""Run the port's layer on a case; NumPy arrays in and out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..definition.arrays import Array, Arrays, Results, wide
 
 
 class WrongLayoutError(Exception):
-    """The output has another shape or dtype than it says, or another order in memory."""
+    """The output's shape, dtype or order in memory is wrong."""
 
 
 class ChangedInputError(Exception):
-    """The layer wrote into what it was given."""
+    """The layer wrote into its input."""
 
 
 def layer(case: Case, arrays: Arrays) -> Conv2d:
@@ -73,7 +73,7 @@ def images(case: Case, array: Array) -> Tensor:
 
 
 def array(case: Case, batch: Tensor) -> Array:
-    """What ``tensor`` was made of."""
+    """The inverse of ``tensor``."""
     batch = batch.detach()
     batch = batch.unsqueeze(0) if case.batch is None else batch
     batch = batch.permute(0, 2, 3, 1) if case.channel_first else batch
@@ -81,10 +81,10 @@ def array(case: Case, batch: Tensor) -> Array:
 
 
 def results(case: Case, arrays: Arrays) -> Results:
-    """Output and gradients, as the layer and torch's autograd make them.
+    """The layer's output, and the gradients by torch's autograd.
 
     Raises:
-        WrongLayoutError: the output is not what the layer says it will be.
+        WrongLayoutError: the output's shape, dtype or order in memory is wrong.
     """
     conv = layer(case, arrays)
     x = images(case, arrays.x).requires_grad_()
@@ -93,7 +93,7 @@ def results(case: Case, arrays: Arrays) -> Results:
     cotangent = images(case, arrays.cotangent)
     if y.shape != cotangent.shape:
         raise WrongLayoutError(f"an output of {tuple(y.shape)}, not {tuple(cotangent.shape)}")
-    # torch's gradient is the conjugate of what jax.vjp makes of the conjugate.
+    # jax.vjp conjugates nothing, torch does: the cotangent and the gradients are conjugated here.
     leaves = (x, *conv.parameters())
     by_x, *by_parameters = torch.autograd.grad(y, leaves, cotangent.conj().resolve_conj())
     by_weight, by_bias = by_parameters if arrays.bias is not None else (*by_parameters, None)
@@ -106,7 +106,7 @@ def results(case: Case, arrays: Arrays) -> Results:
 
 
 def gradients_apart(case: Case, arrays: Arrays) -> tuple[Array, Array, Array | None]:
-    """By the input of a frozen layer, then by the parameters for an input that needs none."""
+    """The gradients by the input of a frozen layer, and by the parameters alone."""
     conv, x = layer(case, arrays), images(case, arrays.x)
     cotangent = tensor(case, arrays.cotangent).conj().resolve_conj()
     parameters = list(conv.parameters())
@@ -122,12 +122,12 @@ def gradients_apart(case: Case, arrays: Arrays) -> tuple[Array, Array, Array | N
 
 
 def inference(case: Case, several: Sequence[Arrays]) -> list[Array]:
-    """The outputs where no gradient is recorded, which other kernels may compute.
+    """The outputs of one layer without autograd, where other kernels may run.
 
-    Of one layer, which is given new parameters and must not remember the others.
+    The layer gets new parameters for each of the arrays, and must not remember the old ones.
 
     Raises:
-        ChangedInputError: it wrote into its input.
+        ChangedInputError: the layer wrote into its input.
     """
     conv = layer(case, several[0])
     outputs: list[Array] = []
@@ -151,7 +151,7 @@ def check_layout(case: Case, conv: Conv2d, x: Tensor, y: Tensor) -> None:
     innermost = case.channel_first and x.movedim(-3, -1).is_contiguous()
     dense = y.is_contiguous()
     if case.channel_first and not x.is_contiguous():
-        # One whose channels lie innermost keeps that; of one in no such order either will do.
+        # If the input's channels lie innermost, so must the output's; else either order is right.
         last = y.movedim(-3, -1).is_contiguous()
         dense = last if innermost else dense or last
     if not dense:
