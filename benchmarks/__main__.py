@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plots.ratios(rows, options.training, folder / f"{name}.png")
     if not options.training:
         plots.costs(sweeps(), folder / "costs.png")
-    return 1 if any("SHORT" in line for line in lines) else 0
+    return 0 if demands.are_met(rows, options.training) else 1
 
 
 def _rows(only: str, training: bool, rounds: int) -> list[Row]:

@@ -66,6 +66,11 @@ def _bound(text: str, limit: float, *, even: bool) -> Demand:
     return Demand(text, lambda row: row.bound, limit, lambda row: row.even is even, at_most=True)
 
 
+def are_met(rows: Sequence[Row], training: bool) -> bool:
+    """Whether no row falls short of a demand."""
+    return not any(demand.short(row) for demand in demands(training) for row in rows)
+
+
 def report(rows: Sequence[Row], training: bool) -> list[str]:
     """A line a demand: met, or by which layers not; then the means."""
     lines: list[str] = []
@@ -73,12 +78,12 @@ def report(rows: Sequence[Row], training: bool) -> list[str]:
         concerned = [row for row in rows if demand.concerns(row) and demand.figure(row)]
         short = [row for row in concerned if demand.short(row)]
         sign = "<=" if demand.at_most else ">="
-        verdict = "met" if not short else "SHORT"
+        result = "SHORT" if short else "met"
         if not concerned:
             continue
         lines.append(
             f"{demand.text:36} {sign} {demand.limit:4.2f}  {len(concerned) - len(short):2} of "
-            f"{len(concerned):2}  {verdict}"
+            f"{len(concerned):2}  {result}"
         )
         lines += [f"    {row.shape.name}: {demand.figure(row).median:.2f}" for row in short]
     for name, figures in (

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
+
+from parity.report.processor import processor
 
 
 def machine() -> dict[str, str]:
     return {
-        "processor": _processor(),
+        "processor": f"{processor()} x{os.cpu_count()}",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
@@ -22,12 +24,3 @@ def machine() -> dict[str, str]:
 def heading() -> str:
     """One line of it."""
     return ", ".join(f"{name} {value}" for name, value in machine().items())
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]} x{len(names)}" if names else platform.processor()

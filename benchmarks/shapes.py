@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from parity.cases import Case
-from torchconv2d.geometry import Geometry, plan
+from parity.cases.case import Case
+from torchconv2d.geometry import Geometry
 
 Pair = tuple[int, int]
 
@@ -24,23 +24,19 @@ class Shape(NamedTuple):
     padding: Any = "SAME"
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """Those of either ``Conv2d``."""
+    def case(self) -> Case:
         options = self._asdict()
         del options["name"]
-        return Case(**options).arguments
+        return Case(**options)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of either ``Conv2d``."""
+        return self.case.arguments
 
     @property
     def geometry(self) -> Geometry:
-        return plan(
-            self.size,
-            self.kernel,
-            self.stride,
-            self.padding,
-            self.lhs_dilation,
-            self.rhs_dilation,
-            *self.channels,
-        )
+        return self.case.planned
 
     @property
     def is_dilated(self) -> bool:

@@ -1,18 +1,20 @@
-"""torchconv2d against JAX, shown by ``python -m parity`` and tested by ``pytest parity``.
+"""The parity suite compares torchconv2d with JAX: ``python -m parity``, ``pytest parity``.
 
-Nothing here is part of the package, and the package needs nothing of it.
+It is not part of the package, and the package does not need it. ``meta_tests/test_rooms.py`` lists
+the folders in the order in which they may import each other.
 """
 
 import os
 import signal
 import sys
 
-# Before anything imports JAX. Where it finds an accelerator it would use that, and not round as
-# IEEE arithmetic does.
+# This must precede any import of JAX: on an accelerator JAX would not round as IEEE arithmetic
+# does.
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-# `python -m` still looks for the module. The imports take seconds; interrupted, they tell nothing.
+# While `python -m` still looks for the module: the imports take seconds, and Ctrl-C should end
+# them without a traceback.
 if sys.argv[0] == "-m":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-# The backend for which nothing more must be installed.
+# This backend of Keras needs no further package.
 os.environ.setdefault("KERAS_BACKEND", "torch")

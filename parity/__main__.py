@@ -1,7 +1,7 @@
-"""``python -m parity``: the layer and its reference side by side, on cases and on photographs.
+"""``python -m parity`` compares the layer with its reference, on cases and on photographs.
 
-Exit status 0 if all agree, 1 if any does not, 2 if there was nothing to compare, 130 if
-interrupted.
+The exit status is 0 if all agree, 1 if one does not, 2 for wrong arguments or an unreadable
+picture, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import command, interruption, page, photographs, pictures
-from .cases import Case
-from .grid import DTYPES, OPTIONS
+from . import commands, targets
+from .cases.case import Case
+from .cases.grid import DTYPES, OPTIONS
+from .checks import interruption
+from .photographs import pictures
+from .photographs import run as photographs
+from .report import page
 from .targets import TARGETS
+
+# The options of a case whose values must be those of the grid.
+_NAMED_OPTIONS = ("mask", "bias", "channel_first", "memory", "channels_last_weight")
+_NAMED_OPTIONS += ("lowering", "dtype")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        with interruption.heard():
+        with interruption.catching():
             return _run(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -29,29 +37,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.case is not None:
-        return command.one(options.case)
+        return commands.run_case(options.case)
     try:
         options.report.mkdir(parents=True, exist_ok=True)
         if options.mutants:
-            trials = command.planted()
-            _report(options.report, mutants=page.of_mutants(trials))
+            trials = commands.run_mutants()
+            _report(options.report, mutants={"trials": [trial._asdict() for trial in trials]})
             return 0 if all(trial.caught_by for trial in trials) else 1
         if options.targets:
-            rows = command.everywhere(TARGETS if "all" in options.targets else options.targets)
-            _report(options.report, targets=page.of_targets(rows))
-            return 0 if all(row.agrees for row in rows) else 1
+            names = TARGETS if "all" in options.targets else options.targets
+            results = commands.run_targets(names)
+            _report(options.report, targets=targets.section(results))
+            return 0 if all(result.agrees for result in results) else 1
         chosen = [pictures.read(options.image)] if options.image else pictures.photographs()
     except (pictures.UnreadablePictureError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
-    run = command.many(options.cases, options.dtypes, options.seed)
-    cases = page.of_cases(run.summary, options.seed)
+    run = commands.run_cases(options.cases, options.dtypes, options.seed)
+    cases = run.summary.section(options.seed)
     print()
     if run.status == interruption.STATUS:
         _report(options.report, cases=cases)
         return run.status
     seen = photographs.run(chosen, options.report)
-    _report(options.report, cases=cases, photographs=page.of_photographs(seen))
+    _report(options.report, cases=cases, photographs=seen.section())
     return run.status if seen.agree else 1
 
 
@@ -71,10 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         metavar="N",
         default=0,
-        help="random ones beyond the grid (default: %(default)s)",
+        help="random cases in addition to the grid (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=_count, metavar="S", default=0, help="of them (default: %(default)s)"
+        "--seed",
+        type=_count,
+        metavar="S",
+        default=0,
+        help="seed of the random cases (default: %(default)s)",
     )
     parser.add_argument(
         "--dtypes",
@@ -82,23 +95,23 @@ def _parser() -> argparse.ArgumentParser:
         choices=DTYPES,
         default=DTYPES,
         metavar="DTYPE",
-        help=f"only these of {', '.join(DTYPES)}",
+        help=f"only some of {', '.join(DTYPES)}",
     )
     parser.add_argument(
         "--case",
         type=_case,
         metavar="OPTIONS",
-        help="one case only, as a failure prints it, such as \"stride=(2, 1), padding='VALID'\"",
+        help="run one case, as a failure prints it, such as \"stride=(2, 1), padding='VALID'\"",
     )
     parser.add_argument(
-        "--mutants", action="store_true", help="test the suite instead, on planted faults"
+        "--mutants", action="store_true", help="test the suite itself instead, on mutants"
     )
     parser.add_argument(
         "--targets",
         nargs="+",
         choices=("all", *TARGETS),
         metavar="TARGET",
-        help=f"run layers wherever they are deployed instead: all, or of {', '.join(TARGETS)}",
+        help=f"run layers on targets instead, all or some of {', '.join(TARGETS)}",
     )
     parser.add_argument(
         "--image", type=Path, metavar="PATH", help="a picture to use instead of scikit-learn's two"
@@ -108,14 +121,14 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         default=Path("out"),
-        help="where the report goes, parity.html and parity.json (default: %(default)s)",
+        help="folder of the report, parity.html and parity.json (default: %(default)s)",
     )
     return parser
 
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number, 0 or more, is wanted, not {text!r}")
+        raise argparse.ArgumentTypeError(f"it must be a whole number of at least 0, got {text!r}")
     return int(text)
 
 
@@ -124,7 +137,7 @@ def _case(text: str) -> Case:
         case = Case.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    for name in ("mask", "bias", "channel_first", "memory", "channels_last_weight", "way", "dtype"):
+    for name in _NAMED_OPTIONS:
         if (value := getattr(case, name)) not in OPTIONS[name]:
             known = ", ".join(map(repr, OPTIONS[name]))
             raise argparse.ArgumentTypeError(f"`{name}` must be one of {known}, got {value!r}.")

@@ -19,11 +19,11 @@ from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
 
 from parity.targets import LAYERS, ONLY, Trained, cells, processes
 from parity.targets.layers import make
-from parity.targets.processes import WAYS, WORLD, group, outcomes, trained
+from parity.targets.processes import STRATEGIES, WORLD, group, outcomes, trained
 from torchconv2d import Conv2d
 
 BATCH = 5
-NAMES = {way: ONLY.get(way, tuple(LAYERS)) for way in WAYS}
+NAMES = {name: ONLY.get(name, tuple(LAYERS)) for name in STRATEGIES}
 
 # What torch cannot do along the width, as docs/deployment.md has it, and what it says of that.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -73,7 +73,7 @@ def step(layer: nn.Module, gradients: Sequence[Tensor]) -> None:
 def checkpoints(folder: Path, mesh: DeviceMesh) -> Tensor:
     """Writes what two processes have trained; the weight that they read of one."""
     layer = layer_of("masked")
-    trained(WAYS["fully_shard"], layer, *arrays_of(layer), mesh)
+    trained(STRATEGIES["fully_shard"], layer, *arrays_of(layer), mesh)
     optimizer = torch.optim.SGD(layer.parameters(), lr=float(WORLD))  # gradients are averaged
     optimizer.step()
     dcp.save({"layer": layer.state_dict()}, checkpoint_id=folder / "of two")
@@ -99,7 +99,7 @@ def without_halo_exchange(mesh: DeviceMesh) -> tuple[str, tuple[int, ...]]:
 def refusal(arguments: dict[str, Any], mesh: DeviceMesh) -> str:
     layer = layer_of("plain", **arguments)
     try:
-        trained(WAYS["DTensor by width"], layer, *arrays_of(layer), mesh)
+        trained(STRATEGIES["DTensor by width"], layer, *arrays_of(layer), mesh)
     except (RuntimeError, ValueError) as error:
         return str(error)
     return ""
@@ -111,13 +111,13 @@ def worker(rank: int, folder: str) -> None:
         told: dict[str, Any] = {"exact": {}, "rounded": {}}
         told["loaded"] = checkpoints(path, mesh)
         told["without"] = without_halo_exchange(mesh)
-        for way, names in NAMES.items():  # by width comes last, and changes DTensor
+        for strategy, names in NAMES.items():  # by width comes last, and changes DTensor
             layers = {name: layer_of(name) for name in names}
-            told["exact"][way] = {
-                name: trained(WAYS[way], layer, *arrays_of(layer), mesh)
+            told["exact"][strategy] = {
+                name: trained(STRATEGIES[strategy], layer, *arrays_of(layer), mesh)
                 for name, layer in layers.items()
             }
-            told["rounded"][way] = outcomes(way, cells(names), mesh)
+            told["rounded"][strategy] = outcomes(strategy, cells(names), mesh)
         told["refused"] = {name: refusal(each, mesh) for name, (each, _) in REFUSED.items()}
         with mock.patch.object(processes, "_aggregated", processes._aggregate):
             told["refused"]["torch's own gradient"] = refusal({}, mesh)

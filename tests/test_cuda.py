@@ -15,7 +15,7 @@ from torch import Tensor
 from torchgen.gen import parse_native_yaml
 from torchgen.model import DispatchKey
 
-from parity import truth
+from parity.definition.expected import layer_gradients, layer_magnitude, layer_output
 from parity.targets import Cell, cells
 from torchconv2d import Conv2d
 from torchconv2d.testing import full_precision, unit_roundoff
@@ -40,8 +40,7 @@ def moved(layer: Conv2d, device: str) -> Conv2d:
 
 
 def assert_within_the_bound(y: Tensor, layer: Conv2d, x: Tensor, device: str) -> None:
-    value = truth.value(layer, x)
-    bound = truth.bound(layer, x, value)
+    value, bound = layer_output(layer, x)
     if device == "cuda" and layer.bias is not None:  # cuDNN's result is rounded before
         bound = bound + unit_roundoff(x.dtype) * (value.abs() + layer.bias.abs().max())
     assert y.dtype == x.dtype
@@ -81,8 +80,8 @@ def test_tf32_is_within_its_own_bound(cell: Cell, device: str) -> None:
             y = moved(layer, device)(x.to(device)).cpu()
     finally:
         torch.backends.cudnn.conv.fp32_precision = before
-    value, magnitude = truth.value(layer, x), truth.largest(layer, x)
-    bound = truth.bound(layer, x, value) + (2 * TF32 + TF32**2) * magnitude
+    value, bound = layer_output(layer, x)
+    bound = bound + (2 * TF32 + TF32**2) * layer_magnitude(layer, x)
     assert torch.all((y.double() - value).abs() <= bound)
 
 
@@ -97,7 +96,7 @@ def test_gradients_are_within_the_bound(cell: Cell, dtype: torch.dtype, device: 
     with full_precision():
         y = there(leaves[0])
         found = torch.autograd.grad(y, leaves, cotangent.to(device), materialize_grads=True)
-    for gradient, right in zip(found, truth.gradients(layer, x, cotangent), strict=True):
+    for gradient, right in zip(found, layer_gradients(layer, x, cotangent), strict=True):
         assert torch.all((gradient.cpu().double() - right.value).abs() <= right.bound)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pages import ROOT, blocks, blocks_run_by
 
+from docs.pages import ROOT, blocks, blocks_run_by
 from parity.targets import TARGETS, elsewhere
 from torchconv2d import Conv2d
 

@@ -8,9 +8,9 @@ import runpy
 from typing import Any
 
 import pytest
-from pages import ROOT, RUN_BY, blocks, blocks_run_by
 
 import torchconv2d
+from docs.pages import ROOT, RUN_BY, blocks, blocks_run_by
 
 DOCS = ROOT / "docs"
 BLOCKS = blocks_run_by(__file__)

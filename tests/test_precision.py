@@ -12,7 +12,7 @@ from cases import VALID, make_input, make_layer, normal_numbers
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from parity import truth
+from parity.definition import expected as definition
 from torchconv2d import Conv2d, conv_general_dilated, versions
 from torchconv2d.lowerings import precision
 
@@ -52,10 +52,10 @@ def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
 def test_inference_is_within_the_bound_on_this_processor(name: str, dtype: torch.dtype) -> None:
     layer = make_layer(name, dtype, normal_numbers)
     x = make_input(layer, normal_numbers)
-    value = truth.value(layer, x)
+    value, bound = definition.layer_output(layer, x)
     with torch.no_grad():
         error = (layer(x).double() - value).abs()
-    assert torch.all(error <= truth.bound(layer, x, value))
+    assert torch.all(error <= bound)
 
 
 # torch sums the last of these in bfloat16 on every processor: `output_padding` is not below the
@@ -78,10 +78,10 @@ def test_partial_sums_are_never_of_half_precision(name: str, native: bool) -> No
     assert layer.lowering.rounds_partial_sums
     x = make_input(layer, normal_numbers)
     assert multiplied(layer, x) == {torch.float32}
-    value = truth.value(layer, x)
+    value, bound = definition.layer_output(layer, x)
     with torch.no_grad():
         error = (layer(x).double() - value).abs()
-    assert torch.all(error <= truth.bound(layer, x, value))
+    assert torch.all(error <= bound)
 
 
 @pytest.mark.parametrize("name", ["same_stride", "groups", "lhs_upsample", "lhs_stride"])
@@ -188,10 +188,10 @@ def test_a_precision_for_float32_reaches_no_other_dtype(name: str, dtype: torch.
         assert dtypes, name
         assert dtypes <= wide | ({torch.bfloat16} if not training else set())
         if dtype != torch.complex64:
-            value = truth.value(layer, x)
+            value, bound = definition.layer_output(layer, x)
             with torch.set_grad_enabled(training):
                 error = (layer(x).double() - value).abs()
-            assert torch.all(error <= truth.bound(layer, x, value))
+            assert torch.all(error <= bound)
 
 
 @pytest.mark.usefixtures("_settings_put_back")

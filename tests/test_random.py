@@ -1,4 +1,4 @@
-"""Draws from seeds are those of the reference, which ``python -m parity.draws`` keeps."""
+"""Draws from seeds are those of the reference, which ``python -m parity.golden`` keeps."""
 
 from __future__ import annotations
 

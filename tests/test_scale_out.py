@@ -38,22 +38,23 @@ def told(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("way", "name"), [(way, name) for way, names in scale_out.NAMES.items() for name in names]
+    ("strategy", "name"),
+    [(strategy, name) for strategy, names in scale_out.NAMES.items() for name in names],
 )
 def test_outputs_and_gradients_are_those_of_one_process(
-    way: str, name: str, told: dict[str, Any]
+    strategy: str, name: str, told: dict[str, Any]
 ) -> None:
-    found, expected = told["exact"][way][name], scale_out.alone(scale_out.layer_of(name))
+    found, expected = told["exact"][strategy][name], scale_out.alone(scale_out.layer_of(name))
     assert torch.equal(found.output, expected.output)
     for one, other in zip(found.gradients, expected.gradients, strict=True):
         assert torch.equal(one, other)
         assert one.count_nonzero() or name == "empty output"
 
 
-@pytest.mark.parametrize("way", scale_out.NAMES)
-def test_other_numbers_are_within_the_bound(way: str, told: dict[str, Any]) -> None:
-    chosen = cells(scale_out.NAMES[way])
-    rows = [judged(way, *each) for each in zip(chosen, told["rounded"][way], strict=True)]
+@pytest.mark.parametrize("strategy", scale_out.NAMES)
+def test_other_numbers_are_within_the_bound(strategy: str, told: dict[str, Any]) -> None:
+    chosen = cells(scale_out.NAMES[strategy])
+    rows = [judged(strategy, *each) for each in zip(chosen, told["rounded"][strategy], strict=True)]
     assert [row for row in rows if not row.agrees] == []
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from parity import targets
-from parity.targets import LAYERS, TARGETS, Row, Trained, cells, here, judged, processes
+from parity.targets import LAYERS, TARGETS, TargetResult, Trained, cells, here, judged, processes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,7 +19,7 @@ FEW = ("stride-2 SAME", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked", "one 
 LAYERS_OF = {"ONNX Runtime": FEW[:3], "compile, traced only": FEW}
 LAYERS_OF |= dict.fromkeys(("compile", "AOTInductor"), FEW[:2])
 # test_scale_out.py has two processes do at once what these start two for, each.
-SLOW = ("compile", "AOTInductor", *processes.WAYS)
+SLOW = ("compile", "AOTInductor", *processes.STRATEGIES)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_answer_is_the_same(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "error",
     [
         lambda y: y.flip(-2),
         lambda y: y * (1 + 2**-15),
@@ -41,13 +41,13 @@ def test_the_answer_is_the_same(target: str) -> None:
         lambda y: y.where(y < 1, torch.nan),
     ],
 )
-def test_another_answer_is_seen(fault: Callable[[Tensor], Tensor]) -> None:
+def test_another_answer_is_seen(error: Callable[[Tensor], Tensor]) -> None:
     (cell,) = cells(("plain",))
     right = [cell.layer(x).detach() for x in cell.inputs]
     assert judged("eager", cell, right).agrees
     assert judged("eager", cell, [*right[:2], None]).agrees
-    assert not judged("eager", cell, [right[0], fault(right[1]), right[2]]).agrees
-    assert not judged("eager", cell, [right[0], right[1], fault(right[2])]).agrees
+    assert not judged("eager", cell, [right[0], error(right[1]), right[2]]).agrees
+    assert not judged("eager", cell, [right[0], right[1], error(right[2])]).agrees
     assert not judged("eager", cell, [right[0], None, None]).agrees
     assert not judged("eager", cell, right[:2]).agrees
 
@@ -63,9 +63,9 @@ def test_another_gradient_is_seen(name: str) -> None:
         right.append(Trained(y.detach(), list(gradients)))
     assert judged("eager", cell, right).agrees
     for i, gradient in enumerate(right[1].gradients):
-        for fault in (gradient * (1 + 2**-9), gradient.flip(-1), gradient[1:]):
+        for error in (gradient * (1 + 2**-9), gradient.flip(-1), gradient[1:]):
             wrong = right[1]._replace(gradients=[*right[1].gradients])
-            wrong.gradients[i] = fault
+            wrong.gradients[i] = error
             assert not judged("eager", cell, [right[0], wrong, None]).agrees
     few = Trained(right[1].output, right[1].gradients[:-1])
     assert not judged("eager", cell, [right[0], few, None]).agrees
@@ -78,7 +78,9 @@ def test_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(TARGETS, "failing", failing)
     (row,) = targets.run(["failing"], ["plain"])
-    assert row == Row("failing", "plain", float("inf"), "ValueError: no plain, see elsewhere")
+    assert row == TargetResult(
+        "failing", "plain", float("inf"), "ValueError: no plain, see elsewhere"
+    )
     assert not row.agrees
 
 
@@ -87,4 +89,4 @@ def test_a_third_graph_is_a_failure() -> None:
     static = {"assume_static_by_default": True, "automatic_dynamic_shapes": False}
     with torch._dynamo.config.patch(static):
         (row,) = targets.run(["compile, traced only"], ["plain"])
-    assert "compiled anew" in row.fault
+    assert "compiled anew" in row.error

@@ -11,7 +11,7 @@ from cases import normal_numbers, whole_numbers
 from hand_port import conv, faults, inputs
 from torch import Tensor
 
-from parity.numpy_conv import convolve
+from parity.definition.convolution import convolve
 from torchconv2d import Conv2d
 from torchconv2d.testing import assert_parity, rounding_bound, unit_roundoff
 

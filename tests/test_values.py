@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import VALID, make_input, make_layer, normal_numbers, whole_numbers
 
-from parity import truth
+from parity.definition import expected as definition
 
 REAL = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 COMPLEX = [torch.complex64, torch.complex128]
@@ -23,7 +23,7 @@ def test_whole_numbers_give_the_exact_result(name: str, dtype: torch.dtype) -> N
     assert y.shape == (2, *layer.out_size)
     assert y.dtype == dtype
     assert y.is_contiguous()
-    assert torch.equal(y, truth.value(layer, x).to(dtype))
+    assert torch.equal(y, definition.layer_output(layer, x).value.to(dtype))
 
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
@@ -31,8 +31,8 @@ def test_whole_numbers_give_the_exact_result(name: str, dtype: torch.dtype) -> N
 def test_rounding_stays_within_the_bound(name: str, dtype: torch.dtype) -> None:
     layer = make_layer(name, dtype, normal_numbers)
     x = make_input(layer, normal_numbers)
-    y64 = truth.value(layer, x)
-    assert torch.all((layer(x).double() - y64).abs() <= truth.bound(layer, x, y64))
+    y64, bound = definition.layer_output(layer, x)
+    assert torch.all((layer(x).double() - y64).abs() <= bound)
 
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
@@ -42,8 +42,8 @@ def test_rounding_stays_within_the_bound_of_a_long_sum(dtype: torch.dtype) -> No
         "valid", dtype, normal_numbers, in_size=(9, 6, 300), kernel_size=(5, 3), out_channels=5
     )
     x = make_input(layer, normal_numbers)
-    y64 = truth.value(layer, x)
-    assert torch.all((layer(x).double() - y64).abs() <= truth.bound(layer, x, y64))
+    y64, bound = definition.layer_output(layer, x)
+    assert torch.all((layer(x).double() - y64).abs() <= bound)
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -74,14 +74,14 @@ def test_gradients_of_whole_numbers_are_exact(name: str) -> None:
     assert layer.weight.grad is not None
     dx = whole_numbers(tuple(x.shape), 29, torch.float64)
     dw = whole_numbers(tuple(layer.weight.shape), 31, torch.float64)
-    before = truth.value(layer, x)
+    before = definition.layer_output(layer, x).value
     bias = 0.0 if layer.bias is None else layer.bias.detach().reshape(-1, 1, 1)
     bias = bias if layer.channel_first or layer.bias is None else bias.reshape(-1)
-    along_x = ((truth.value(layer, dx) - bias) * cotangent).sum()
+    along_x = ((definition.layer_output(layer, dx).value - bias) * cotangent).sum()
     assert (x.grad * dx).sum() == along_x
     with torch.no_grad():
         layer.weight += dw
-    along_w = ((truth.value(layer, x) - before) * cotangent).sum()
+    along_w = ((definition.layer_output(layer, x).value - before) * cotangent).sum()
     assert (layer.weight.grad * dw).sum() == along_w
     if layer.bias is not None:
         channels = (0, 2, 3) if layer.channel_first else (0, 1, 2)
@@ -168,7 +168,7 @@ def test_a_bad_entry_reaches_the_outputs_that_read_it_and_no_other(
     name: str, dtype: torch.dtype, bad: float
 ) -> None:
     layer, x, quiet, one = one_bad_entry(name, dtype, bad)
-    reached, reads = ~layer(x).isfinite(), truth.value(quiet, one) != 0
+    reached, reads = ~layer(x).isfinite(), definition.layer_output(quiet, one).value != 0
     if dtype == torch.bfloat16 and layer.in_channels == 1:
         assert torch.all(reached[reads])
     else:

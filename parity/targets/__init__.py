@@ -1,4 +1,4 @@
-"""Where a layer must give the same answer (docs/deployment.md): each place is a target."""
+"""The targets: the places where a layer must give the same answer (docs/deployment.md)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import copy
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from torchconv2d import Conv2d
 
-from .. import expected, truth
-from ..arrays import wide
+from ..definition.expected import layer_gradients, layer_output
 from . import elsewhere, here, processes
 from .here import Outputs, Target, Trained
 from .layers import LAYERS, Cell, cells
@@ -35,69 +34,75 @@ TARGETS: dict[str, Target] = {
     "functional_call": here.functional_call,
     "jvp": here.jvp,
     "jacrev": here.jacrev,
-} | {name: processes.target(name) for name in processes.WAYS}
+} | {name: processes.target(name) for name in processes.STRATEGIES}
 
-# The layers that a target can run, where that is not all of them.
+# The layers that a target can run, if it cannot run all.
 ONLY = {"DTensor by width": processes.BY_WIDTH}
 
 
-class Row(NamedTuple):
-    """One layer on one target: the largest error / bound, or what went wrong."""
+class TargetResult(NamedTuple):
+    """One layer on one target: the largest error / bound, or what error it raised."""
 
     target: str
     layer: str
     ratio: float
-    fault: str = ""
+    error: str = ""
 
     @property
     def agrees(self) -> bool:
-        return self.ratio <= 1 and not self.fault
+        return self.ratio <= 1 and not self.error
 
 
-def run(targets: Sequence[str], layers: Sequence[str] = tuple(LAYERS)) -> Iterator[Row]:
-    """Each layer on each target, one row after another."""
+def run(targets: Sequence[str], layers: Sequence[str] = tuple(LAYERS)) -> Iterator[TargetResult]:
+    """Run each layer on each target, one after another."""
     for name in targets:
         chosen = cells(tuple(layer for layer in layers if layer in ONLY.get(name, LAYERS)))
         with tempfile.TemporaryDirectory() as folder:
-            for cell, outputs in zip(chosen, _tried(name, chosen, Path(folder)), strict=True):
+            for cell, outputs in zip(chosen, _outputs(name, chosen, Path(folder)), strict=True):
                 yield judged(name, cell, outputs)
 
 
-def _tried(name: str, chosen: Sequence[Cell], folder: Path) -> list[Outputs]:
+def _outputs(name: str, chosen: Sequence[Cell], folder: Path) -> list[Outputs]:
     try:
         return TARGETS[name](chosen, folder)
-    except Exception as error:  # of all layers, then
+    except Exception as error:  # it concerns all layers
         return [error] * len(chosen)
 
 
-def judged(target: str, cell: Cell, outputs: Outputs) -> Row:
+def judged(target: str, cell: Cell, outputs: Outputs) -> TargetResult:
     if isinstance(outputs, Exception):
-        told = " ".join(str(outputs).split())[:400]
-        return Row(target, cell.name, float("inf"), f"{type(outputs).__name__}: {told}")
+        message = " ".join(str(outputs).split())[:400]
+        error = f"{type(outputs).__name__}: {message}"
+        return TargetResult(target, cell.name, float("inf"), error)
     if len(outputs) != len(cell.inputs) or sum(y is not None for y in outputs) < 2:
-        return Row(target, cell.name, float("inf"), f"{len(outputs)} outputs")
+        return TargetResult(target, cell.name, float("inf"), f"{len(outputs)} outputs")
     found = zip(cell.inputs, cell.cotangents, outputs, strict=True)
-    ratios = [_worst(cell.layer, x, cotangent, y) for x, cotangent, y in found if y is not None]
-    return Row(target, cell.name, max(ratios))
+    ratios = [_largest(cell.layer, x, cotangent, y) for x, cotangent, y in found if y is not None]
+    return TargetResult(target, cell.name, max(ratios))
 
 
-def _worst(layer: Conv2d, x: Tensor, cotangent: Tensor, found: Tensor | Trained) -> float:
+def section(results: Sequence[TargetResult]) -> dict[str, Any]:
+    """The report's section about targets."""
+    names = dict.fromkeys(result.target for result in results)
+    layers: dict[str, dict[str, Any]] = {}
+    for result in results:
+        cell = {"ratio": result.ratio, "error": result.error}
+        layers.setdefault(result.layer, {**names})[result.target] = cell
+    return {"layers": layers}
+
+
+def _largest(layer: Conv2d, x: Tensor, cotangent: Tensor, found: Tensor | Trained) -> float:
     if isinstance(found, Tensor):
         return ratio(layer, x, found)
-    true = truth.gradients(layer, x, cotangent)
-    if len(true) != len(found.gradients):
+    right = layer_gradients(layer, x, cotangent)
+    if len(right) != len(found.gradients):
         return float("inf")
-    pairs = zip(found.gradients, true, strict=True)
-    return max(ratio(layer, x, found.output), *(_quotient(each, *right) for each, right in pairs))
+    ratios = [each.ratio(mine) for each, mine in zip(right, found.gradients, strict=True)]
+    return max(ratio(layer, x, found.output), *ratios)
 
 
 def ratio(layer: Conv2d, x: Tensor, y: Tensor) -> float:
-    """The largest error / bound of an output, by the definition, in the output's precision."""
+    """The largest error / bound of an output, in the output's dtype."""
     if y.dtype != x.dtype:  # under autocast
         layer, x = copy.deepcopy(layer).to(y.dtype), x.to(y.dtype)
-    value = truth.value(layer, x)
-    return _quotient(y, value, truth.bound(layer, x, value))
-
-
-def _quotient(found: Tensor, value: Tensor, bound: Tensor) -> float:
-    return expected.ratio(wide(found), wide(value), wide(bound))
+    return layer_output(layer, x).ratio(y)

@@ -1,4 +1,4 @@
-"""Targets in other processes, which know nothing of this package: of Python and of C++."""
+"""Targets in other programs, in Python and in C++, which cannot import this package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ for folder in sys.argv[1:]:
 
 
 def other_process(cells: Sequence[Cell], folder: Path) -> list[Outputs]:
-    """Scripts, loaded by a Python that cannot import this package."""
+    """Load scripts in a Python that cannot import this package."""
     folders = _saved(cells, folder)
     for cell, here in zip(cells, folders, strict=True):
         torch.save(cell.inputs, here / "inputs.pt")
@@ -38,7 +38,7 @@ def other_process(cells: Sequence[Cell], folder: Path) -> list[Outputs]:
 
 
 def libtorch(cells: Sequence[Cell], folder: Path) -> list[Outputs]:
-    """Scripts, loaded by a program in C++."""
+    """Load scripts in a C++ program."""
     folders = _saved(cells, folder)
     for cell, here in zip(cells, folders, strict=True):
         shapes = [" ".join(map(str, x.shape)) for x in cell.inputs]
@@ -53,7 +53,7 @@ def libtorch(cells: Sequence[Cell], folder: Path) -> list[Outputs]:
 
 
 def built(source: Path, folder: Path) -> Path:
-    """The program, compiled against the headers and libraries that torch's wheel carries."""
+    """Compile the program against the headers and libraries in torch's wheel."""
     from torch.utils import cpp_extension
 
     program = folder / source.stem
@@ -94,7 +94,7 @@ def _read(path: Path, cell: Cell, x: Tensor) -> Tensor:
     shape = (*x.shape[:-3], *cell.layer.out_size)
     values = np.fromfile(path, np.float32)
     if values.size != math.prod(shape):
-        raise ValueError(f"{path} has {values.size} numbers, not those of {shape}.")
+        raise ValueError(f"{path} has {values.size} numbers, but the shape is {shape}.")
     return torch.from_numpy(values).reshape(shape)
 
 

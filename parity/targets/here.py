@@ -1,4 +1,4 @@
-"""Targets within this process: a layer becomes a function, called on one input after another."""
+"""Targets within this process: each makes a function of a layer and calls it on each input."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .layers import Cell
 
 
 class Trained(NamedTuple):
-    """An output, and the gradients of its product with the cotangent: by input, weight, bias."""
+    """An output, and the gradients of its product with the cotangent by input, weight and bias."""
 
     output: Tensor
     gradients: list[Tensor]
 
 
 Run = Callable[[Tensor], Tensor]
-# One for each input, None for one that the target does not take.
+# One for each input; None if the target does not take that input.
 Outputs = Sequence[Tensor | Trained | None] | Exception
 Target = Callable[[Sequence[Cell], Path], list[Outputs]]
 
 
 def each(*, unbatched: bool = True) -> Callable[[Callable[[Cell, Path], Run]], Target]:
-    """A target that takes cells one by one: a failure is the outcome of its own cell only."""
+    """Make a target that takes cells one by one, so that an error concerns its own cell only."""
 
     def decorate(prepare: Callable[[Cell, Path], Run]) -> Target:
         @wraps(prepare)
@@ -56,7 +56,7 @@ def each(*, unbatched: bool = True) -> Callable[[Callable[[Cell, Path], Run]], T
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Without what torch says of its own deprecations, and of packages that it would like."""
+    """Silence torch's warnings about its own deprecations and about missing packages."""
     with warnings.catch_warnings():
         for text in (r"`torch.jit.\w+` is deprecated", r".*LeafSpec", r".*float32 matmul"):
             warnings.filterwarnings("ignore", text)
@@ -84,7 +84,7 @@ def optimized_script(cell: Cell, folder: Path) -> Run:
 
 
 def program(layer: torch.nn.Module, x: Tensor) -> torch.export.ExportedProgram:
-    """The layer exported, for any batch."""
+    """Export the layer for any batch size."""
     return torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
 
 
@@ -103,9 +103,9 @@ def compiled(cell: Cell, folder: Path) -> Run:
 
 @each()
 def traced(cell: Cell, folder: Path) -> Run:
-    """What `torch.compile` traces, in one graph, run as it is; a third one is a failure.
+    """Run the graph that `torch.compile` traces, and fail if it traces too often.
 
-    One for the first batch, one for all others; an image without a batch is a third shape.
+    It may trace one graph for the first batch size, one for all others, and one for a single image.
     """
     torch.compiler.reset()
     counts = {3: 0, 4: 0}
@@ -149,7 +149,7 @@ def onnx(cell: Cell, folder: Path) -> Run:
 
 def onnx_file(cell: Cell, folder: Path) -> Path:
     path = folder / "exported.onnx"
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it would like torchvision, too
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing
     torch.onnx.export(
         cell.layer,
         (cell.inputs[0],),
@@ -163,7 +163,7 @@ def onnx_file(cell: Cell, folder: Path) -> Path:
 
 @each()
 def autocast(cell: Cell, folder: Path) -> Run:
-    """Judged as a layer and an input rounded to bfloat16."""
+    """The output is judged as that of a layer and an input in bfloat16."""
     return torch.autocast("cpu", torch.bfloat16)(cell.layer)
 
 
@@ -174,7 +174,7 @@ def vmap(cell: Cell, folder: Path) -> Run:
 
 @each()
 def functional_call(cell: Cell, folder: Path) -> Run:
-    """Another layer of the same geometry, on this one's state."""
+    """Call another layer of the same geometry with this layer's state."""
     other = copy.deepcopy(cell.layer)
     with torch.no_grad():
         other.weight.fill_(torch.nan)
@@ -184,7 +184,7 @@ def functional_call(cell: Cell, folder: Path) -> Run:
 
 @each()
 def jvp(cell: Cell, folder: Path) -> Run:
-    """The tangent in the input's direction: all but the bias."""
+    """The tangent along the input, which is the output without the bias."""
 
     def run(x: Tensor) -> Tensor:
         _, tangent = torch.func.jvp(cell.layer, (torch.ones_like(x),), (x,))
@@ -195,7 +195,7 @@ def jvp(cell: Cell, folder: Path) -> Run:
 
 @each()
 def jacrev(cell: Cell, folder: Path) -> Run:
-    """The Jacobian, whose entries are the kernel's and exact, times the input in float64."""
+    """The Jacobian times the input in float64; its entries are those of the kernel, exactly."""
     jacobian = torch.func.jacrev(cell.layer)(torch.ones_like(cell.inputs[2])).double()
 
     def run(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The layers that go everywhere, and what each of them is given."""
+"""The layers that run on every target, and their inputs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LAYERS: dict[str, dict[str, Any]] = {
 
 
 class Cell(NamedTuple):
-    """A layer, inputs of two batch sizes and of none, and a cotangent of each output."""
+    """A layer, two batches and one single image as inputs, and a cotangent for each output."""
 
     name: str
     layer: Conv2d
@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 
 
 def cells(names: tuple[str, ...] = tuple(LAYERS)) -> list[Cell]:
-    """The layers of these names, their weights and inputs the same each time."""
+    """The layers of these names, with the same weights and inputs each time."""
     return [_cell(name) for name in names]
 
 

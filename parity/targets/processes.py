@@ -1,4 +1,4 @@
-"""Targets on several processes, of which each has a share of a batch, or of an image's width."""
+"""Targets on several processes, each with a share of the batch or of the images' width."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .layers import Cell, cells
 
 WORLD = 2
 
-# Those that torch's halo exchange can do: along the width no stride, no dilation, even padding.
-# (The third is a plain convolution of the entries alone.)
+# torch's halo exchange needs even padding along the width, and no stride or dilation there. (The
+# third layer fits, because it reads each entry without the zeros between them.)
 BY_WIDTH = ("plain", "few outputs", "lhs 3, stride 3", "masked")
 
 Share = Callable[[Tensor], Tensor]
-Way = Callable[[Conv2d, DeviceMesh], tuple[nn.Module, Share]]
+Strategy = Callable[[Conv2d, DeviceMesh], tuple[nn.Module, Share]]
 
 
 def data_parallel(layer: Conv2d, mesh: DeviceMesh) -> tuple[nn.Module, Share]:
@@ -57,7 +57,7 @@ def by_width(layer: Conv2d, mesh: DeviceMesh) -> tuple[nn.Module, Share]:
     return distribute_module(layer, mesh), share
 
 
-WAYS: dict[str, Way] = {
+STRATEGIES: dict[str, Strategy] = {
     "DistributedDataParallel": data_parallel,
     "fully_shard": sharded,
     "DTensor by batch": by_batch,
@@ -65,9 +65,11 @@ WAYS: dict[str, Way] = {
 }
 
 
-def trained(way: Way, layer: Conv2d, x: Tensor, cotangent: Tensor, mesh: DeviceMesh) -> Trained:
-    """The output, and the gradients of its product with ``cotangent``, put together again."""
-    run, share = way(layer, mesh)
+def trained(
+    strategy: Strategy, layer: Conv2d, x: Tensor, cotangent: Tensor, mesh: DeviceMesh
+) -> Trained:
+    """The output and the gradients of its product with ``cotangent``, joined from all ranks."""
+    run, share = strategy(layer, mesh)
     x = share(x).requires_grad_()
     y = run(x)
     y.backward(share(cotangent))
@@ -77,7 +79,7 @@ def trained(way: Way, layer: Conv2d, x: Tensor, cotangent: Tensor, mesh: DeviceM
         raise ValueError("The input has no gradient.")
     # Data parallelism averages over the ranks, DTensor sums.
     count = 1 if isinstance(y, DTensor) else WORLD
-    by_layer = [count * _whole(p.grad) for p in layer.parameters() if p.grad is not None]
+    by_layer = [count * _full(p.grad) for p in layer.parameters() if p.grad is not None]
     return Trained(_joined(y.detach()), [_joined(x.grad), *by_layer])
 
 
@@ -93,30 +95,31 @@ def target(name: str) -> Target:
 
 
 def outcomes(name: str, chosen: Sequence[Cell], mesh: DeviceMesh) -> list[Outputs]:
-    """What each layer gives, or its error, which is that of all ranks."""
+    """What each layer gives, or its error, which all ranks raise."""
     found: list[Outputs] = []
     for cell in chosen:
         try:
-            found.append(_outputs(WAYS[name], cell, mesh))
+            found.append(_outputs(STRATEGIES[name], cell, mesh))
         except Exception as error:
             found.append(error)
     return found
 
 
-def _outputs(way: Way, cell: Cell, mesh: DeviceMesh) -> list[Trained | None]:
-    # An image alone has no batch to share, but a width. To be shared a layer is changed.
+def _outputs(strategy: Strategy, cell: Cell, mesh: DeviceMesh) -> list[Trained | None]:
+    # A single image has no batch to share, but it has a width. Sharing changes a layer, so each
+    # call gets a new one.
     return [
-        trained(way, cells((cell.name,))[0].layer, x, cotangent, mesh)
-        if x.dim() == 4 or way is by_width
+        trained(strategy, cells((cell.name,))[0].layer, x, cotangent, mesh)
+        if x.dim() == 4 or strategy is by_width
         else None
         for x, cotangent in zip(cell.inputs, cell.cotangents, strict=True)
     ]
 
 
 def use_halo_exchange() -> None:
-    """DTensor's rule for convolutions of a sharded width, which a newer one for batches hides.
+    """Make DTensor use its rule for a sharded width, which a newer rule for batches hides.
 
-    And its gradient with respect to the input, which torch 2.13 computes and does not return.
+    Make it return the gradient by the input too, which torch 2.13 computes and does not return.
     """
     rules = DTensor._op_dispatcher.sharding_propagator.op_single_dim_strategy_funcs
     for operation in (torch.ops.aten.convolution, torch.ops.aten.convolution_backward):
@@ -138,13 +141,13 @@ def _aggregated(
 
 @contextmanager
 def group(rank: int, folder: Path) -> Generator[DeviceMesh]:
-    """This process as one of the ranks, which meet in a file of the folder."""
+    """Make this process one of the ranks, which meet through a file in the folder."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # The output is a view, of the channels-first one: not to be written into, see the docs.
+        # The output is a view. docs/deployment.md says not to write to it.
         warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
         wait = timedelta(minutes=10)
         dist.init_process_group("gloo", store, wait, world_size=WORLD, rank=rank)
@@ -160,12 +163,12 @@ def _rank(rank: int, folder: str, name: str, names: tuple[str, ...]) -> None:
             torch.save(found, Path(folder) / "outcomes.pt")
 
 
-def _part(whole: Tensor) -> Tensor:
+def _part(batch: Tensor) -> Tensor:
     """This rank's part of the batch."""
-    return whole.chunk(WORLD)[dist.get_rank()]
+    return batch.chunk(WORLD)[dist.get_rank()]
 
 
-def _whole(tensor: Tensor) -> Tensor:
+def _full(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

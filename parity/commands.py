@@ -1,0 +1,89 @@
+"""The commands of ``python -m parity``: each runs, prints and returns what it found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from . import targets
+from .cases.case import Case
+from .cases.grid import grid, random_cases
+from .checks import interruption, pool
+from .mutants.planting import Trial, run
+from .mutants.visible import MUTANTS
+from .report.progress import Progress
+from .report.summary import Summary
+
+
+class Run(NamedTuple):
+    """The summary of a run, and its exit status."""
+
+    summary: Summary
+    status: int
+
+
+def run_cases(count: int, dtypes: Sequence[str], seed: int) -> Run:
+    """Run the grid and ``count`` random cases."""
+    cases = grid(dtypes, seed)
+    total = len(cases) + count
+    print(f"seed {seed}: a grid of {len(cases)} cases and {count:,} random ones")
+    progress, summary = Progress(total, sys.stderr), Summary()
+    interrupted = False
+    try:
+        with interruption.catching() as raise_if_interrupted:
+            for outcome in pool.run(chain(cases, random_cases(count, dtypes, seed))):
+                summary.add(outcome)
+                if outcome.failures:
+                    progress.keep(f"failed: {outcome.case.command}")
+                progress.show(summary.total.cases, summary.total.failed)
+                raise_if_interrupted()
+    except KeyboardInterrupt:
+        interrupted = True
+    progress.close()
+    print(summary.text(), end="\n\n")
+    failed = summary.total.failed
+    result = f"{failed:,} failed" if failed else "all agree"
+    print(f"{summary.total.cases:,} of {total:,} cases run, {result}", end="")
+    print("; interrupted" if interrupted else "")
+    status = interruption.STATUS if interrupted else 1 if failed else 0
+    return Run(summary, status)
+
+
+def run_case(case: Case) -> int:
+    """Run one case, print every finding, and return the exit status."""
+    (outcome,) = pool.run([case], workers=1)
+    for finding in outcome.findings:
+        name = f"{finding.check}, {finding.quantity}"
+        print(f"{name:30} {finding.verdict.value}  {finding.detail}".rstrip())
+    return 1 if outcome.failures else 0
+
+
+def run_mutants() -> list[Trial]:
+    """Plant each mutant, and print the checks that caught it."""
+    cases = grid()
+    trials: list[Trial] = []
+    print(f"{len(MUTANTS)} mutants, each on up to {len(cases)} cases, without JAX")
+    for trial in run(MUTANTS, cases):
+        fate = ", ".join(trial.caught_by) if trial.caught_by else "SURVIVES"
+        print(f"{trial.mutant:40} case {trial.cases:3}: {fate}", flush=True)
+        trials.append(trial)
+    print(f"{sum(bool(trial.caught_by) for trial in trials)} of {len(trials)} caught")
+    return trials
+
+
+def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
+    """Run each layer on each target, and print the results target by target."""
+    results: list[targets.TargetResult] = []
+    for name in names:
+        found = list(targets.run([name]))
+        worst = max(result.ratio for result in found)
+        agreeing = sum(result.agrees for result in found)
+        print(f"{name:26} {agreeing} of {len(found)} agree, worst error/bound {worst:.3f}")
+        for result in found:
+            if not result.agrees:
+                print(f"    DIFFERS: {result.layer}: {result.error or result.ratio}")
+        sys.stdout.flush()
+        results += found
+    return results

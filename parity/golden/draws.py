@@ -1,0 +1,96 @@
+"""The reference's random draws, kept in ``tests/draws.json`` for tests that run without JAX.
+
+Of each array the file has the SHA-256 of its bytes, and its first and last number, to see how far
+off a wrong draw is. ``python -m parity.golden`` writes the file anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import brainstate
+import jax
+import numpy as np
+
+FILE = Path(__file__).parents[2] / "tests" / "draws.json"
+KEYS: dict[str, int | tuple[int, int]] = {
+    "0": 0,
+    "7": 7,
+    "12345": 12345,
+    "2**31 + 5": 2**31 + 5,
+    "2**40 + 1": 2**40 + 1,
+    "-1": -1,
+    "(3735928559, 195936478)": (3735928559, 195936478),
+}
+SHAPES = {"()": (), "(1,)": (1,), "(3, 5, 7)": (3, 5, 7), "(1000, 1000)": (1000, 1000)}
+DTYPES = ("float32", "float64")
+KERNEL = (3, 5, 6, 10)
+
+
+def reference_key(seed: int | tuple[int, int]) -> jax.Array:
+    if isinstance(seed, int):
+        return jax.random.key(seed)
+    return jax.random.wrap_key_data(np.array(seed, np.uint32))
+
+
+def reference_draws(key: jax.Array, shape: tuple[int, ...], dtype: str) -> dict[str, np.ndarray]:
+    word = "uint32" if dtype == "float32" else "uint64"
+    drawn = {
+        "bits": jax.random.bits(key, shape, word),
+        "uniform": jax.random.uniform(key, shape, dtype, -0.3, 0.7),
+        "normal": jax.random.normal(key, shape, dtype),
+        "truncated_normal": jax.random.truncated_normal(key, -1.5, 4.5, shape, dtype),
+    }
+    return {name: np.asarray(array) for name, array in drawn.items()}
+
+
+def reference_initializers(seed: int | jax.Array) -> dict[str, brainstate.nn.init.Initializer]:
+    """The initializers, each with other arguments."""
+    init = brainstate.nn.init
+    return {
+        "XavierNormal()": init.XavierNormal(seed=seed),
+        "XavierUniform(scale=0.7)": init.XavierUniform(scale=0.7, seed=seed),
+        "KaimingNormal(mode='fan_out')": init.KaimingNormal(mode="fan_out", seed=seed),
+        "KaimingUniform()": init.KaimingUniform(seed=seed),
+        "LecunNormal(in_axis=0, out_axis=1)": init.LecunNormal(in_axis=0, out_axis=1, seed=seed),
+        "LecunUniform()": init.LecunUniform(seed=seed),
+        "VarianceScaling(3.0, 'fan_in', 'normal')": init.VarianceScaling(
+            3.0, "fan_in", "normal", seed=seed
+        ),
+        "Normal(0.3, 0.7)": init.Normal(0.3, 0.7, seed=seed),
+        "TruncatedNormal(0.3, 0.7, lower=-1.0, upper=1.5)": init.TruncatedNormal(
+            0.3, 0.7, lower=-1.0, upper=1.5, seed=seed
+        ),
+        "Uniform(-0.4, 1.1)": init.Uniform(-0.4, 1.1, seed=seed),
+    }
+
+
+def summary(array: np.ndarray) -> dict[str, str]:
+    flat = np.ascontiguousarray(array).ravel()
+    ends = [flat[0], flat[-1]]
+    shown = [float(end).hex() if flat.dtype.kind == "f" else hex(end) for end in ends]
+    return {"sha256": hashlib.sha256(flat.tobytes()).hexdigest(), "ends": " ".join(shown)}
+
+
+def make() -> dict[str, dict[str, str]]:
+    made: dict[str, dict[str, str]] = {}
+    for dtype in DTYPES:
+        with jax.enable_x64(dtype == "float64"):
+            for name, seed in KEYS.items():
+                # Without x64 an int is a seed of 32 bits on both sides.
+                with jax.enable_x64(False):
+                    key = reference_key(seed)
+                for shape_name, shape in SHAPES.items():
+                    for draw, array in reference_draws(key, shape, dtype).items():
+                        made[f"{draw}, {name}, {shape_name}, {dtype}"] = summary(array)
+            for name, initializer in reference_initializers(7).items():
+                for time in ("first", "second"):
+                    array = np.asarray(initializer(KERNEL, dtype=np.dtype(dtype)))
+                    made[f"{name}, {time}, {dtype}"] = summary(array)
+    return made
+
+
+def write() -> None:
+    FILE.write_text(json.dumps(make(), indent=1) + "\n")

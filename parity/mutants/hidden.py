@@ -1,0 +1,300 @@
+"""Mutants that the outputs of a layer in training do not show, or only some of them.
+
+They are in one lowering, in a gradient, in a few geometries, in what a call leaves behind, or in
+``conv_general_dilated``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+import torchconv2d
+from torchconv2d import Conv2d, conv2d, functional, geometry
+from torchconv2d.lowerings import (
+    BiasOnly,
+    Convolution,
+    MatmulFold,
+    Phases,
+    RowSums,
+    convolution,
+    phases,
+    subpixel,
+)
+from torchconv2d.lowerings.choose import has_few_outputs, own_weight_gradient
+from torchconv2d.lowerings.over_padded import BorderedWeightGradient
+from torchconv2d.lowerings.transposed import RunsWeightGradient
+
+from . import planting
+from .planting import Mutant
+
+
+def _no_borders(original: Any, by: BorderedWeightGradient, *operands: Tensor) -> Tensor:
+    with patch.object(by, "parts", by.parts[:1]):
+        return original(by, *operands)
+
+
+def _corners_twice(original: Any, by: BorderedWeightGradient, *operands: Tensor) -> Tensor:
+    (_, main), *borders = by.parts
+    above_below = [v for v, h in borders if h is main]
+    left_right = [h for _, h in borders if h is not main]
+    corners = [(v, h) for v in above_below for h in left_right]
+    with patch.object(by, "parts", [*by.parts, *corners]):
+        return original(by, *operands)
+
+
+def _within_alone(original: Any, by: RunsWeightGradient, *operands: Tensor) -> Tensor:
+    """Only the entries that meet all taps, if there are any."""
+    longest = max(by.runs, key=lambda run: run[0].taps * run[1].taps)
+    with patch.object(by, "runs", [longest]):
+        return original(by, *operands)
+
+
+def _doubled_by_another(original: Any, convolve: Convolution, *operands: Tensor) -> Tensor:
+    """The weight gradient twice, where a faster one than the lowering's own computes it."""
+    own = own_weight_gradient(convolve.geometry, type(convolve.lowering))
+    is_own = own is None or type(convolve._weight_gradient) is own
+    return original(convolve, *operands) * (1 if is_own else 2)
+
+
+def _doubled_for_few_inputs(original: Any, convolve: Convolution, *operands: Tensor) -> Tensor:
+    doubled = has_few_outputs(convolve.geometry.adjoint())
+    return original(convolve, *operands) * (1 + doubled)
+
+
+def _shares_in_reverse(original: Any, lowering: MatmulFold, x: Tensor, weight: Tensor) -> Tensor:
+    return original(lowering, x, weight.flip(2, 3))
+
+
+def _rows_in_reverse(original: Any, lowering: RowSums, *operands: Any) -> Tensor:
+    with patch.object(lowering, "rows", lowering.rows[::-1]):
+        return original(lowering, *operands)
+
+
+def _other_end(original: Any, axis: geometry.Axis) -> geometry.Axis:
+    adjoint = original(axis)
+    return adjoint._replace(before=adjoint.after, after=adjoint.before)
+
+
+def _reversed_taps(original: Any, lowering: Phases, x: Tensor, weight: Tensor, bias: Any) -> Tensor:
+    for axis, step in ((2, lowering.step_v), (3, lowering.step_h)):
+        order = torch.arange(weight.size(axis))
+        for first in range(step):
+            order[first::step] = order[first::step].flip(0)
+        weight = weight.index_select(axis, order)
+    return original(lowering, x, weight, bias)
+
+
+def _doubled(gradient_of: Tensor) -> Tensor:
+    """The same value, with twice the gradient."""
+    return 2 * gradient_of - gradient_of.detach()
+
+
+def _frozen(x: Tensor, weight: Tensor, bias: Any) -> tuple[Any, ...]:
+    return x if weight.requires_grad else _doubled(x), weight, bias
+
+
+def _input_needs_none(x: Tensor, weight: Tensor, bias: Any) -> tuple[Any, ...]:
+    return x, weight if x.requires_grad else _doubled(weight), bias
+
+
+def _is_mapped(tensor: Tensor) -> bool:
+    """By ``vmap``, be it within another transformation."""
+    inside = torch._C._functorch
+    while inside.is_gradtrackingtensor(tensor):
+        tensor = inside.get_unwrapped(tensor)
+    return inside.is_batchedtensor(tensor)
+
+
+def _per_sample(x: Tensor, weight: Tensor, bias: Any) -> tuple[Any, ...]:
+    return x, _doubled(weight) if _is_mapped(x) else weight, bias
+
+
+def _ensemble(x: Tensor, weight: Tensor, bias: Any) -> tuple[Any, ...]:
+    return x, weight.flip(2) if _is_mapped(weight) else weight, bias
+
+
+def _weight_without_tangent(x: Tensor, weight: Tensor, bias: Any) -> tuple[Any, ...]:
+    alone = forward_ad.unpack_dual(x).tangent is None
+    return x, forward_ad.unpack_dual(weight).primal if alone else weight, bias
+
+
+def _as_if_contiguous(tensor: Tensor) -> Tensor:
+    strides = torch.empty(tensor.shape, device="meta").stride()
+    return tensor.as_strided(tensor.shape, strides) if 0 not in tensor.stride() else tensor
+
+
+def _with_gradient(change: Callable[[Tensor], Tensor]) -> Mutant:
+    """``change`` of the cotangent."""
+
+    def forward(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
+        y = original(layer, x)
+        if y.requires_grad:
+            y.register_hook(change)
+        return y
+
+    return planting.forward(forward)
+
+
+def _mask_for_the_gradient_alone(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
+    if layer.w_mask is None:
+        return original(layer, x)
+    masked = layer.weight * conv2d.kernel_to_weight(layer.w_mask)
+    weight = masked + (layer.weight - masked).detach()
+    with patch.object(Conv2d, "forward", original), patch.object(layer, "w_mask", None):
+        return torch.func.functional_call(layer, {"weight": weight}, (x,))
+
+
+def _remembers(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
+    """The first weight of a layer that is not in training."""
+    if torch.is_grad_enabled():
+        return original(layer, x)
+    first = layer.__dict__.setdefault("_first", layer.weight.detach().clone())
+    with patch.object(Conv2d, "forward", original):
+        return torch.func.functional_call(layer, {"weight": first}, (x,))
+
+
+def _overwrites(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
+    y = original(layer, x)
+    if not torch.is_grad_enabled() and 0 not in x.stride():
+        x.mul_(-1)
+    return y
+
+
+def _in_torchs_layout(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
+    y = original(layer, x)
+    return y.contiguous() if layer.channel_first else y
+
+
+def _single_image(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
+    if x.dim() == 4 or layer.bias is None or not layer.channel_first:
+        return original(layer, x)
+    with patch.object(Conv2d, "forward", original):
+        return torch.func.functional_call(layer, {"bias": layer.bias.flip(0)}, (x,))
+
+
+def _narrow_complex(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
+    y = original(layer, x)
+    return y.to(torch.complex64).to(y.dtype) if y.is_complex() else y
+
+
+def _half_as_torch_does(original: Any, x: Tensor, *settings: Any) -> torch.dtype | None:
+    return None if x.dtype == torch.float16 else original(x, *settings)
+
+
+def _where_stride_exceeds(
+    original: Any, padding: Any, axis: int, dilated: int, extent: int, stride: int
+) -> tuple[int, int]:
+    before, after = original(padding, axis, dilated, extent, stride)
+    return (before - 1, after + 1) if stride > extent and before else (before, after)
+
+
+def _twin(change: Callable[..., Any]) -> Mutant:
+    """``change`` of the options of ``conv_general_dilated``, and of its left operand."""
+
+    def call(original: Any, lhs: Tensor, rhs: Tensor, **options: Any) -> Tensor:
+        return original(*change(lhs, rhs, options), **options)
+
+    return planting.replaced(torchconv2d, "conv_general_dilated", call)
+
+
+def _interleaved(lhs: Tensor, rhs: Tensor, options: Any) -> tuple[Tensor, Tensor]:
+    axis, groups = options["dimension_numbers"][0].index("N"), options["batch_group_count"]
+    order = torch.arange(lhs.size(axis)).reshape(groups, -1).T.flatten()
+    return lhs.index_select(axis, order), rhs
+
+
+def _strides_by_name(lhs: Tensor, rhs: Tensor, options: Any) -> tuple[Tensor, Tensor]:
+    """Vertical first, whatever the kernel's order of axes."""
+    spec = options["dimension_numbers"][1]
+    if spec.index("W") < spec.index("H"):
+        options["window_strides"] = options["window_strides"][::-1]
+    return lhs, rhs
+
+
+MUTANTS: dict[str, Mutant] = {
+    # one lowering
+    "OverPadded's weight gradient without borders": planting.replaced(
+        BorderedWeightGradient, "__call__", _no_borders
+    ),
+    "OverPadded's weight gradient, corners twice": planting.replaced(
+        BorderedWeightGradient, "__call__", _corners_twice
+    ),
+    "Transposed's weight gradient without borders": planting.replaced(
+        RunsWeightGradient, "__call__", _within_alone
+    ),
+    "weight gradient of a quicker lowering twice": planting.replaced(
+        Convolution, "weight_gradient", _doubled_by_another
+    ),
+    "input gradient by rows twice": planting.replaced(
+        Convolution, "input_gradient", _doubled_for_few_inputs
+    ),
+    "taps of the shares in reverse": planting.replaced(MatmulFold, "sums", _shares_in_reverse),
+    "rows of the kernel in reverse": planting.replaced(RowSums, "outputs", _rows_in_reverse),
+    "the shared phase begun one too late": planting.replaced(
+        subpixel, "_ahead", lambda ahead, axis: (ahead(axis) + 1) % axis.lhs_dilation
+    ),
+    "input gradient from the other end": planting.replaced(geometry.Axis, "adjoint", _other_end),
+    "input gradient by the kernel as it is": planting.replaced(
+        convolution,
+        "adjoint_weight",
+        lambda adjoint, weight, groups: adjoint(weight, groups).flip(2),
+    ),
+    "taps of each phase in reverse": planting.replaced(Phases, "outputs", _reversed_taps),
+    "no bias where no window reads": planting.replaced(
+        BiasOnly, "outputs", lambda outputs, lowering, x, w, b: outputs(lowering, x, w, None)
+    ),
+    # few geometries
+    "a common divisor taken for one": planting.replaced(
+        phases, "gcd", lambda _, a, b: b if a % b == 0 else 1
+    ),
+    "a gap after the last pixel": planting.replaced(
+        geometry, "dilate", lambda _, size, dilation: size * dilation
+    ),
+    "shifted where the stride exceeds the kernel": planting.replaced(
+        geometry, "pads", _where_stride_exceeds
+    ),
+    "many channels in reverse": planting.operands(
+        lambda x, w, b: (x.flip(1) if x.size(1) >= 16 else x, w, b)
+    ),
+    "bias of a channel-first single image": planting.forward(_single_image),
+    # derivatives
+    "a frozen layer's input gradient": planting.operands(_frozen),
+    "weight gradient if the input needs none": planting.operands(_input_needs_none),
+    "gradients of samples apart": planting.operands(_per_sample),
+    "weights of an ensemble upside down": planting.operands(_ensemble),
+    "no tangent of the weight alone": planting.operands(_weight_without_tangent),
+    "strides of the cotangent ignored": _with_gradient(_as_if_contiguous),
+    "no second derivative": _with_gradient(Tensor.detach),
+    "gradients rounded to bfloat16": _with_gradient(
+        lambda g: g.bfloat16().to(g.dtype) if g.dtype == torch.float32 else g
+    ),
+    "the mask in the gradient alone": planting.forward(_mask_for_the_gradient_alone),
+    # arithmetic
+    "complex64 for complex128": planting.forward(_narrow_complex),
+    "float16 as torch computes it": planting.replaced(convolution, "wider", _half_as_torch_does),
+    "a NaN in the bias for all channels": planting.operands(
+        lambda x, w, b: (x, w, None if b is None else b + 0 * b.sum())
+    ),
+    # what is left behind, and memory
+    "the first weight remembered": planting.forward(_remembers),
+    "the input overwritten": planting.forward(_overwrites),
+    "channels-last memory not kept": planting.forward(_in_torchs_layout),
+    "strides of the weight ignored": planting.operands(
+        lambda x, w, b: (x, _as_if_contiguous(w), b)
+    ),
+    # conv_general_dilated
+    "SAME_LOWER as SAME": planting.replaced(
+        functional, "_padding", lambda of, value: of("SAME" if value == "SAME_LOWER" else value)
+    ),
+    "order of the output's axes not undone": planting.replaced(
+        functional, "inverse", lambda _, order: order
+    ),
+    "strides by name, not by the kernel's order": _twin(_strides_by_name),
+    "groups of the batch interleaved": _twin(_interleaved),
+}

@@ -1,0 +1,94 @@
+"""Plant a mutant, by replacing a function of the package, and run the suite on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from torch import Tensor
+
+from torchconv2d import Conv2d, conv2d, functional, geometry
+from torchconv2d.lowerings import Convolution
+
+from ..cases.case import Case
+from ..checks import suite
+
+Mutant = Callable[[], AbstractContextManager[Any]]
+
+
+class Trial(NamedTuple):
+    """``caught_by`` are the checks that failed on the first case with any failure."""
+
+    mutant: str
+    caught_by: tuple[str, ...]
+    cases: int
+
+
+def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]:
+    """Plant each mutant and run the quick suite on the cases until one of them fails.
+
+    Only checks count that pass without the mutant, so that a mistake of the layer itself catches
+    nothing.
+    """
+    for name, mutant in mutants.items():
+        caught: tuple[str, ...] = ()
+        tried = 0
+        for case in cases:
+            tried += 1
+            with _forgotten(), mutant():
+                failed = _failed(case)
+            if failed:
+                clean = _failed(case)
+                caught = tuple(check for check in failed if check not in clean)
+            if caught:
+                break
+        yield Trial(name, caught, tried)
+
+
+def _failed(case: Case) -> dict[str, None]:
+    """The checks that failed, in order."""
+    (outcome,) = suite.run([case], with_jax=False)
+    return dict.fromkeys(finding.check for finding in outcome.failures)
+
+
+@contextmanager
+def _forgotten() -> Iterator[None]:
+    """Clear the caches of plans before the mutant, and after it."""
+    kept = (functional._planned, Convolution.of)
+    for planned in kept:
+        planned.cache_clear()
+    try:
+        yield
+    finally:
+        for planned in kept:
+            planned.cache_clear()
+
+
+def replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:
+    """``change`` gets the original function before the arguments."""
+    original = getattr(owner, name)
+
+    def mutated(*arguments: Any, **options: Any) -> Any:
+        return change(original, *arguments, **options)
+
+    return lambda: patch.object(owner, name, mutated)
+
+
+def plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
+    """Change what the layer plans with: the arguments of ``geometry.plan``."""
+    return replaced(conv2d, "plan", lambda plan, *arguments: plan(*change(*arguments)))
+
+
+def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
+    return replaced(geometry, "pads", lambda pads, *arguments: change(*pads(*arguments)))
+
+
+def operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:
+    """Change what every convolution is given: input, weight and bias."""
+    return replaced(Convolution, "__call__", lambda call, self, *given: call(self, *change(*given)))
+
+
+def forward(change: Callable[[Any, Conv2d, Tensor], Tensor]) -> Mutant:
+    return replaced(Conv2d, "forward", change)

@@ -1,0 +1,155 @@
+"""Known bugs of XLA, oneDNN and torch, each with the condition that it needs and an example.
+
+No verdict depends on this list. Where JAX differs from the definition in single precision, JAX is
+asked again in double precision on this machine; and the layer avoids the bugs of torch. The list
+only gives a bug its name. ``python -m parity --known`` runs every example.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..cases.case import WIDE, Case
+from ..cases.numbers import canvas
+from ..definition.convolution import convolve
+from . import jax_conv
+
+
+class KnownBug(NamedTuple):
+    """``explains(case, check)`` says whether a case meets it; ``shows()`` runs an example here.
+
+    ``needs`` is an instruction set: no processor without it has shown the bug.
+    """
+
+    name: str
+    culprit: str
+    upstream: str
+    explains: Callable[[Case, str], bool]
+    shows: Callable[[], bool]
+    needs: str
+
+    @property
+    def can_show(self) -> bool:
+        return bool(torch.cpu.get_capabilities().get(self.needs, False))
+
+
+def name_of(case: Case, check: str) -> str:
+    """The name of the bug of JAX that a check has met on a case."""
+    names = (bug.name for bug in KNOWN if bug.culprit == "jax" and bug.explains(case, check))
+    return next(names, "JAX is wrong in a way that known_bugs.py does not list")
+
+
+def _crops_before_and_pads_less_after(case: Case, check: str) -> bool:
+    """Whether the case's convolution does so, or one that JAX computes for its gradients."""
+    return (
+        check != "process"
+        and case.dtype not in WIDE
+        and any(
+            before < 0 < after <= -before
+            for axis in range(2)
+            for before, after in _pads_in_jax(case, axis)
+        )
+    )
+
+
+def _pads_in_jax(case: Case, axis: int) -> list[tuple[int, int]]:
+    """The padding of one axis, for the output and for the gradients by input and kernel."""
+    there = canvas(case)
+    before, after = there.pads[axis]
+    size = there.shape[axis] - before - after
+    extent = (case.kernel[axis] - 1) * case.rhs_dilation[axis] + 1
+    reach = (there.windows[axis] - 1) * case.stride[axis] + 1
+    # For the input's gradient the cotangent is dilated by the stride, and padded until each entry
+    # meets each tap. For the kernel's it slides over the input, to one place per tap.
+    flipped = extent - 1 - before
+    return [
+        (before, after),
+        (flipped, size + extent - 1 - reach - flipped),
+        (before, reach + extent - 1 - size - before),
+    ]
+
+
+def _xla_reads_out_of_bounds() -> bool:
+    random = np.random.default_rng(0)
+    padding = ((-2, 1), (-3, 3))
+    gradients = jax_conv.lax_gradients("float32", padding=padding)
+
+    def is_wrong() -> bool:
+        x, kernel = random.integers(1, 5, (8, 8, 9, 2)), random.integers(1, 5, (3, 3, 2, 2))
+        right = convolve(x, kernel, padding=padding)
+        return not np.array_equal(gradients([x, kernel], right)[0], right)
+
+    return any(is_wrong() for _ in range(10))  # the memory out of bounds may happen to be zero
+
+
+def _never(case: Case, check: str) -> bool:
+    """The layer avoids the bug, so no case meets it."""
+    return False
+
+
+def _onednn_spreads_to_a_neighbour() -> bool:
+    x, weight = torch.ones(1, 7, 6, 3).permute(0, 3, 1, 2), torch.ones(6, 3, 3, 2)
+    x[0, 0, 3, 4] = torch.nan
+    y = F.conv2d(*(each.bfloat16() for each in (x, weight)))
+    return not torch.equal(y.isnan(), F.conv2d(x, weight).isnan())
+
+
+def _ended_a_process_that_asked_jax_alone(case: Case, check: str) -> bool:
+    """``pool.py`` asks JAX alone. All such cases have a dilated input or a stride."""
+    return check == "process" and (case.lhs_dilation, case.stride) != ((1, 1), (1, 1))
+
+
+def _xla_aborts() -> bool:
+    process = multiprocessing.get_context("spawn").Process(target=_abort)
+    process.start()
+    process.join()
+    return process.exitcode == -signal.SIGABRT
+
+
+def _abort() -> None:
+    with Path(os.devnull).open("w") as silence:
+        os.dup2(silence.fileno(), sys.stderr.fileno())  # XLA prints its stack
+    geometry = {"stride": (2, 3), "padding": ((0, 0), (0, 0)), "lhs_dilation": (3, 3)}
+    x, kernel = np.ones((1, 4, 3, 1)), np.ones((3, 4, 1, 1))
+    jax_conv.lax_gradients("float32", **geometry)([x, kernel], np.ones((1, 4, 2, 1)))
+
+
+KNOWN = (
+    KnownBug(
+        "XLA's CPU convolution reads out of bounds where padding crops before and adds no more "
+        "than that after",
+        "jax",
+        "openxla/xla#48713",
+        _crops_before_and_pads_less_after,
+        _xla_reads_out_of_bounds,
+        "avx2",
+    ),
+    KnownBug(
+        "XLA aborts the process while it compiles the kernel's gradient of some convolutions "
+        "with a stride or a dilated input",
+        "jax",
+        "not reported",
+        _ended_a_process_that_asked_jax_alone,
+        _xla_aborts,
+        "avx2",
+    ),
+    KnownBug(
+        "oneDNN's bfloat16 convolution takes channels in pairs, and where a group's number is odd "
+        "the last one with a neighbouring pixel, times zero, which is NaN of what is not finite",
+        "torch",
+        "not reported",
+        _never,
+        _onednn_spreads_to_a_neighbour,
+        "avx512_bf16",
+    ),
+)
