@@ -14,6 +14,8 @@ from pathlib import Path
 from . import command, interruption, page, photographs, pictures
 from .cases import Case
 from .grid import DTYPES, OPTIONS
+from .machine import known, paths
+from .machine.settings import SETTINGS
 from .targets import TARGETS
 
 
@@ -28,10 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.case is not None:
+    if options.case is not None and options.paths is None:
         return command.one(options.case)
     try:
         options.report.mkdir(parents=True, exist_ok=True)
+        if options.paths is not None:
+            found = command.on_paths(options.paths, options.case)
+            if options.case is None:
+                _report(options.report, paths=paths.section(found))
+            return 0 if all(row.agrees for row in found) else 1
+        if options.known:
+            bugs = command.on_known()
+            _report(options.report, known=known.section(bugs))
+            return 0 if all(row.is_in_order for row in bugs) else 1
         if options.mutants:
             trials = command.planted()
             _report(options.report, mutants=page.of_mutants(trials))
@@ -99,6 +110,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=("all", *TARGETS),
         metavar="TARGET",
         help=f"run layers wherever they are deployed instead: all, or of {', '.join(TARGETS)}",
+    )
+    parser.add_argument(
+        "--paths",
+        nargs="*",
+        choices=list(SETTINGS),
+        metavar="SETTING",
+        help="run the grid, or the case, under all settings of this machine instead, or under "
+        f"these of {', '.join(SETTINGS)}",
+    )
+    parser.add_argument(
+        "--known",
+        action="store_true",
+        help="tell which bugs of XLA, oneDNN and torch show on which code path of this machine",
     )
     parser.add_argument(
         "--image", type=Path, metavar="PATH", help="a picture to use instead of scikit-learn's two"

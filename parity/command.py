@@ -10,6 +10,9 @@ from typing import NamedTuple
 from . import interruption, pool, targets
 from .cases import Case
 from .grid import beyond, grid
+from .known_bugs import KNOWN
+from .machine import known, paths
+from .machine.settings import SETTINGS
 from .mutants import MUTANTS
 from .planting import Trial, run
 from .progress import Progress
@@ -76,6 +79,37 @@ def everywhere(names: Iterable[str]) -> list[targets.Row]:
                 print(f"    DIFFERS: {row.layer}: {row.fault or row.ratio}")
         sys.stdout.flush()
         rows += found
+    return rows
+
+
+def on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:
+    """The grid, or one case, under each of these settings, or under all."""
+    settings = [SETTINGS[name] for name in names or SETTINGS]
+    cases = [case] if case is not None else grid()
+    runs = sum(each.dtype in s.dtypes for s in settings if s.obstacle is None for each in cases)
+    print(f"{len(settings)} settings, each on up to {len(cases)} cases, without JAX")
+    progress, rows, seen, failed = Progress(runs, sys.stderr), list[paths.Row](), 0, 0
+    with interruption.heard() as check:
+        for row, outcome in paths.run(settings, cases):
+            if outcome is None:
+                rows.append(row)
+            else:
+                seen += 1
+                failed += bool(outcome.failures)
+                if outcome.failures:
+                    progress.tell(paths.told(row, outcome))
+            progress.show(seen, failed)
+            check()
+    progress.close()
+    rows.sort(key=lambda row: settings.index(row.setting))
+    print(paths.text(rows))
+    return rows
+
+
+def on_known() -> list[known.Row]:
+    """Each known bug, and on which code path of this machine it shows."""
+    rows = known.run(KNOWN)
+    print(known.text(rows))
     return rows
 
 
