@@ -15,9 +15,11 @@ from . import commands, targets
 from .cases.case import Case
 from .cases.grid import DTYPES, OPTIONS
 from .checks import interruption
+from .machine import known, paths
 from .photographs import pictures
 from .photographs import run as photographs
 from .report import page
+from .sides.settings import SETTINGS
 from .targets import TARGETS
 
 # The options of a case whose values must be those of the grid.
@@ -36,10 +38,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.case is not None:
+    if options.case is not None and options.paths is None:
         return commands.run_case(options.case)
     try:
         options.report.mkdir(parents=True, exist_ok=True)
+        if options.paths is not None:
+            found = commands.run_on_paths(options.paths, options.case)
+            if options.case is None:
+                _report(options.report, paths=paths.section(found))
+            return 0 if all(row.agrees for row in found) else 1
+        if options.known:
+            bugs = commands.run_known_bugs()
+            _report(options.report, known=known.section(bugs))
+            return 0 if all(row.is_in_order for row in bugs) else 1
         if options.mutants:
             trials = commands.run_mutants()
             _report(options.report, mutants={"trials": [trial._asdict() for trial in trials]})
@@ -112,6 +123,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=("all", *TARGETS),
         metavar="TARGET",
         help=f"run layers on targets instead, all or some of {', '.join(TARGETS)}",
+    )
+    parser.add_argument(
+        "--paths",
+        nargs="*",
+        choices=list(SETTINGS),
+        metavar="SETTING",
+        help="run the grid, or the case, under all settings of this machine instead, or under "
+        f"these of {', '.join(SETTINGS)}",
+    )
+    parser.add_argument(
+        "--known",
+        action="store_true",
+        help="tell which bugs of XLA, oneDNN and torch show on which code path of this machine",
     )
     parser.add_argument(
         "--image", type=Path, metavar="PATH", help="a picture to use instead of scikit-learn's two"

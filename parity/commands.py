@@ -11,10 +11,14 @@ from . import targets
 from .cases.case import Case
 from .cases.grid import grid, random_cases
 from .checks import interruption, pool
+from .machine import known, paths
 from .mutants.planting import Trial, run
 from .mutants.visible import MUTANTS
+from .report.columns import columns
 from .report.progress import Progress
 from .report.summary import Summary
+from .sides.known_bugs import KNOWN
+from .sides.settings import SETTINGS
 
 
 class Run(NamedTuple):
@@ -87,3 +91,34 @@ def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
         sys.stdout.flush()
         results += found
     return results
+
+
+def run_on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:
+    """Run the grid, or one case, under each of these settings, or under all, and print a table."""
+    settings = [SETTINGS[name] for name in names or SETTINGS]
+    cases = [case] if case is not None else grid()
+    runs = sum(each.dtype in s.dtypes for s in settings if s.obstacle is None for each in cases)
+    print(f"{len(settings)} settings, each on up to {len(cases)} cases, without JAX")
+    progress, rows, seen, failed = Progress(runs, sys.stderr), list[paths.Row](), 0, 0
+    with interruption.heard() as check:
+        for row, outcome in paths.run(settings, cases):
+            if outcome is None:
+                rows.append(row)
+            else:
+                seen += 1
+                failed += bool(outcome.failures)
+                if outcome.failures:
+                    progress.tell(paths.told(row, outcome))
+            progress.show(seen, failed)
+            check()
+    progress.close()
+    rows.sort(key=lambda row: settings.index(row.setting))
+    print(columns(*paths.table(rows)), *paths.notes(rows), sep="\n")
+    return rows
+
+
+def run_known_bugs() -> list[known.Row]:
+    """Run the example of each known bug on each code path of this machine, and print a table."""
+    rows = known.run(KNOWN)
+    print(*known.legend(rows), "", columns(*known.table(rows)), *known.notes(rows), sep="\n")
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -45,3 +46,24 @@ class Outcome(NamedTuple):
     @property
     def failures(self) -> list[Finding]:
         return [finding for finding in self.findings if not finding.verdict.passes]
+
+
+@dataclass
+class Tally:
+    """A group of cases: how many, how many failed, and their largest error / bound."""
+
+    cases: int = 0
+    failed: int = 0
+    worst: float | None = None
+    reference_worst: float | None = None
+
+    def add(self, outcome: Outcome) -> None:
+        self.cases += 1
+        self.failed += bool(outcome.failures)
+        for finding in outcome.findings:
+            self.worst = _larger(self.worst, finding.ratio)
+            self.reference_worst = _larger(self.reference_worst, finding.reference_ratio)
+
+
+def _larger(left: float | None, right: float | None) -> float | None:
+    return max((ratio for ratio in (left, right) if ratio is not None), default=None)

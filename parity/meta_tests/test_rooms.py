@@ -21,6 +21,7 @@ ORDER = (
     "checks",
     "mutants",
     "report",
+    "machine",
     "photographs",
     "commands",
     "__main__",

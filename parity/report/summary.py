@@ -7,33 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..cases.case import Case, Padding
-from ..checks.findings import Finding, Outcome, Verdict
+from ..checks.findings import Finding, Outcome, Tally, Verdict
 from .columns import columns
 from .spread import EDGES, Spread
 
 # Further failures are only counted.
 _FAILURES_KEPT = 20
-
-
-@dataclass
-class Tally:
-    """A group of cases: how many, how many failed, and their largest error / bound."""
-
-    cases: int = 0
-    failed: int = 0
-    worst: float | None = None
-    reference_worst: float | None = None
-
-    def add(self, outcome: Outcome) -> None:
-        self.cases += 1
-        self.failed += bool(outcome.failures)
-        for finding in outcome.findings:
-            self.worst = _larger(self.worst, finding.ratio)
-            self.reference_worst = _larger(self.reference_worst, finding.reference_ratio)
-
-
-def _larger(left: float | None, right: float | None) -> float | None:
-    return max((ratio for ratio in (left, right) if ratio is not None), default=None)
 
 
 @dataclass

@@ -22,13 +22,16 @@ import torch.nn.functional as F
 from ..cases.case import WIDE, Case
 from ..cases.numbers import canvas
 from ..definition.convolution import convolve
+from . import bug_examples as examples
 from . import jax_conv
+from .settings import capabilities
 
 
 class KnownBug(NamedTuple):
     """``explains(case, check)`` says whether a case meets it; ``shows()`` runs an example here.
 
-    ``needs`` is an instruction set: no processor without it has shown the bug.
+    ``needs`` is an instruction set: no processor without it has shown the bug. It is None if all
+    have shown it. An example may end its process, which counts as shown.
     """
 
     name: str
@@ -36,11 +39,15 @@ class KnownBug(NamedTuple):
     upstream: str
     explains: Callable[[Case, str], bool]
     shows: Callable[[], bool]
-    needs: str
+    needs: str | None = None
 
     @property
-    def can_show(self) -> bool:
-        return bool(torch.cpu.get_capabilities().get(self.needs, False))
+    def can_show(self) -> bool | None:
+        """Whether this machine has what it needs; None if this version of torch cannot say."""
+        if self.needs is None:
+            return True
+        has = capabilities()
+        return None if has is None else bool(has.get(self.needs, False))
 
 
 def name_of(case: Case, check: str) -> str:
@@ -146,10 +153,100 @@ KNOWN = (
     KnownBug(
         "oneDNN's bfloat16 convolution takes channels in pairs, and where a group's number is odd "
         "the last one with a neighbouring pixel, times zero, which is NaN of what is not finite",
-        "torch",
+        "oneDNN",
         "not reported",
         _never,
         _onednn_spreads_to_a_neighbour,
+        "avx512_bf16",
+    ),
+    KnownBug(
+        "F.conv_transpose2d in bfloat16 rounds partial sums to bfloat16 where oneDNN does not "
+        "compute it, as with an output padding as large as the stride",
+        "torch",
+        "not reported",
+        _never,
+        examples.transposed_bfloat16_rounds_partial_sums,
+    ),
+    KnownBug(
+        "F.conv_transpose2d in float16 rounds partial sums to float16",
+        "torch",
+        "not reported",
+        _never,
+        examples.transposed_float16_rounds_partial_sums,
+    ),
+    KnownBug(
+        "F.conv_transpose2d's weight gradient multiplies entries near the border by zeros "
+        "around the output's gradient, which makes NaN of what is not finite",
+        "torch",
+        "not reported",
+        _never,
+        examples.transposed_weight_gradient_makes_nan,
+    ),
+    KnownBug(
+        "F.conv2d to one channel refuses its weight gradient for a weight whose channels lie "
+        "last, where oneDNN does not compute it",
+        "torch",
+        "not reported",
+        _never,
+        examples.channels_last_weight_has_no_gradient,
+    ),
+    KnownBug(
+        "A script that asks torch.is_autocast_cpu_enabled under autocast ends the process",
+        "torch",
+        "not reported",
+        _never,
+        examples.scripted_question_for_autocast,
+    ),
+    KnownBug(
+        "oneDNN's float32 convolution of one input channel to a single column is wrong where "
+        "the horizontal stride is larger than the vertical one",
+        "oneDNN",
+        "not reported",
+        _never,
+        examples.lone_column_of_one_channel,
+        "avx512_f",
+    ),
+    KnownBug(
+        "F.conv_transpose2d's input gradient reads outside its memory for one output channel "
+        "and a lone column",
+        "oneDNN",
+        "not reported",
+        _never,
+        examples.transposed_to_one_channel_from_a_lone_column,
+        "avx512_f",
+    ),
+    KnownBug(
+        "A weight whose channels lie last is read wrongly if it has several groups or an axis "
+        "of size 1",
+        "oneDNN",
+        "not reported",
+        _never,
+        examples.channels_last_weight_of_groups,
+        "avx512_f",
+    ),
+    KnownBug(
+        "The weight gradient of an unpadded 1x1 convolution with a stride on one axis writes "
+        "past its memory",
+        "oneDNN",
+        "not reported",
+        _never,
+        examples.strided_pointwise_weight_gradient_writes_past_its_memory,
+        "avx512_bf16",
+    ),
+    KnownBug(
+        "In bfloat16 the dilation of a lone tap may end the process",
+        "oneDNN",
+        "not reported",
+        _never,
+        examples.dilation_of_a_lone_tap_in_bfloat16,
+        "avx512_bf16",
+    ),
+    KnownBug(
+        "bfloat16 weight gradients are wrong for some small convolutions",
+        "oneDNN",
+        "not reported",
+        _never,
+        examples.bfloat16_weight_gradients,
         "avx512_bf16",
     ),
 )

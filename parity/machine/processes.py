@@ -1,0 +1,135 @@
+"""Jobs in processes of their own, each under a setting: none of them can bring the run down."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from time import monotonic
+from typing import Any, NamedTuple
+
+from ..checks import interruption
+from ..sides.settings import Setting
+
+# A case takes less than a second; this is for what never comes back.
+PATIENCE = 600.0
+
+
+class Job(NamedTuple):
+    """``function(*arguments)`` under a setting; all that it yields is sent back, one by one."""
+
+    setting: Setting
+    function: Callable[..., Iterable[Any]]
+    arguments: tuple[Any, ...] = ()
+
+
+class Begun(NamedTuple):
+    """The setting is taken, and the function called."""
+
+
+class Value(NamedTuple):
+    """Something that the function has yielded."""
+
+    value: Any
+
+
+class Ended(NamedTuple):
+    """The last that is heard of a job. ``fault`` is what went wrong, if anything did.
+
+    ``died`` tells whether the process was ended by something else than its own code.
+    """
+
+    fault: str | None = None
+    died: bool = False
+
+
+Answer = Begun | Value | Ended
+
+
+class _Running(NamedTuple):
+    job: Job
+    process: SpawnProcess
+    heard: float
+
+
+def run(
+    waiting: deque[Job], workers: int | None = None, patience: float = PATIENCE
+) -> Iterator[tuple[Job, Answer]]:
+    """Whatever the jobs answer, as it comes; the last of each job is that it has ended.
+
+    Args:
+        waiting: the jobs. Others may be added while they run.
+        workers: how many run at a time; None for one a core.
+        patience: seconds without an answer, after which a job is killed.
+    """
+    workers = workers or os.cpu_count() or 1
+    running: dict[Connection, _Running] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                connection, process = _start(job := waiting.popleft())
+                running[connection] = _Running(job, process, monotonic())
+            oldest = min(each.heard for each in running.values())
+            ready = wait(list(running), max(0.0, oldest + patience - monotonic()))
+            for connection, (job, process, heard) in list(running.items()):
+                answer: Answer | None = None
+                if connection in ready:
+                    answer = _answer(connection, process)
+                    running[connection] = _Running(job, process, monotonic())
+                elif monotonic() > heard + patience:
+                    process.kill()
+                    answer = Ended(f"no answer for {patience:.0f} s", died=True)
+                if isinstance(answer, Ended):
+                    del running[connection]
+                    process.join()
+                    connection.close()
+                if answer is not None:
+                    yield job, answer
+    finally:
+        for each in running.values():
+            each.process.kill()
+            each.process.join()
+
+
+def _start(job: Job) -> tuple[Connection, SpawnProcess]:
+    context = multiprocessing.get_context("spawn")  # torch reads the environment when it is loaded
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(theirs, job))
+    with job.setting.inherited(), interruption.unheard():
+        process.start()
+    theirs.close()  # so that the end of the process is the end of the pipe
+    return ours, process
+
+
+def _answer(connection: Connection, process: SpawnProcess) -> Answer:
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        return Ended(_exit(process.exitcode), died=True)
+
+
+def _exit(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"ended by {signal.Signals(-code).name}"
+    return f"ended with exit status {code}"
+
+
+def _child(connection: Connection, job: Job) -> None:
+    try:
+        job.setting.take()
+        if not job.setting.is_taken:
+            raise RuntimeError(f"the process did not take the setting {job.setting.name!r}")
+        connection.send(Begun())
+        for value in job.function(*job.arguments):
+            connection.send(Value(value))
+        if not job.setting.is_taken:
+            raise RuntimeError(f"the process lost the setting {job.setting.name!r}")
+    except Exception as error:
+        connection.send(Ended(f"{type(error).__name__}: {error}"))
+    else:
+        connection.send(Ended())

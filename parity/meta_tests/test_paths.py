@@ -1,0 +1,202 @@
+"""The layer agrees on three code paths, and what is wrong under one setting is found and told."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from torchconv2d import Conv2d
+
+from .. import commands
+from ..__main__ import main
+from ..cases.case import Case
+from ..cases.grid import DTYPES, grid
+from ..checks.findings import Finding, Outcome, Verdict
+from ..machine import paths
+from ..sides import settings
+from ..sides.settings import BASE, SETTINGS, Setting
+
+# Every processor of the family takes these.
+USUAL = ("ONEDNN_MAX_CPU_ISA=SSE41", "ATEN_CPU_CAPABILITY=default", "oneDNN off")
+
+
+def part():
+    """The first case of each way of computing in each dtype, as far as the grid has one."""
+    return list({(case.lowering, case.dtype): case for case in reversed(grid())}.values())
+
+
+def test_the_layer_agrees_on_the_usual_paths():
+    cases = part()
+    assert {case.dtype for case in cases} == set(DTYPES)
+    assert {case.lowering for case in cases} == {case.lowering for case in grid()}
+    rows = {}
+    for row, outcome in paths.run([SETTINGS[name] for name in USUAL], cases):
+        rows[row.setting.name] = row
+        assert outcome is None or not outcome.failures, paths.told(row, outcome)
+    for name, row in rows.items():
+        assert row.fault is None, name
+        assert row.obstacle is not None or row.total.cases == len(cases)
+    assert any(row.obstacle is None for row in rows.values())
+
+
+FEW = [Case(), Case(stride=(2, 1), bias=True), Case(padding=-1, dtype="float64")]
+RIGHT = Finding("rounding", "output", Verdict.AGREES, "", 0.5)
+
+
+def plant():
+    """A layer that is wrong in one of its options, in the process of a setting."""
+    forward = Conv2d.forward
+
+    def faulty(layer, x):
+        y = forward(layer, x)
+        return y.flip(-2) if layer.stride == (2, 1) else y
+
+    Conv2d.forward = faulty
+
+
+FAULTY = Setting("faulty", switch=plant)
+
+
+@pytest.fixture
+def few(monkeypatch, tmp_path, capsys):
+    """The command on few cases and on these settings; status, output and what the report has."""
+
+    def run(*chosen, arguments=()):
+        known = {setting.name: setting for setting in chosen}
+        monkeypatch.setattr("parity.__main__.SETTINGS", known)
+        monkeypatch.setattr(commands, "SETTINGS", known)
+        monkeypatch.setattr(commands, "grid", lambda: FEW)
+        status = main(["--paths", *arguments, "--report", str(tmp_path)])
+        told = capsys.readouterr()
+        report = tmp_path / "parity.json"
+        return status, told, json.loads(report.read_text()) if report.exists() else None
+
+    return run
+
+
+def test_a_layer_that_is_wrong_under_one_setting_is_told(few, tmp_path):
+    lacking = Setting("of tomorrow", needs=("no_such_instruction",))
+    status, (out, err), content = few(BASE, FAULTY, lacking)
+    assert status == 1
+    again = 'python -m parity --paths "faulty" --case "stride=(2, 1), bias=True"'
+    assert f"failed: {again}\n    exact, output: " in err
+    assert err.count("failed: ") == 1
+    lines = {line.partition("  ")[0]: line.split() for line in out.splitlines()}
+    assert lines["faulty"][-2:] == ["3", "1"]
+    assert lines[BASE.name][-2:] == ["3", "-"]
+    assert "cannot be run here: of tomorrow: the processor lacks no_such_instruction" in out
+    rows = {row["setting"]: row for row in content["paths"]["rows"]}
+    assert [failure["command"] for failure in rows["faulty"]["failures"]] == [again]
+    assert rows[BASE.name]["failed"] == 0
+    page = (tmp_path / "parity.html").read_text()
+    assert "On each code path" in page
+    assert "no_such_instruction" in page
+
+
+def test_a_failure_is_repeated_by_its_command(few):
+    arguments = ("faulty", "--case", "stride=(2, 1), bias=True")
+    status, (out, err), content = few(BASE, FAULTY, arguments=arguments)
+    assert status == 1
+    assert "1 settings, each on up to 1 cases" in out
+    assert "exact, output" in err
+    assert content is None  # the report keeps what was found of the grid
+    assert few(BASE, FAULTY, arguments=(BASE.name, *arguments[1:]))[0] == 0
+
+
+def test_a_wrong_setting_is_status_2(few):
+    with pytest.raises(SystemExit) as caught:
+        few(BASE, arguments=("of yesterday",))
+    assert caught.value.code == 2
+
+
+def tell(cases):
+    """Which threads there are, by the ratio."""
+    for case in cases:
+        yield Outcome(case, [RIGHT._replace(ratio=torch.get_num_threads())])
+
+
+def die(cases):
+    """By a signal at one of the cases."""
+    for case in cases:
+        if case.bias:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        yield Outcome(case, [RIGHT])
+
+
+def hang(cases):
+    for case in cases:
+        if case.bias:
+            time.sleep(600)
+        yield Outcome(case, [RIGHT])
+
+
+def only(found):
+    """The only row, when all has been found."""
+    rows = {id(row): row for row, _ in found}
+    (row,) = rows.values()
+    return row
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_there_are_as_many_threads_as_the_setting_says(threads):
+    row = only(paths.run([Setting("threads", threads=threads)], FEW, judge=tell))
+    assert (row.fault, row.total.worst) == (None, threads)
+
+
+@pytest.mark.parametrize(
+    ("judge", "patience", "told"),
+    [(die, 600, "ended by SIGSEGV"), (hang, 20, "no answer for 20 s")],
+)
+def test_a_process_that_dies_fails_its_case_alone(judge, patience, told):
+    row = only(paths.run([BASE], FEW, judge=judge, patience=patience))
+    (failure,) = row.failures
+    assert failure.case == FEW[1]
+    assert [finding.detail for finding in failure.findings] == [told]
+    assert (row.total.cases, row.fault, row.agrees) == (3, None, False)
+
+
+def leave():
+    os._exit(3)
+
+
+def test_a_setting_that_ends_its_process_at_once_has_failed(few):
+    status, (out, _), content = few(Setting("deadly", switch=leave), BASE)
+    assert status == 1
+    assert "deadly: ended with exit status 3" in out
+    assert [row["cases"] for row in content["paths"]["rows"]] == [0, 3]
+
+
+def never():
+    return False
+
+
+def test_a_setting_that_does_not_come_about_has_failed():
+    row = only(paths.run([Setting("idle", holds=never)], FEW))
+    assert row.fault == "RuntimeError: the process did not take the setting 'idle'"
+    assert not row.agrees
+
+
+def test_each_setting_of_this_machine_comes_about():
+    """Those of torch by asking torch; the names are those that a command may give."""
+    own = [setting for setting in SETTINGS.values() if setting.obstacle is None]
+    found = {row.setting.name: row for row, _ in paths.run(own, [], judge=tell)}
+    assert {name: row.fault for name, row in found.items()} == {s.name: None for s in own}
+
+
+def test_an_older_torch_that_cannot_say_is_an_obstacle(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert settings.capabilities() is None
+    assert "cannot say" in SETTINGS["ONEDNN_MAX_CPU_ISA=AVX2"].obstacle
+    assert BASE.obstacle is None
+
+
+def test_a_path_that_the_user_has_set_reaches_no_other_setting(monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    with BASE.inherited():
+        assert "ATEN_CPU_CAPABILITY" not in os.environ
+    with SETTINGS["ATEN_CPU_CAPABILITY=avx2"].inherited():
+        assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert os.environ["ATEN_CPU_CAPABILITY"] == "default"

@@ -1,0 +1,165 @@
+"""Settings of the processor's code paths and of torch, under which the layer must agree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+
+from ..cases.grid import DTYPES
+
+# What takes another code path. A setting that does not name one of these has it unset, whatever
+# the user's shell says; the last is an older name of the first.
+_PATHS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA")
+
+_AVX512 = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq")
+
+
+def _nothing() -> None:
+    """The environment is all that this setting needs."""
+
+
+def _always() -> bool:
+    """There is nothing to ask."""
+    return True
+
+
+class Setting(NamedTuple):
+    """How a process is to compute.
+
+    ``environment`` is there before torch is imported, ``switch`` is called before anything is
+    computed, and ``holds`` asks torch whether both have come about. ``needs`` are keys of
+    ``torch.cpu.get_capabilities()``. ``dtypes`` are those that are to keep their own bound.
+    ``is_path`` tells another path of the processor from another mode of torch.
+    """
+
+    name: str
+    environment: Mapping[str, str] = {}
+    switch: Callable[[], Any] = _nothing
+    holds: Callable[[], bool] = _always
+    needs: tuple[str, ...] = ()
+    threads: int = 1
+    dtypes: tuple[str, ...] = DTYPES
+    is_path: bool = False
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why this machine cannot take it, if so."""
+        if not self.needs:
+            return None
+        has = capabilities()
+        if has is None:
+            return f"torch {torch.__version__} cannot say whether the processor can"
+        lacking = [need for need in self.needs if not has.get(need, False)]
+        return f"the processor lacks {', '.join(lacking)}" if lacking else None
+
+    def take(self) -> None:
+        """In the process itself."""
+        torch.set_num_threads(self.threads)
+        self.switch()
+
+    @property
+    def is_taken(self) -> bool:
+        return torch.get_num_threads() == self.threads and self.holds()
+
+    @contextmanager
+    def inherited(self) -> Iterator[None]:
+        """What is started meanwhile has its environment."""
+        with patch.dict(os.environ, self.environment):
+            for name in _PATHS:
+                if name not in self.environment:
+                    os.environ.pop(name, None)
+            yield
+
+
+def capabilities() -> dict[str, Any] | None:
+    """What the processor has, or None if this version of torch has no function that says so."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return None if ask is None else ask()
+
+
+def _onednn(isa: str, *needs: str) -> Setting:
+    # No function tells which instructions oneDNN takes; ``ONEDNN_VERBOSE=1`` prints them.
+    name = "ONEDNN_MAX_CPU_ISA"
+    return Setting(f"{name}={isa}", {name: isa}, needs=needs, is_path=True)
+
+
+def _aten(capability: str, *needs: str) -> Setting:
+    name = "ATEN_CPU_CAPABILITY"
+    holds = partial(_aten_is, capability)
+    return Setting(
+        f"{name}={capability}", {name: capability}, holds=holds, needs=needs, is_path=True
+    )
+
+
+def _aten_is(capability: str) -> bool:
+    return torch.backends.cpu.get_cpu_capability() == capability.upper()
+
+
+def _onednn_off() -> None:
+    torch.backends.mkldnn.enabled = False
+
+
+def _onednn_is_off() -> bool:
+    return not torch.backends.mkldnn.enabled
+
+
+def _default_is_double() -> bool:
+    return torch.get_default_dtype() == torch.float64
+
+
+def _denormals_are_zero() -> bool:
+    return not (torch.full((1,), 2.0**-1040, dtype=torch.float64) * 1.5).any()
+
+
+def _float32_may_be_rounded() -> bool:
+    return torch.get_float32_matmul_precision() == "medium"
+
+
+_BASE = "as it is, 1 thread"
+
+SETTINGS = {
+    setting.name: setting
+    for setting in (
+        Setting(_BASE, is_path=True),
+        _onednn("SSE41", "sse4_1"),
+        _onednn("AVX2", "avx2"),
+        _onednn("AVX512_CORE", *_AVX512),
+        _onednn("AVX512_CORE_BF16", *_AVX512, "avx512_bf16"),
+        _onednn("AVX512_CORE_AMX", *_AVX512, "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
+        _aten("default"),
+        _aten("avx2", "avx2", "fma3"),
+        Setting("oneDNN off", switch=_onednn_off, holds=_onednn_is_off, is_path=True),
+        Setting("threads 2", threads=2),
+        Setting("threads 4", threads=4),
+        Setting(
+            "deterministic",
+            switch=partial(torch.use_deterministic_algorithms, True),
+            holds=torch.are_deterministic_algorithms_enabled,
+        ),
+        Setting(
+            "denormals flushed",
+            switch=partial(torch.set_flush_denormal, True),
+            holds=_denormals_are_zero,
+            needs=("sse3",),
+        ),
+        Setting(
+            "default dtype float64",
+            switch=partial(torch.set_default_dtype, torch.float64),
+            holds=_default_is_double,
+        ),
+        # How float32 and what is made of it is rounded is then the user's choice, for float32.
+        Setting(
+            "float32 matmul medium",
+            switch=partial(torch.set_float32_matmul_precision, "medium"),
+            holds=_float32_may_be_rounded,
+            dtypes=("bfloat16", "float16", "complex64", "complex128"),
+        ),
+    )
+}
+BASE = SETTINGS[_BASE]
