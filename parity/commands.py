@@ -100,7 +100,7 @@ def run_on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:
     runs = sum(each.dtype in s.dtypes for s in settings if s.obstacle is None for each in cases)
     print(f"{len(settings)} settings, each on up to {len(cases)} cases, without JAX")
     progress, rows, seen, failed = Progress(runs, sys.stderr), list[paths.Row](), 0, 0
-    with interruption.heard() as check:
+    with interruption.catching() as raise_if_interrupted:
         for row, outcome in paths.run(settings, cases):
             if outcome is None:
                 rows.append(row)
@@ -110,7 +110,7 @@ def run_on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:
                 if outcome.failures:
                     progress.tell(paths.told(row, outcome))
             progress.show(seen, failed)
-            check()
+            raise_if_interrupted()
     progress.close()
     rows.sort(key=lambda row: settings.index(row.setting))
     print(columns(*paths.table(rows)), *paths.notes(rows), sep="\n")

@@ -99,7 +99,7 @@ def _start(job: Job) -> tuple[Connection, SpawnProcess]:
     context = multiprocessing.get_context("spawn")  # torch reads the environment when it is loaded
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, job))
-    with job.setting.inherited(), interruption.unheard():
+    with job.setting.inherited(), interruption.blocked():
         process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return ours, process
