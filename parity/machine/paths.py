@@ -16,7 +16,7 @@ from . import processes
 from .settings import Setting
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """What was found under one setting.
 
