@@ -99,21 +99,24 @@ def run_on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:
     cases = [case] if case is not None else grid()
     runs = sum(each.dtype in s.dtypes for s in settings if s.obstacle is None for each in cases)
     print(f"{len(settings)} settings, each on up to {len(cases)} cases, without JAX")
-    progress, rows, seen, failed = Progress(runs, sys.stderr), list[paths.Row](), 0, 0
-    with interruption.catching() as raise_if_interrupted:
-        for row, outcome in paths.run(settings, cases):
-            if outcome is None:
-                rows.append(row)
-            else:
-                seen += 1
-                failed += bool(outcome.failures)
-                if outcome.failures:
-                    progress.tell(paths.told(row, outcome))
-            progress.show(seen, failed)
-            raise_if_interrupted()
-    progress.close()
-    rows.sort(key=lambda row: settings.index(row.setting))
-    print(columns(*paths.table(rows)), *paths.notes(rows), sep="\n")
+    progress, rows = Progress(runs, sys.stderr), list[paths.Row]()
+    seen = failed = 0
+    try:
+        with interruption.catching() as raise_if_interrupted:
+            for row, outcome in paths.run(settings, cases):
+                if row not in rows:
+                    rows.append(row)
+                if outcome is not None:
+                    seen += 1
+                    failed += bool(outcome.failures)
+                    if outcome.failures:
+                        progress.keep(paths.told(row, outcome))
+                    progress.show(seen, failed)
+                raise_if_interrupted()
+    finally:  # whatever ends the run
+        progress.close()
+        rows.sort(key=lambda row: settings.index(row.setting))
+        print(columns(*paths.table(rows)), *paths.notes(rows), sep="\n")
     return rows
 
 

@@ -79,13 +79,16 @@ def run(bugs: Sequence[KnownBug], workers: int | None = None) -> list[Row]:
                 waiting.append(job := processes.Job(setting, ask, (row.bug.shows,)))
                 row_of[id(job)] = row
     jobs = list(waiting)  # kept, so that no two have one id
+    begun: set[int] = set()
     for job, answer in processes.run(waiting, workers):
         row, name = row_of[id(job)], job.setting.name
-        if isinstance(answer, processes.Value):
+        if isinstance(answer, processes.Begun):
+            begun.add(id(job))
+        elif isinstance(answer, processes.Value):
             row.answers[name] = YES if answer.value else NO
         elif isinstance(answer, processes.Ended) and answer.fault is not None:
-            if answer.died:
-                row.answers[name] = YES  # whatever else it does, it ends the process
+            if answer.died and id(job) in begun:
+                row.answers[name] = YES  # whatever else the bug does, it ends the process
             else:
                 row.faults[name] = answer.fault
     assert len(jobs) == sum(len(row.answers) + len(row.faults) for row in rows)

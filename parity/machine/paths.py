@@ -15,7 +15,7 @@ from ..sides.settings import Setting
 from . import processes
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """What was found under one setting.
 

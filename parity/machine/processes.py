@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..checks import interruption
 from ..sides.settings import Setting
 
-# A case takes less than a second; this is for what never comes back.
+# A case takes about a second; this is for what never comes back.
 PATIENCE = 600.0
 
 
@@ -51,9 +51,11 @@ Answer = Begun | Value | Ended
 
 
 class _Running(NamedTuple):
+    """``until`` is when it is given up, if nothing is heard before."""
+
     job: Job
     process: SpawnProcess
-    heard: float
+    until: float
 
 
 def run(
@@ -64,7 +66,7 @@ def run(
     Args:
         waiting: the jobs. Others may be added while they run.
         workers: how many run at a time; None for one a core.
-        patience: seconds without an answer, after which a job is killed.
+        patience: seconds without an answer, after which a job that has begun is killed.
     """
     workers = workers or os.cpu_count() or 1
     running: dict[Connection, _Running] = {}
@@ -72,17 +74,17 @@ def run(
         while waiting or running:
             while waiting and len(running) < workers:
                 connection, process = _start(job := waiting.popleft())
-                running[connection] = _Running(job, process, monotonic())
-            oldest = min(each.heard for each in running.values())
-            ready = wait(list(running), max(0.0, oldest + patience - monotonic()))
-            for connection, (job, process, heard) in list(running.items()):
+                running[connection] = _Running(job, process, monotonic() + PATIENCE)
+            first = min(each.until for each in running.values())
+            ready = wait(list(running), max(0.0, first - monotonic()))
+            for connection, (job, process, until) in list(running.items()):
                 answer: Answer | None = None
                 if connection in ready:
                     answer = _answer(connection, process)
-                    running[connection] = _Running(job, process, monotonic())
-                elif monotonic() > heard + patience:
+                    running[connection] = _Running(job, process, monotonic() + patience)
+                elif monotonic() > until:
                     process.kill()
-                    answer = Ended(f"no answer for {patience:.0f} s", died=True)
+                    answer = Ended("no answer in time", died=True)
                 if isinstance(answer, Ended):
                     del running[connection]
                     process.join()

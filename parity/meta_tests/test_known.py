@@ -1,8 +1,6 @@
 """``--known``: a bug that shows, one that is gone, one that this machine lacks the need of."""
 
 import json
-import os
-import signal
 
 import pytest
 import torch
@@ -13,37 +11,18 @@ from ..machine import known
 from ..sides import known_bugs, settings
 from ..sides.known_bugs import KnownBug
 from ..sides.settings import BASE, SETTINGS
-
-
-def never(case, check):
-    return False
-
-
-def shows_without_onednn():
-    return not torch.backends.mkldnn.enabled
-
-
-def is_gone():
-    return False
-
-
-def ends_the_process():
-    os.kill(os.getpid(), signal.SIGABRT)
-
-
-def raises():
-    raise ValueError("a mistake of the example's")
+from . import planted
 
 
 def bug(name, shows, culprit="torch", needs=None):
-    return KnownBug(name, culprit, "nowhere/1", never, shows, needs)
+    return KnownBug(name, culprit, "nowhere/1", lambda case, check: False, shows, needs)
 
 
-SHOWN = bug("shown on one path", shows_without_onednn)
-GONE = bug("gone everywhere", is_gone, "jax")
-DEADLY = bug("deadly", ends_the_process, "jax")
-ELSEWHERE = bug("of another processor", is_gone, "jax", "no_such_instruction")
-MISTAKEN = bug("mistaken", raises, "jax")
+SHOWN = bug("shown on one path", planted.shows_without_onednn)
+GONE = bug("gone everywhere", planted.never, "jax")
+DEADLY = bug("deadly", planted.aborts, "jax")
+ELSEWHERE = bug("of another processor", planted.never, "jax", "no_such_instruction")
+MISTAKEN = bug("mistaken", planted.raises, "jax")
 
 
 @pytest.fixture
@@ -84,6 +63,7 @@ def test_a_bug_that_is_gone_is_status_1(told):
 def test_an_example_that_raises_shows_nothing_and_is_status_1(told):
     status, out, rows = told(MISTAKEN)
     assert status == 1
+    assert rows[MISTAKEN.name]["verdict"] == "the example fails"
     assert rows[MISTAKEN.name]["cells"] == ["fails", "-"]
     assert f"1. {BASE.name}: ValueError: a mistake of the example's" in out
 

@@ -2,22 +2,18 @@
 
 import json
 import os
-import signal
-import time
 
 import pytest
 import torch
-
-from torchconv2d import Conv2d
 
 from .. import commands
 from ..__main__ import main
 from ..cases.case import Case
 from ..cases.grid import DTYPES, grid
-from ..checks.findings import Finding, Outcome, Verdict
 from ..machine import paths
 from ..sides import settings
 from ..sides.settings import BASE, SETTINGS, Setting
+from . import planted
 
 # Every processor of the family takes these.
 USUAL = ("ONEDNN_MAX_CPU_ISA=SSE41", "ATEN_CPU_CAPABILITY=default", "oneDNN off")
@@ -43,21 +39,7 @@ def test_the_layer_agrees_on_the_usual_paths():
 
 
 FEW = [Case(), Case(stride=(2, 1), bias=True), Case(padding=-1, dtype="float64")]
-RIGHT = Finding("rounding", "output", Verdict.AGREES, "", 0.5)
-
-
-def plant():
-    """A layer that is wrong in one of its options, in the process of a setting."""
-    forward = Conv2d.forward
-
-    def faulty(layer, x):
-        y = forward(layer, x)
-        return y.flip(-2) if layer.stride == (2, 1) else y
-
-    Conv2d.forward = faulty
-
-
-FAULTY = Setting("faulty", switch=plant)
+FAULTY = Setting("faulty", switch=planted.wrong_layer)
 
 
 @pytest.fixture
@@ -103,34 +85,12 @@ def test_a_failure_is_repeated_by_its_command(few):
     assert "1 settings, each on up to 1 cases" in out
     assert "exact, output" in err
     assert content is None  # the report keeps what was found of the grid
-    assert few(BASE, FAULTY, arguments=(BASE.name, *arguments[1:]))[0] == 0
 
 
 def test_a_wrong_setting_is_status_2(few):
     with pytest.raises(SystemExit) as caught:
         few(BASE, arguments=("of yesterday",))
     assert caught.value.code == 2
-
-
-def tell(cases):
-    """Which threads there are, by the ratio."""
-    for case in cases:
-        yield Outcome(case, [RIGHT._replace(ratio=torch.get_num_threads())])
-
-
-def die(cases):
-    """By a signal at one of the cases."""
-    for case in cases:
-        if case.bias:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        yield Outcome(case, [RIGHT])
-
-
-def hang(cases):
-    for case in cases:
-        if case.bias:
-            time.sleep(600)
-        yield Outcome(case, [RIGHT])
 
 
 def only(found):
@@ -140,41 +100,33 @@ def only(found):
     return row
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
-def test_there_are_as_many_threads_as_the_setting_says(threads):
-    row = only(paths.run([Setting("threads", threads=threads)], FEW, judge=tell))
-    assert (row.fault, row.total.worst) == (None, threads)
+def test_there_are_as_many_threads_as_the_setting_says():
+    own = [setting for setting in SETTINGS.values() if setting.name.startswith("threads")]
+    rows = {row.setting.name: row for row, _ in paths.run(own, FEW, judge=planted.agrees)}
+    assert {name: row.total.worst for name, row in rows.items()} == {"threads 2": 2, "threads 4": 4}
+    assert all(row.agrees for row in rows.values())
 
 
 @pytest.mark.parametrize(
-    ("judge", "patience", "told"),
-    [(die, 600, "ended by SIGSEGV"), (hang, 20, "no answer for 20 s")],
+    ("judge", "told"), [(planted.dies, "ended by SIGSEGV"), (planted.hangs, "no answer in time")]
 )
-def test_a_process_that_dies_fails_its_case_alone(judge, patience, told):
-    row = only(paths.run([BASE], FEW, judge=judge, patience=patience))
+def test_a_process_that_dies_fails_its_case_alone(judge, told):
+    row = only(paths.run([BASE], FEW, judge=judge, patience=10))
     (failure,) = row.failures
     assert failure.case == FEW[1]
     assert [finding.detail for finding in failure.findings] == [told]
     assert (row.total.cases, row.fault, row.agrees) == (3, None, False)
 
 
-def leave():
-    os._exit(3)
-
-
 def test_a_setting_that_ends_its_process_at_once_has_failed(few):
-    status, (out, _), content = few(Setting("deadly", switch=leave), BASE)
+    status, (out, _), content = few(Setting("deadly", switch=planted.leaves))
     assert status == 1
     assert "deadly: ended with exit status 3" in out
-    assert [row["cases"] for row in content["paths"]["rows"]] == [0, 3]
-
-
-def never():
-    return False
+    assert [row["fault"] for row in content["paths"]["rows"]] == ["ended with exit status 3"]
 
 
 def test_a_setting_that_does_not_come_about_has_failed():
-    row = only(paths.run([Setting("idle", holds=never)], FEW))
+    row = only(paths.run([Setting("idle", holds=planted.never)], FEW, judge=planted.agrees))
     assert row.fault == "RuntimeError: the process did not take the setting 'idle'"
     assert not row.agrees
 
@@ -182,7 +134,7 @@ def test_a_setting_that_does_not_come_about_has_failed():
 def test_each_setting_of_this_machine_comes_about():
     """Those of torch by asking torch; the names are those that a command may give."""
     own = [setting for setting in SETTINGS.values() if setting.obstacle is None]
-    found = {row.setting.name: row for row, _ in paths.run(own, [], judge=tell)}
+    found = {row.setting.name: row for row, _ in paths.run(own, [], judge=planted.agrees)}
     assert {name: row.fault for name, row in found.items()} == {s.name: None for s in own}
 
 
