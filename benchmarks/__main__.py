@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     parser.add_argument("--training", action="store_true", help="forward and backward")
-    parser.add_argument("--regret", action="store_true", help="the chosen way against the best")
+    parser.add_argument("--regret", action="store_true", help="the chosen lowering and the best")
     parser.add_argument("--cited", action="store_true", help="the shapes that choose.py cites")
     parser.add_argument("--readme", action="store_true", help="the last two runs, as Markdown")
     option("--shapes", 200, "random ones, for --regret")

@@ -1,4 +1,4 @@
-"""The shapes that ``choose.py`` and ``geometry.py`` give figures of, and every way's time."""
+"""The shapes that ``choose.py`` gives figures of, and the time of every lowering."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ CITED = (
 def report() -> None:
     """Milliseconds of inference, a line a shape."""
     for shape in CITED:
-        data, ways = Data(shape), applicable(shape)
-        field = {way.__name__: contenders.of_way(way, shape, data, False) for way in ways}
+        data, candidates = Data(shape), applicable(shape)
+        field = {
+            lowering.__name__: contenders.of_lowering(lowering, shape, data, False)
+            for lowering in candidates
+        }
         times = interleave(field, rounds=9)
         figures = ", ".join(f"{name} {each.median * 1e3:.2f}" for name, each in times.items())
         print(f"{shape.name:28} chosen {choose(shape.geometry).__name__}: {figures}", flush=True)

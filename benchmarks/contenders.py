@@ -52,8 +52,10 @@ def of_function(function: Convolution, data: Data, training: bool) -> Contender:
     return _in_torch(function, weight, data, training)
 
 
-def of_way(way: type[lowerings.Lowering], shape: Shape, data: Data, training: bool) -> Contender:
-    convolve = lowerings.Convolution(shape.geometry, way)
+def of_lowering(
+    lowering: type[lowerings.Lowering], shape: Shape, data: Data, training: bool
+) -> Contender:
+    convolve = lowerings.Convolution(shape.geometry, lowering)
 
     def run(x: Tensor, weight: Tensor) -> Tensor:
         y = convolve(x.permute(0, 3, 1, 2), weight, None)

@@ -48,7 +48,7 @@ def demands(training: bool) -> list[Demand]:
             *common,
             _bound("evenly padded, of the bound", 1.05, even=True),
             _bound("unevenly padded, of the bound", 1.35, even=False),
-            Demand("of the best way", lambda row: row.best, 1.15, at_most=True),
+            Demand("of the best lowering", lambda row: row.best, 1.15, at_most=True),
         ]
     return [
         *common,
@@ -57,7 +57,7 @@ def demands(training: bool) -> list[Demand]:
         Demand("textbook, dilated by 4", lambda row: row.textbook, 8, _dilation(4)),
         _bound("evenly padded, of the bound", 1.10, even=True),
         _bound("unevenly padded, of the bound", 1.35, even=False),
-        Demand("of the best way", lambda row: row.best, 1.10, at_most=True),
+        Demand("of the best lowering", lambda row: row.best, 1.10, at_most=True),
         Demand("useful rate of a plain convolution", lambda row: row.useful, 0.7),
     ]
 

@@ -18,12 +18,12 @@ def table(folder: Path) -> str:
         json.loads((folder / f"{name}.json").read_text()) for name in ("forward", "training")
     )
     lines = [
-        "| layer | way | reference, forward | textbook | reference, training | textbook |",
+        "| layer | lowering | reference, forward | textbook | reference, training | textbook |",
         "|---|---|---|---|---|---|",
     ]
     for one, other in zip(forward["rows"], training["rows"], strict=True):
         figures = [_times(row[name]) for row in (one, other) for name in _OTHERS]
-        lines.append(f"| {_name(one['shape'])} | {one['way']} | {' | '.join(figures)} |")
+        lines.append(f"| {_name(one['shape'])} | {one['lowering']} | {' | '.join(figures)} |")
     means = [_mean(run["rows"], name) for run in (forward, training) for name in _OTHERS]
     lines.append(f"| geometric mean | | {' | '.join(means)} |")
     return "\n".join(lines)

@@ -22,7 +22,7 @@ def ratios(rows: Sequence[Row], training: bool, path: Path) -> None:
     for name in ("textbook", "reference"):
         values = [getattr(row, name).median for row in rows]
         axes.plot(values, places, "o", color=_COLORS[name], label=name, markersize=5)
-    axes.set_yticks(places, [f"{row.shape.name}  ({row.way})" for row in rows], fontsize=7)
+    axes.set_yticks(places, [f"{row.shape.name}  ({row.lowering})" for row in rows], fontsize=7)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)

@@ -1,4 +1,4 @@
-"""How much slower the chosen way is than the best of all, on the table and on random shapes."""
+"""How much slower the chosen lowering is than the best one, on the table and on random shapes."""
 
 from __future__ import annotations
 
@@ -63,8 +63,11 @@ def _random_shape(chance: random.Random) -> Shape:
 def regret(shape: Shape, training: bool, rounds: int = 5) -> tuple[float, str, str]:
     """Chosen over best, and both names."""
     data = Data(shape)
-    ways = {way.__name__: way for way in applicable(shape)}
-    field = {name: contenders.of_way(way, shape, data, training) for name, way in ways.items()}
+    candidates = {lowering.__name__: lowering for lowering in applicable(shape)}
+    field = {
+        name: contenders.of_lowering(lowering, shape, data, training)
+        for name, lowering in candidates.items()
+    }
     times = interleave(field, rounds)
     chosen = choose(shape.geometry).__name__
     best = min(times, key=lambda name: times[name].median)

@@ -20,7 +20,7 @@ class Row(NamedTuple):
     """
 
     shape: Shape
-    way: str
+    lowering: str
     even: bool
     milliseconds: float
     reference: Ratio | None
@@ -28,19 +28,22 @@ class Row(NamedTuple):
     keras: Ratio | None
     bound: Ratio | None
     best: Ratio
-    best_way: str
+    best_lowering: str
     useful: Ratio | None
 
 
 def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
     data = Data(shape)
     conv = contenders.layer(shape, data)
-    ways = applicable(shape)
+    candidates = applicable(shape)
     field: dict[str, Contender] = {
         "layer": contenders.of_layer(conv, conv.weight, data, training),
         "reference": contenders.reference(shape, data, training),
         "textbook": contenders.of_function(contenders.textbook(shape), data, training),
-        **{way.__name__: contenders.of_way(way, shape, data, training) for way in ways},
+        **{
+            lowering.__name__: contenders.of_lowering(lowering, shape, data, training)
+            for lowering in candidates
+        },
     }
     if (keras := contenders.keras(shape)) is not None:
         field["keras"] = contenders.of_function(keras, data, training)
@@ -53,7 +56,7 @@ def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
         field["bound"] = contenders.of_function(convolution, data, training)
     times = interleave(field, rounds)
     layer, chosen = times["layer"], choose(shape.geometry).__name__
-    best = min((way.__name__ for way in ways), key=lambda name: times[name].median)
+    best = min((each.__name__ for each in candidates), key=lambda name: times[name].median)
     rate = contenders.products(shape.geometry) / contenders.products(plain.geometry)
     return Row(
         shape,
@@ -71,8 +74,12 @@ def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
 
 
 def applicable(shape: Shape) -> list[type[Lowering]]:
-    """The ways that compute a shape, but for the oracle."""
-    return [way for way in LOWERINGS if way is not ZeroInsertion and way.applies(shape.geometry)]
+    """The lowerings that compute a shape, without zero insertion."""
+    return [
+        lowering
+        for lowering in LOWERINGS
+        if lowering is not ZeroInsertion and lowering.applies(shape.geometry)
+    ]
 
 
 def _maybe(one: Times | None, other: Times | None) -> Ratio | None:

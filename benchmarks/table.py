@@ -10,7 +10,7 @@ from .rows import Row
 from .timing import Ratio
 
 HEADER = (
-    f"{'':42} {'way':10} {'ms':>8} | {'reference':>15} {'textbook':>15} {'keras':>6} |"
+    f"{'':42} {'lowering':10} {'ms':>8} | {'reference':>15} {'textbook':>15} {'keras':>6} |"
     f" {'bound':>5} {'best':>5} {'useful':>6}"
 )
 
@@ -20,7 +20,7 @@ def line(row: Row, short: Sequence[str]) -> str:
     name = f"{row.shape.name}, {row.shape.batch}x{row.shape.size[0]}x{row.shape.size[1]}"
     marks = "" if not short else "  short: " + "; ".join(short)
     return (
-        f"{name:42} {row.way:10} {row.milliseconds:8.3f} | {_spread(row.reference)} "
+        f"{name:42} {row.lowering:10} {row.milliseconds:8.3f} | {_spread(row.reference)} "
         f"{_spread(row.textbook)} {_median(row.keras):>6} | {_median(row.bound):>5} "
         f"{_median(row.best):>5} {_median(row.useful):>6}{marks}"
     )

@@ -1,4 +1,4 @@
-"""What an exported graph holds: the chosen way of computing, and nothing else."""
+"""What an exported graph holds: the chosen lowering, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from parity.targets import LAYERS, Cell, cells, here
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`torch.jit.(script|freeze)` is deprecated")
 
-# How many convolutions each way takes; the phases of the layer with most inserted zeros are few.
+# How many convolutions each lowering takes. The last layer has many phases, but few read entries.
 CONVOLUTIONS = dict.fromkeys(LAYERS, 1) | {
     "lhs (2, 3), stride (3, 2), rhs (2, 1)": 3,
     "empty output": 0,

@@ -114,7 +114,7 @@ class Axis(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """All that the choice of a way of computing may depend on."""
+    """All that the choice of a lowering may depend on."""
 
     height: Axis
     width: Axis

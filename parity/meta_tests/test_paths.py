@@ -20,7 +20,7 @@ USUAL = ("ONEDNN_MAX_CPU_ISA=SSE41", "ATEN_CPU_CAPABILITY=default", "oneDNN off"
 
 
 def part():
-    """The first case of each way of computing in each dtype, as far as the grid has one."""
+    """The first case of each lowering in each dtype, if the grid has one."""
     return list({(case.lowering, case.dtype): case for case in reversed(grid())}.values())
 
 
