@@ -61,7 +61,7 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 
 # Each may import those to its left only, so that a reader can go bottom up.
-LAYERS = ["geometry", "arguments", "arrays", "layout", "loading", "special", "random"]
+LAYERS = ["versions", "geometry", "arguments", "arrays", "layout", "loading", "special", "random"]
 LAYERS += ["torch_draws", "initializer", "init", "lowerings", "functional", "conv2d", "interop"]
 LAYERS += ["usual_faults", "testing", "__init__", "__main__"]
 

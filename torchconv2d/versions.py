@@ -1,0 +1,63 @@
+"""What differs between the versions of torch that this package runs on, 2.6 and later.
+
+Other files ask here and never compare version numbers: what counts is whether a thing is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_backends: Any = torch.backends
+_private: Any = torch._C  # pyright: ignore[reportPrivateUsage]
+
+# torch 2.9 has a precision for each library and operation, and reads the older settings as those.
+# Older versions have no such thing. The public attributes come here in the end, but they take four
+# times as long, and a layer asks at each call.
+_fp32_precision: Any = getattr(_private, "_get_fp32_precision_getter", None)
+_REDUCED = ("tf32", "bf16")
+
+
+def fp32_settings() -> list[Any]:
+    """What has an ``fp32_precision``, the wider before the narrower; nothing in older versions.
+
+    >>> all(hasattr(setting, "fp32_precision") for setting in fp32_settings())
+    True
+    """
+    wide = [_backends, _backends.cudnn, _backends.mkldnn]
+    narrow = [(_backends.cuda, "matmul"), (_backends.cudnn, "conv"), (_backends.cudnn, "rnn")]
+    narrow += [(_backends.mkldnn, name) for name in ("matmul", "conv", "rnn")]
+    found = [*wide, *(getattr(parent, name, None) for parent, name in narrow)]
+    return [setting for setting in found if hasattr(setting, "fp32_precision")]
+
+
+def float32_is_reduced(device_type: str) -> bool:
+    """Whether the user's settings let torch compute float32 in less than float32 there.
+
+    It only reads settings, and never asks whether the processor has the instructions for less.
+    That is bfloat16 or TF32 in oneDNN, and TF32 in cuDNN and cuBLAS, of a convolution or of a
+    matrix product. By torch's default it is so for cuDNN's convolutions.
+
+    Args:
+        device_type: ``"cpu"`` or ``"cuda"``; of another device nothing is known, and it is False.
+
+    >>> float32_is_reduced("meta")
+    False
+    """
+    if device_type == "cpu":
+        if _fp32_precision is None:
+            return _private._get_float32_matmul_precision() != "highest"
+        return (
+            _fp32_precision("mkldnn", "conv") in _REDUCED
+            or _fp32_precision("mkldnn", "matmul") in _REDUCED
+        )
+    if device_type == "cuda":
+        if _fp32_precision is None:
+            # `set_float32_matmul_precision` sets the second of these two as well.
+            return _private._get_cudnn_allow_tf32() or _private._get_cublas_allow_tf32()
+        return (
+            _fp32_precision("cuda", "conv") in _REDUCED
+            or _fp32_precision("cuda", "matmul") in _REDUCED
+        )
+    return False
