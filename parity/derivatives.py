@@ -35,7 +35,7 @@ def forward_mode(subject: Subject) -> Iterator[Finding]:
 
     with warnings.catch_warnings():
         # torch compiles its own formulas with a compiler that it deprecates.
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated")
         _, change = torch.func.jvp(run, (x, *parameters), (dx, *changes))
         with forward_ad.dual_level():
             duals = run(dual(x, dx), *parameters), run(x, *map(dual, parameters, changes))

@@ -21,9 +21,12 @@ from parity.targets import LAYERS, ONLY, Trained, cells, processes
 from parity.targets.layers import make
 from parity.targets.processes import WAYS, WORLD, group, outcomes, trained
 from torchconv2d import Conv2d
+from torchconv2d.versions import LACKING
 
 BATCH = 5
 NAMES = {way: ONLY.get(way, tuple(LAYERS)) for way in WAYS}
+# What this version of torch can do of them.
+POSSIBLE = {way: names for way, names in NAMES.items() if way not in LACKING}
 
 # What torch cannot do along the width, as docs/deployment.md has it, and what it says of that.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -109,17 +112,20 @@ def worker(rank: int, folder: str) -> None:
     path = Path(folder)
     with group(rank, path) as mesh:
         told: dict[str, Any] = {"exact": {}, "rounded": {}}
-        told["loaded"] = checkpoints(path, mesh)
-        told["without"] = without_halo_exchange(mesh)
-        for way, names in NAMES.items():  # by width comes last, and changes DTensor
+        if "fully_shard" in POSSIBLE:
+            told["loaded"] = checkpoints(path, mesh)
+        if "DTensor by width" in POSSIBLE:
+            told["without"] = without_halo_exchange(mesh)
+        for way, names in POSSIBLE.items():  # by width comes last, and changes DTensor
             layers = {name: layer_of(name) for name in names}
             told["exact"][way] = {
                 name: trained(WAYS[way], layer, *arrays_of(layer), mesh)
                 for name, layer in layers.items()
             }
             told["rounded"][way] = outcomes(way, cells(names), mesh)
-        told["refused"] = {name: refusal(each, mesh) for name, (each, _) in REFUSED.items()}
-        with mock.patch.object(processes, "_aggregated", processes._aggregate):
-            told["refused"]["torch's own gradient"] = refusal({}, mesh)
+        if "DTensor by width" in POSSIBLE:
+            told["refused"] = {name: refusal(each, mesh) for name, (each, _) in REFUSED.items()}
+            with mock.patch.object(processes, "_aggregated", processes._aggregate):
+                told["refused"]["torch's own gradient"] = refusal({}, mesh)
         if rank == 0:
             torch.save(told, path / "told.pt")

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from needs import needs
 from torch.backends import cuda, cudnn
 
 from torchconv2d.testing import full_precision
 from torchconv2d.versions import float32_is_reduced, fp32_settings
 
 SETTINGS = fp32_settings()
-NEWER = pytest.mark.skipif(not SETTINGS, reason="before torch 2.9 there is no `fp32_precision`")
+NEWER = needs("fp32_precision")
 # By place in SETTINGS.
 (
     WIDEST,
