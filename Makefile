@@ -17,6 +17,8 @@ VENV_NEWEST := .venv-newest
 READY := $(VENV)/.ready
 # Two processes, each with one thread: the layers in tests are small.
 MANY := -n 2 --dist worksteal -p no:benchmark
+# What needs no JAX, and no compiler.
+QUICK := tests torchconv2d --doctest-modules -m "not slow"
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(MANY)
 
 .PHONY: demo test test-oldest test-newest bench docs package lint format clean
@@ -25,15 +27,15 @@ demo: $(READY)
 	$(VENV)/bin/python -m parity
 
 test: $(READY)
-	$(PYTEST) tests torchconv2d --doctest-modules -m "not slow"
+	$(PYTEST) $(QUICK)
 	$(PYTEST) parity
 
 # The two ends of the range, of what `test` runs that needs no JAX.
 test-oldest: $(VENV_OLDEST)/.ready
-	OMP_NUM_THREADS=1 $(VENV_OLDEST)/bin/python -m pytest $(MANY) tests torchconv2d --doctest-modules -m "not slow"
+	OMP_NUM_THREADS=1 $(VENV_OLDEST)/bin/python -m pytest $(MANY) $(QUICK)
 
 test-newest: $(VENV_NEWEST)/.ready
-	OMP_NUM_THREADS=1 $(VENV_NEWEST)/bin/python -m pytest $(MANY) tests torchconv2d --doctest-modules -m "not slow"
+	OMP_NUM_THREADS=1 $(VENV_NEWEST)/bin/python -m pytest $(MANY) $(QUICK)
 
 # With pytest-benchmark's statistics; `python -m benchmarks` has the table, as ratios.
 bench: $(READY)

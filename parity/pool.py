@@ -57,10 +57,11 @@ def run(
 
     Args:
         cases: which.
-        workers: how many processes; None for one a core.
+        workers: how many processes; None for one a core that this one may use, and 8 at most, since
+            each has torch and JAX in memory.
         jobs: what they do.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or min(8, _cores())
     context = multiprocessing.get_context("spawn")  # neither JAX nor torch survives a fork
     pool = ProcessPool(
         workers, _REPLACE_EVERY, initializer=torch.set_num_threads, initargs=(1,), context=context
@@ -79,6 +80,12 @@ def run(
         except BaseException:  # an interruption, or nobody wants the rest
             pool.stop()
             raise
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # as `taskset` and containers leave them
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outcome]:
