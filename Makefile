@@ -10,7 +10,7 @@ ifndef PYTHON
 PYTHON := $(call RUNNING,11,13,python3.11 python3.12 python3.13)
 endif
 PYTHON_OLDEST ?= $(call RUNNING,11,12,python3.11 python3.12)
-PYTHON_NEWEST ?= $(call RUNNING,12,13,python3.13 python3.12)
+PYTHON_NEWEST ?= $(call RUNNING,12,13,python3.12 python3.13)
 VENV := .venv
 VENV_OLDEST := .venv-oldest
 VENV_NEWEST := .venv-newest
@@ -72,7 +72,7 @@ clean:
 comma := ,
 define ENVIRONMENT
 	$(if $(1),,$(error No Python that $@ can use runs here: 3.11 to 3.13, or 3.11 and 3.12 for the oldest \
-		set and 3.12 and 3.13 for the newest. Say which: make PYTHON=/path/to/python, or PYTHON_OLDEST=, \
+		set, 3.12 and 3.13 for the newest. Say which: make PYTHON=/path/to/python, or PYTHON_OLDEST=, \
 		PYTHON_NEWEST=))
 	@echo "$(@D): $(1), $$('$(1)' --version), constraints/$(2).txt"
 	test -x $(@D)/bin/python || '$(1)' -m venv $(@D)
