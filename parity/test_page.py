@@ -57,7 +57,7 @@ def test_each_ratio_has_its_bin(ratio, place):
 def test_each_command_puts_its_own_sections(summary, tmp_path):
     page.update(tmp_path, mutants=page.of_mutants([Trial("kernel flipped", ("exact",), 3)]))
     path = page.update(tmp_path, cases=page.of_cases(summary, 7))
-    content = json.loads((tmp_path / "parity.json").read_text())
+    content = json.loads((tmp_path / "parity.json").read_text("utf-8"))
     assert content["mutants"]["trials"][0]["caught_by"] == ["exact"]
     cases = content["cases"]
     assert (cases["seed"], cases["cases"], cases["failed"]) == (7, 3, 1)
@@ -66,7 +66,7 @@ def test_each_command_puts_its_own_sections(summary, tmp_path):
     assert cases["checks"]["exact"]["DIFFERS"] == 1
     assert set(cases["made"]["versions"]) >= {"torch", "jax", "brainstate"}
     assert cases["made"]["processor"].strip(", ")
-    text = path.read_text()
+    text = path.read_text("utf-8")
     assert "kernel flipped" in text
     assert "&lt;all&gt; of it" in text  # escaped
     assert "python -m parity --case" in text
@@ -77,8 +77,8 @@ def test_a_ratio_beyond_all_bounds_is_kept_and_shown(tmp_path):
     kept = Summary()
     kept.add(outcome(Case(), float("inf")))
     path = page.update(tmp_path, cases=page.of_cases(kept, 0))
-    json.loads((tmp_path / "parity.json").read_text(), parse_constant=pytest.fail)
-    assert re.search(r'background: #f33[^>]*">inf', path.read_text())
+    json.loads((tmp_path / "parity.json").read_text("utf-8"), parse_constant=pytest.fail)
+    assert re.search(r'background: #f33[^>]*">inf', path.read_text("utf-8"))
 
 
 def test_the_page_needs_no_other_file(tmp_path):
@@ -86,7 +86,7 @@ def test_the_page_needs_no_other_file(tmp_path):
     path = page.update(
         tmp_path, photographs=page.of_photographs(Photographs([], [tmp_path / "own.png"]))
     )
-    text = path.read_text()
+    text = path.read_text("utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
     assert len(sources) == 1
     assert sources[0].startswith("data:image/jpeg;base64,/9j/")
@@ -94,7 +94,7 @@ def test_the_page_needs_no_other_file(tmp_path):
 
 def test_a_layer_that_a_target_cannot_run_leaves_its_place_empty(tmp_path):
     rows = [Row("a", "one", 0.5), Row("b", "two", 0.25), Row("c", "one", 2.0), Row("c", "two", 0.1)]
-    text = page.update(tmp_path, targets=page.of_targets(rows)).read_text()
+    text = page.update(tmp_path, targets=page.of_targets(rows)).read_text("utf-8")
     cells = {
         layer: re.findall(
             r"<td[^>]*>([^<]*)", text.partition(f"<th>{layer}")[2].partition("</tr>")[0]
