@@ -1,18 +1,41 @@
 # Each target sets up what it needs: a virtual environment with the tested set of packages.
-PYTHON ?= python3.11
+#
+# PYTHON is the first of these that runs and is of a supported version: each is run, since a name on
+# the PATH may be that of a program that does nothing but fail. `make PYTHON=/path/to/python` wins.
+# The ends of the range are two environments more, of 6 GB each; their NumPys take fewer Pythons.
+RUNNING = $(shell for each in $(3) python3 python; do if "$$each" -c 'import sys; \
+	sys.exit(not (3, $(1)) <= sys.version_info[:2] <= (3, $(2)))' >/dev/null 2>&1; \
+	then command -v "$$each"; break; fi; done)
+ifndef PYTHON
+PYTHON := $(call RUNNING,11,13,python3.11 python3.12 python3.13)
+endif
+PYTHON_OLDEST ?= $(call RUNNING,11,12,python3.11 python3.12)
+PYTHON_NEWEST ?= $(call RUNNING,12,13,python3.12 python3.13)
 VENV := .venv
+VENV_OLDEST := .venv-oldest
+VENV_NEWEST := .venv-newest
 READY := $(VENV)/.ready
 # Two processes, each with one thread: the layers in tests are small.
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -p no:benchmark
+MANY := -n 2 --dist worksteal -p no:benchmark
+# What needs no JAX, and no compiler.
+QUICK := tests torchconv2d --doctest-modules -m "not slow"
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(MANY)
 
-.PHONY: demo test bench docs package lint format clean
+.PHONY: demo test test-oldest test-newest bench docs package lint format clean
 
 demo: $(READY)
 	$(VENV)/bin/python -m parity
 
 test: $(READY)
-	$(PYTEST) tests torchconv2d --doctest-modules -m "not slow"
+	$(PYTEST) $(QUICK)
 	$(PYTEST) parity
+
+# The two ends of the range, of what `test` runs that needs no JAX.
+test-oldest: $(VENV_OLDEST)/.ready
+	OMP_NUM_THREADS=1 $(VENV_OLDEST)/bin/python -m pytest $(MANY) $(QUICK)
+
+test-newest: $(VENV_NEWEST)/.ready
+	OMP_NUM_THREADS=1 $(VENV_NEWEST)/bin/python -m pytest $(MANY) $(QUICK)
 
 # With pytest-benchmark's statistics; `python -m benchmarks` has the table, as ratios.
 bench: $(READY)
@@ -27,8 +50,8 @@ docs: $(READY)
 package: $(READY)
 	rm -rf dist out/fresh
 	$(VENV)/bin/python -m build --no-isolation
-	$(PYTHON) -m venv out/fresh
-	out/fresh/bin/python -m pip install --quiet --constraint constraints.txt "$$(ls dist/*.whl)[test]"
+	$(VENV)/bin/python -m venv out/fresh
+	out/fresh/bin/python -m pip install --quiet --constraint constraints/tested.txt "$$(ls dist/*.whl)[test]"
 	cd out && fresh/bin/python -m torchconv2d
 	cd out && fresh/bin/pytest --noconftest --doctest-modules --pyargs torchconv2d
 
@@ -42,11 +65,26 @@ format: $(READY)
 	$(VENV)/bin/ruff format
 
 clean:
-	rm -rf $(VENV) out dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_NEWEST) out dist .pytest_cache .ruff_cache .hypothesis
 
 # Made anew whenever the packages asked for change. The mark comes last, so that an installation
-# that was cut short is taken up again.
-$(READY): pyproject.toml constraints.txt
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+# that was cut short is taken up again. $(1): the Python, $(2): the set, $(3): the extras.
+comma := ,
+define ENVIRONMENT
+	$(if $(1),,$(error No Python that $@ can use runs here: 3.11 to 3.13, or 3.11 and 3.12 for the oldest \
+		set, 3.12 and 3.13 for the newest. Say which: make PYTHON=/path/to/python, or PYTHON_OLDEST=, \
+		PYTHON_NEWEST=))
+	@echo "$(@D): $(1), $$('$(1)' --version), constraints/$(2).txt"
+	test -x $(@D)/bin/python || '$(1)' -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --constraint constraints/$(2).txt --editable '.[$(3)]'
 	touch $@
+endef
+
+$(READY): pyproject.toml constraints/tested.txt
+	$(call ENVIRONMENT,$(PYTHON),tested,dev)
+
+$(VENV_OLDEST)/.ready: pyproject.toml constraints/oldest.txt
+	$(call ENVIRONMENT,$(PYTHON_OLDEST),oldest,test$(comma)onnx)
+
+$(VENV_NEWEST)/.ready: pyproject.toml constraints/newest.txt
+	$(call ENVIRONMENT,$(PYTHON_NEWEST),newest,test$(comma)onnx)

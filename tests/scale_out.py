@@ -21,9 +21,12 @@ from parity.targets import LAYERS, ONLY, Trained, cells, processes
 from parity.targets.layers import make
 from parity.targets.processes import STRATEGIES, WORLD, group, outcomes, trained
 from torchconv2d import Conv2d
+from torchconv2d.versions import LACKING
 
 BATCH = 5
 NAMES = {name: ONLY.get(name, tuple(LAYERS)) for name in STRATEGIES}
+# What this version of torch can do of them.
+POSSIBLE = {strategy: names for strategy, names in NAMES.items() if strategy not in LACKING}
 
 # What torch cannot do along the width, as docs/deployment.md has it, and what it says of that.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -109,17 +112,20 @@ def worker(rank: int, folder: str) -> None:
     path = Path(folder)
     with group(rank, path) as mesh:
         told: dict[str, Any] = {"exact": {}, "rounded": {}}
-        told["loaded"] = checkpoints(path, mesh)
-        told["without"] = without_halo_exchange(mesh)
-        for strategy, names in NAMES.items():  # by width comes last, and changes DTensor
+        if "fully_shard" in POSSIBLE:
+            told["loaded"] = checkpoints(path, mesh)
+        if "DTensor by width" in POSSIBLE:
+            told["without"] = without_halo_exchange(mesh)
+        for strategy, names in POSSIBLE.items():  # by width comes last, and changes DTensor
             layers = {name: layer_of(name) for name in names}
             told["exact"][strategy] = {
                 name: trained(STRATEGIES[strategy], layer, *arrays_of(layer), mesh)
                 for name, layer in layers.items()
             }
             told["rounded"][strategy] = outcomes(strategy, cells(names), mesh)
-        told["refused"] = {name: refusal(each, mesh) for name, (each, _) in REFUSED.items()}
-        with mock.patch.object(processes, "_aggregated", processes._aggregate):
-            told["refused"]["torch's own gradient"] = refusal({}, mesh)
+        if "DTensor by width" in POSSIBLE:
+            told["refused"] = {name: refusal(each, mesh) for name, (each, _) in REFUSED.items()}
+            with mock.patch.object(processes, "_aggregated", processes._aggregate):
+                told["refused"]["torch's own gradient"] = refusal({}, mesh)
         if rank == 0:
             torch.save(told, path / "told.pt")

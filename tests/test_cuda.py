@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import torchgen
 from cases import VALID, make_input, make_layer, normal_numbers
+from needs import package
 from operations import Operations
 from torch import Tensor
-from torchgen.gen import parse_native_yaml
-from torchgen.model import DispatchKey
 
 from parity.definition.expected import layer_gradients, layer_magnitude, layer_output
 from parity.targets import Cell, cells
@@ -73,13 +71,13 @@ def test_autocast_is_within_the_bound(cell: Cell, dtype: torch.dtype, device: st
 def test_tf32_is_within_its_own_bound(cell: Cell, device: str) -> None:
     """Both factors of each product are rounded to TF32, the sums are float32's."""
     layer, x = rounded(cell, torch.float32)
-    before = torch.backends.cudnn.conv.fp32_precision
-    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
     try:
         with torch.no_grad():
             y = moved(layer, device)(x.to(device)).cpu()
     finally:
-        torch.backends.cudnn.conv.fp32_precision = before
+        torch.backends.cudnn.allow_tf32 = before
     value, bound = layer_output(layer, x)
     bound = bound + (2 * TF32 + TF32**2) * layer_magnitude(layer, x)
     assert torch.all((y.double() - value).abs() <= bound)
@@ -100,7 +98,6 @@ def test_gradients_are_within_the_bound(cell: Cell, dtype: torch.dtype, device: 
         assert torch.all((gradient.cpu().double() - right.value).abs() <= right.bound)
 
 
-@pytest.mark.filterwarnings(r"ignore:`torch.jit.\w+` is deprecated")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_script_runs_where_it_is_loaded(cell: Cell, device: str, tmp_path: Path) -> None:
@@ -157,6 +154,11 @@ def test_nothing_waits_for_the_device(cell: Cell) -> None:
 @cache
 def kernels() -> dict[str, bool]:
     """Torch's operators, and whether they run on CUDA: told by what torch was generated from."""
+    package("yaml")
+    import torchgen
+    from torchgen.gen import parse_native_yaml
+    from torchgen.model import DispatchKey
+
     folder = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native"
     parsed = parse_native_yaml(str(folder / "native_functions.yaml"), str(folder / "tags.yaml"))
     cuda = parsed.backend_indices[DispatchKey.CUDA]

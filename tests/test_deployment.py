@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from needs import needs, package
 
 from docs.pages import ROOT, blocks, blocks_run_by
 from parity.targets import TARGETS, elsewhere
@@ -63,10 +64,17 @@ def test_some_recipe_has(words: str) -> None:
 
 
 def recipes() -> list[Any]:
-    """Those that start a C++ compiler again and again are marked."""
-    slow = {at: bool(re.search("aoti|torch.compile", block)) for at, block in BLOCKS.items()}
+    """Those that start a C++ compiler again and again are marked, and those of what torch lacks."""
+    marks = {
+        r"aoti|torch\.compile": pytest.mark.slow,
+        r"fully_shard\(": needs("fully_shard"),
+        r"\[Shard\(0\)\]": needs("DTensor by batch"),
+        r"\[Shard\(2\)\]": needs("DTensor by width"),
+    }
     return [
-        pytest.param(block, id=at, marks=[pytest.mark.slow] * slow[at])
+        pytest.param(
+            block, id=at, marks=[m for words, m in marks.items() if re.search(words, block)]
+        )
         for at, block in BLOCKS.items()
     ]
 
@@ -75,6 +83,8 @@ def recipes() -> list[Any]:
 def test_recipes_run(block: str, tmp_path: Path) -> None:
     """Each in a process of its own: some change what all of torch does. Or in two, as torchrun."""
     assert "assert" in block
+    if "onnxruntime" in block:
+        package("onnx", "onnxscript", "onnxruntime")
     program = "import torch\ntorch.set_num_threads(1)\n" + block
     size = 2 if "init_process_group" in block else 1
     environment = {**os.environ, **meeting(size)}
@@ -106,7 +116,6 @@ def meeting(size: int) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 def test_the_recipe_in_cpp_runs(tmp_path: Path) -> None:
     """The very block, in a `main` that seeds before it and writes `y` after it."""
     conv = Conv2d((16, 20, 3), 8, 3, stride=2, b_init=[3.0, 1, 4, 1, -5, 9, 2, 6])

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch.backends import cuda, cudnn, mkldnn
+from needs import needs
+from torch.backends import cuda, cudnn
 
 from torchconv2d.testing import full_precision
+from torchconv2d.versions import float32_is_reduced, fp32_settings
 
-SETTINGS = [torch.backends, cudnn, cuda.matmul, cudnn.conv, cudnn.rnn]
-SETTINGS += [mkldnn.matmul, mkldnn.conv, mkldnn.rnn]
+SETTINGS = fp32_settings()
+NEWER = needs("fp32_precision")
+# By place in SETTINGS.
+(
+    WIDEST,
+    CUDNN,
+    MKLDNN,
+    CUDA_MATMUL,
+    CUDNN_CONV,
+    CUDNN_RNN,
+    MKLDNN_MATMUL,
+    MKLDNN_CONV,
+    MKLDNN_RNN,
+) = range(9)
 FULL = [*["ieee"] * len(SETTINGS), "highest", False, False]
 
 
@@ -45,12 +59,20 @@ def _defaults() -> Iterator[None]:
     assert state() == before
 
 
-AT_ODDS = [{}, {2: "tf32", 6: "bf16"}, {3: "ieee", 4: "tf32"}, {0: "tf32", 3: "none"}, {1: "tf32"}]
+AT_ODDS = [
+    {CUDA_MATMUL: "tf32", MKLDNN_CONV: "bf16"},
+    {CUDNN_CONV: "ieee", CUDNN_RNN: "tf32"},
+    {WIDEST: "tf32", CUDNN_CONV: "none"},
+    {CUDNN: "tf32"},
+]
+OLDER = [("highest", True), ("medium", True), ("high", False)]
 
 
 @pytest.mark.usefixtures("_defaults")
-@pytest.mark.parametrize("older", [("highest", True), ("medium", True), ("high", False)], ids=str)
-@pytest.mark.parametrize("newer", AT_ODDS, ids=str)
+@pytest.mark.parametrize("older", OLDER, ids=str)
+@pytest.mark.parametrize(
+    "newer", [{}, *(pytest.param(each, marks=NEWER, id=str(each)) for each in AT_ODDS)], ids=str
+)
 def test_full_precision_is_set_and_put_back(newer: dict[int, str], older: Any) -> None:
     torch.set_float32_matmul_precision(older[0])
     cudnn.allow_tf32 = older[1]
@@ -60,9 +82,23 @@ def test_full_precision_is_set_and_put_back(newer: dict[int, str], older: Any) -
     with full_precision():
         assert state() == FULL
         with full_precision():
-            cudnn.conv.fp32_precision = "tf32"
+            cudnn.allow_tf32 = True
         assert state() == FULL
     assert state() == before
+
+
+@NEWER
+@pytest.mark.usefixtures("_defaults")
+@pytest.mark.parametrize("older", OLDER, ids=str)
+@pytest.mark.parametrize("newer", [{}, *AT_ODDS], ids=str)
+def test_full_precision_gives_no_setting_a_value_of_its_own(
+    newer: dict[int, str], older: Any
+) -> None:
+    torch.set_float32_matmul_precision(older[0])
+    cudnn.allow_tf32 = older[1]
+    for i, value in newer.items():
+        SETTINGS[i].fp32_precision = value
+    before = state()
     # What has no value of its own must not have got one: it still follows the wider setting.
     torch.backends.fp32_precision = "tf32"
     following = state()
@@ -97,3 +133,80 @@ def test_jax_is_set_and_put_back_after_an_exception_too(monkeypatch: pytest.Monk
         divide_by_zero()
     assert log == ["highest", "put back"]
     assert state() == before
+
+
+def set_older(matmul: str, cudnn_tf32: bool) -> Callable[[], None]:
+    def change() -> None:
+        torch.set_float32_matmul_precision(matmul)
+        cudnn.allow_tf32 = cudnn_tf32
+
+    return change
+
+
+def set_newer(*changes: tuple[int, str]) -> Callable[[], None]:
+    def change() -> None:
+        set_older("highest", False)()
+        for i, value in changes:
+            SETTINGS[i].fp32_precision = value
+
+    return change
+
+
+def set_cublas() -> None:
+    set_older("highest", False)()
+    cuda.matmul.allow_tf32 = True
+
+
+REDUCED = [
+    ("as it is by default", lambda: None, False, True),
+    ("highest", set_older("highest", False), False, False),
+    ("cuDNN's", set_older("highest", True), False, True),
+    ("high", set_older("high", False), True, True),
+    ("medium", set_older("medium", False), True, True),
+    ("medium and cuDNN's", set_older("medium", True), True, True),
+]
+REDUCED_NEWER = [
+    ("oneDNN's convolutions", set_newer((MKLDNN_CONV, "bf16")), True, False),
+    ("oneDNN's, in TF32", set_newer((MKLDNN_CONV, "tf32")), True, False),
+    ("oneDNN's products", set_newer((MKLDNN_MATMUL, "bf16")), True, False),
+    ("oneDNN's recurrent layers", set_newer((MKLDNN_RNN, "bf16")), False, False),
+    ("all of oneDNN", set_newer((MKLDNN, "bf16")), True, False),
+    ("all", set_newer((WIDEST, "tf32")), True, True),
+    (
+        "all but each",
+        set_newer(
+            (WIDEST, "tf32"),
+            *((i, "ieee") for i in (MKLDNN_CONV, MKLDNN_MATMUL, CUDNN_CONV, CUDA_MATMUL)),
+        ),
+        False,
+        False,
+    ),
+    ("all of cuDNN", set_newer((CUDNN, "tf32")), False, True),
+    ("cuDNN's convolutions", set_newer((CUDNN_CONV, "tf32")), False, True),
+    ("cuBLAS's", set_newer((CUDA_MATMUL, "tf32")), False, True),
+]
+
+
+@pytest.mark.usefixtures("_defaults")
+@pytest.mark.parametrize(
+    ("change", "on_cpu", "on_cuda"),
+    [
+        *(pytest.param(*each, id=name) for name, *each in REDUCED),
+        *(pytest.param(*each, id=f"{name}, newer", marks=NEWER) for name, *each in REDUCED_NEWER),
+        pytest.param(
+            set_cublas,
+            bool(not SETTINGS),  # which is the same setting there as `set_float32_matmul_precision`
+            True,
+            id="cuBLAS's, older",
+        ),
+    ],
+)
+def test_reduced_float32_is_told(change: Callable[[], None], on_cpu: bool, on_cuda: bool) -> None:
+    change()
+    before = state()
+    assert float32_is_reduced("cpu") is on_cpu
+    assert float32_is_reduced("cuda") is on_cuda
+    assert float32_is_reduced("mps") is False
+    assert state() == before
+    with full_precision():
+        assert float32_is_reduced("cpu") is float32_is_reduced("cuda") is False

@@ -155,7 +155,6 @@ def test_over_padded_trains_complex_numbers_as_it_infers_them() -> None:
 
 
 # torch compiles its own formulas of forward mode with a compiler that it deprecates.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_over_padded_in_training_takes_dual_numbers() -> None:
     layer = Conv2d((9, 8, 4), 3, 3, stride=2, b_init=1.5, dtype=torch.float64)
     assert isinstance(layer.lowering, lowerings.OverPadded)

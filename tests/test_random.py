@@ -8,6 +8,7 @@ import json
 import math
 import pickle
 import threading
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -63,25 +64,60 @@ def test_initializers_equal_the_reference_bit_for_bit(dtype: str) -> None:
             assert_kept(tensor.numpy(), f"{name}, {time}, {dtype}")
 
 
-def test_words_without_a_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where torch has none, a wider type does, to the last bit or, in float64, nearly so."""
-    key = random.key(12345)
-    fused = [random.normal(key, (3001,), dtype) for dtype in ("float32", "float64")]
+def test_draws_without_a_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor where torch has none."""
     monkeypatch.setattr(special, "_addcmul_rounds_once", lambda dtype: False)
-    single, double = (random.normal(key, (3001,), dtype) for dtype in ("float32", "float64"))
-    assert np.array_equal(single, fused[0])
-    assert (np.abs(double - fused[1]) <= 4 * np.spacing(np.abs(fused[1]))).all()
+    for dtype in ("float32", "float64"):
+        for draw in ("uniform", "normal", "truncated_normal"):
+            cases = [case for case in KEPT if case.startswith(f"{draw}, 12345, (1000, 1000), ")]
+            assert len(cases) == 2
+            case = next(case for case in cases if case.endswith(dtype))
+            assert_kept(drawn(draw, random.key(12345), (1000, 1000), dtype), case)
 
 
-def test_what_multiply_add_is_for() -> None:
-    """Rounded twice the result would be 0."""
+def nearly_halfway(dtype: type[np.floating[Any]]) -> list[np.ndarray]:
+    """Sums that are not halfway between two numbers, but nearer to that than a wider type can say.
+
+    Half a last bit of a number from 1 to 2, less or more by so little, of either sign; then others.
+    """
+    eps = np.finfo(dtype).eps
+    generator = np.random.default_rng(5)
+    c = (1 + eps * np.arange(40)).astype(dtype)
+    signs = np.where(np.arange(40) % 3 > 0, 1, -1)
+    below = [(1 + eps) * np.ones(40), (1 - eps) / 2 * eps * signs, c]
+    above = [(1 + eps) * np.ones(40), (1 + eps) / 2 * eps * signs, c]
+    others = [generator.standard_normal(2000) * 2.0 ** generator.integers(-30, 30, 2000) for _ in c]
+    cancelled = [others[0], others[1], -(others[0].astype(dtype) * others[1].astype(dtype))]
+    columns = zip(below, above, others[:3], cancelled, strict=True)
+    return [np.concatenate(column).astype(dtype) for column in columns]
+
+
+@pytest.mark.parametrize("by", ["torch or NumPy", "NumPy"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_multiply_add_rounds_once(
+    dtype: type[np.floating[Any]], by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "NumPy":
+        monkeypatch.setattr(special, "_addcmul_rounds_once", lambda dtype: False)
+    a, b, c = nearly_halfway(dtype)
+    found = special.multiply_add(a.copy(), b, c)
+    twice = a * b + c
+    assert np.count_nonzero(found != twice) > 40
+    for value, *factors in zip(found, a, b, c, strict=True):
+        x, y, z = (Fraction(float(each)) for each in factors)
+        exact = x * y + z
+        beside = [np.nextafter(value, dtype(end)) for end in (-np.inf, np.inf)]
+        error, *others = (abs(Fraction(float(each)) - exact) for each in (value, *beside))
+        assert error <= min(others)
+
+
+def test_multiply_add_of_the_largest_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(special, "_addcmul_rounds_once", lambda dtype: False)
     for dtype in (np.float32, np.float64):
-        third = np.full(1001, 1 / 3, dtype)
-        ninth = third * third
-        left = special.multiply_add(third.copy(), third, -ninth)
-        exact = np.longdouble(third[0]) ** 2 - ninth[0]
-        assert left[0] != 0
-        assert (left == dtype(exact)).all() or dtype is np.float64
+        large = np.array([np.finfo(dtype).max, np.inf, 2.0], dtype)
+        half = np.array([0.5, 2.0, np.inf], dtype)
+        found = special.multiply_add(large.copy(), half, np.ones(3, dtype))
+        assert np.array_equal(found, [large[0] / 2, np.inf, np.inf])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

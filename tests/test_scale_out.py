@@ -10,12 +10,13 @@ import pytest
 import scale_out
 import torch
 import torch.distributed.checkpoint as dcp
+from needs import needs
 from torch.distributed.tensor import Replicate
 
 from parity.targets import cells, judged
 
 # What a process alone is told, of saving and of loading.
-ALONE = "torch.distributed is disabled, unavailable or uninitialized"
+ALONE = "torch.distributed is (disabled, )?unavailable or uninitialized"
 PAGE = (Path(__file__).parents[1] / "docs" / "deployment.md").read_text()
 
 
@@ -25,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ranks")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ALONE)
+        warnings.filterwarnings("ignore", "TypedStorage is deprecated")  # by torch 2.6 itself
         dcp.save(
             {"layer": scale_out.layer_of("masked").state_dict()}, checkpoint_id=path / "of one"
         )
@@ -39,7 +41,11 @@ def told(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("strategy", "name"),
-    [(strategy, name) for strategy, names in scale_out.NAMES.items() for name in names],
+    [
+        pytest.param(strategy, name, marks=needs(strategy))
+        for strategy, names in scale_out.NAMES.items()
+        for name in names
+    ],
 )
 def test_outputs_and_gradients_are_those_of_one_process(
     strategy: str, name: str, told: dict[str, Any]
@@ -51,13 +57,16 @@ def test_outputs_and_gradients_are_those_of_one_process(
         assert one.count_nonzero() or name == "empty output"
 
 
-@pytest.mark.parametrize("strategy", scale_out.NAMES)
+@pytest.mark.parametrize(
+    "strategy", [pytest.param(name, marks=needs(name)) for name in scale_out.NAMES]
+)
 def test_other_numbers_are_within_the_bound(strategy: str, told: dict[str, Any]) -> None:
     chosen = cells(scale_out.NAMES[strategy])
     rows = [judged(strategy, *each) for each in zip(chosen, told["rounded"][strategy], strict=True)]
     assert [row for row in rows if not row.agrees] == []
 
 
+@needs("fully_shard")
 @pytest.mark.filterwarnings(f"ignore:{ALONE}")
 def test_a_checkpoint_of_two_processes_is_read_by_one(folder: Path) -> None:
     expected, layer = scale_out.layer_of("masked"), scale_out.layer_of("masked")
@@ -70,10 +79,12 @@ def test_a_checkpoint_of_two_processes_is_read_by_one(folder: Path) -> None:
         assert torch.equal(layer.state_dict()[name], tensor), name
 
 
+@needs("fully_shard")
 def test_a_checkpoint_of_one_process_is_read_by_two(told: dict[str, Any]) -> None:
     assert torch.equal(told["loaded"], scale_out.layer_of("masked").weight)
 
 
+@needs("DTensor by width")
 def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
     """To be taken out of docs/deployment.md when it no longer does: all columns, it says, of half.
 
@@ -83,6 +94,7 @@ def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
     assert told["refused"]["torch's own gradient"] == "The input has no gradient."
 
 
+@needs("DTensor by width")
 @pytest.mark.parametrize("what", scale_out.REFUSED)
 def test_what_torch_cannot_do_along_the_width(what: str, told: dict[str, Any]) -> None:
     _, said = scale_out.REFUSED[what]

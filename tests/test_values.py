@@ -96,7 +96,6 @@ DERIVATIVES += ["mask_lhs", "channel_first_stride", "same_stride_even_input", "e
 
 
 # Forward mode: torch compiles its own formulas with a compiler that it deprecates.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
 @pytest.mark.parametrize("name", DERIVATIVES)
 def test_derivatives_of_every_kind(name: str, dtype: torch.dtype) -> None:

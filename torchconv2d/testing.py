@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import versions
 from .arrays import floating
 from .usual_faults import LOSSES, ROUNDINGS, Change, rearrangements
 
@@ -144,17 +145,17 @@ def full_precision() -> Generator[None]:
 
     For torch this sets each ``fp32_precision`` of ``torch.backends`` for cuBLAS, cuDNN and oneDNN
     to ``"ieee"``, so neither TF32 nor bfloat16. The older ``set_float32_matmul_precision`` and
-    ``allow_tf32`` are set to match, since torch refuses to read them where they do not. For JAX it
-    is ``jax.default_matmul_precision("highest")``. All is put back at the end, errors or not.
+    ``allow_tf32`` are set to match, since torch refuses to read them where they do not; before
+    torch 2.9 they are all there is. For JAX it is ``jax.default_matmul_precision("highest")``. All
+    is put back at the end, errors or not.
 
     Example:
         >>> with full_precision():
-        ...     torch.backends.cudnn.conv.fp32_precision
-        'ieee'
+        ...     torch.get_float32_matmul_precision()
+        'highest'
     """
     b: Any = torch.backends
-    narrow = b.cuda.matmul, b.cudnn.conv, b.cudnn.rnn, b.mkldnn.matmul, b.mkldnn.conv, b.mkldnn.rnn
-    settings = (b, b.cudnn, b.mkldnn, *narrow)
+    settings = versions.fp32_settings()
     with ExitStack() as stack:
         if "jax" in sys.modules:
             jax: Any = sys.modules["jax"]

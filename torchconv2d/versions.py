@@ -1,4 +1,7 @@
-"""What differs between the supported versions of torch, in one place."""
+"""What differs between the versions of torch that this package runs on, 2.6 and later.
+
+Other files ask here, and never compare version numbers.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +12,98 @@ import torch
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_backends: Any = torch.backends
+_private: Any = torch._C  # pyright: ignore[reportPrivateUsage]
+
+# torch 2.9 has a precision for each library and operation, and reads the older settings as those.
+# Older versions have no such thing. The public attributes come here in the end, but they take four
+# times as long, and a layer asks at each call.
+_fp32_precision: Any = getattr(_private, "_get_fp32_precision_getter", None)
+_REDUCED = ("tf32", "bf16")
+
 
 def _always_false() -> bool:
     return False
 
 
-# torch.export says that it is at work since torch 2.7.
+# Since torch 2.7 there is a function that tells whether torch.export is at work.
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", _always_false)
 
 
 def constant_in_graphs(function: Function) -> Function:
-    """Let ``torch.compile`` call the function once, while it traces, and keep the result.
+    """Let ``torch.compile`` call a function once, while it traces, and keep the result.
 
     This is ``torch.compiler.assume_constant_result`` without the import of the compiler, which
     takes seconds.
+
+    >>> constant_in_graphs(float32_is_reduced) is float32_is_reduced
+    True
     """
-    function._dynamo_marked_constant = True  # pyright: ignore
+    function._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
     return function
+
+
+def _lacking() -> dict[str, str]:
+    found: dict[str, str] = {}
+    if _fp32_precision is None:
+        found["fp32_precision"] = "before torch 2.9 there is no `fp32_precision`"
+    # Seen in 2.6, and not in 2.13. Those between were not run, so nothing is excused there.
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7):
+        found["fully_shard"] = (
+            "torch 2.6 has no `fully_shard` on a CPU, whose streams record no event"
+        )
+        found["DTensor by batch"] = "torch 2.6 can share a convolution's width, but not its batch"
+        found["DTensor by width"] = "torch 2.6 cannot share a convolution that has no bias"
+        found["ONNX of a sum over nothing"] = (
+            "ONNX Runtime refuses what torch 2.6 writes of a sum over nothing"
+        )
+    return found
+
+
+# What the running torch cannot do, and why: by a name that tests ask for, and skip with the reason.
+LACKING = _lacking()
+
+
+def fp32_settings() -> list[Any]:
+    """What has an ``fp32_precision``, the wider before the narrower; nothing in older versions.
+
+    >>> all(hasattr(setting, "fp32_precision") for setting in fp32_settings())
+    True
+    """
+    wide = [_backends, _backends.cudnn, _backends.mkldnn]
+    narrow = [(_backends.cuda, "matmul"), (_backends.cudnn, "conv"), (_backends.cudnn, "rnn")]
+    narrow += [(_backends.mkldnn, name) for name in ("matmul", "conv", "rnn")]
+    found = [*wide, *(getattr(parent, name, None) for parent, name in narrow)]
+    return [setting for setting in found if hasattr(setting, "fp32_precision")]
 
 
 @constant_in_graphs
 def float32_is_reduced(device_type: str) -> bool:
-    """Whether the user lets torch compute float32 in less than float32 on that device."""
-    backends: Any = torch.backends
+    """Whether the user's settings let torch compute float32 in less than float32 there.
+
+    It only reads settings, and never asks whether the processor has the instructions for less.
+    That is bfloat16 or TF32 in oneDNN, and TF32 in cuDNN and cuBLAS, of a convolution or of a
+    matrix product. By torch's default it is so for cuDNN's convolutions.
+
+    Args:
+        device_type: ``"cpu"`` or ``"cuda"``; of another device nothing is known, and it is False.
+
+    >>> float32_is_reduced("meta")
+    False
+    """
     if device_type == "cpu":
-        settings = (backends.mkldnn.conv, backends.mkldnn.matmul)
-    elif device_type == "cuda":
-        settings = (backends.cudnn.conv, backends.cuda.matmul)
-    else:
-        return False
-    return any(setting.fp32_precision not in ("none", "ieee") for setting in settings)
+        if _fp32_precision is None:
+            return _private._get_float32_matmul_precision() != "highest"
+        return (
+            _fp32_precision("mkldnn", "conv") in _REDUCED
+            or _fp32_precision("mkldnn", "matmul") in _REDUCED
+        )
+    if device_type == "cuda":
+        if _fp32_precision is None:
+            # `set_float32_matmul_precision` sets the second of these two as well.
+            return _private._get_cudnn_allow_tf32() or _private._get_cublas_allow_tf32()
+        return (
+            _fp32_precision("cuda", "conv") in _REDUCED
+            or _fp32_precision("cuda", "matmul") in _REDUCED
+        )
+    return False

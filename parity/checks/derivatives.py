@@ -38,7 +38,7 @@ def forward_mode(subject: Subject) -> Iterator[Finding]:
 
     with warnings.catch_warnings():
         # torch scripts its own formulas, and warns that scripts are deprecated.
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated")
         _, change = torch.func.jvp(run, (x, *parameters), (dx, *changes))
         with forward_ad.dual_level():
             duals = run(dual(x, dx), *parameters), run(x, *map(dual, parameters, changes))

@@ -57,10 +57,11 @@ def run(
 
     Args:
         cases: the cases.
-        workers: the number of processes; None for one per core.
+        workers: the number of processes. None is one for each core that this process may use, and
+            at most 8, since each has torch and JAX in memory.
         jobs: what they do.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or min(8, _cores())
     context = multiprocessing.get_context("spawn")  # neither JAX nor torch survives a fork
     pool = ProcessPool(
         workers, _REPLACE_EVERY, initializer=torch.set_num_threads, initargs=(1,), context=context
@@ -79,6 +80,12 @@ def run(
         except BaseException:  # Ctrl-C, or the caller stopped early
             pool.stop()
             raise
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # as `taskset` and containers leave them
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outcome]:

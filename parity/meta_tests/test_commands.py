@@ -78,10 +78,10 @@ def test_targets_are_printed_and_reported(few, monkeypatch, tmp_path):
     status, (out, _) = few("--targets", "eager", "vmap")
     assert status == 0
     assert "vmap                       14 of 14 agree, worst error/bound 0." in out
-    content = json.loads((tmp_path / "parity.json").read_text())
+    content = json.loads((tmp_path / "parity.json").read_text("utf-8"))
     ratio = content["targets"]["layers"]["masked"]["vmap"]["ratio"]
     assert 0 < ratio < 1
-    assert "<div>vmap</div>" in (tmp_path / "parity.html").read_text()
+    assert "<div>vmap</div>" in (tmp_path / "parity.html").read_text("utf-8")
     monkeypatch.setitem(targets.TARGETS, "eager", lambda cells, folder: [cells[0].inputs] * 14)
     status, (out, _) = few("--targets", "eager")
     assert status == 1

@@ -34,8 +34,8 @@ def told(monkeypatch, tmp_path, capsys):
     def run(*bugs):
         monkeypatch.setattr(commands, "KNOWN", bugs)
         status = main(["--known", "--report", str(tmp_path)])
-        rows = json.loads((tmp_path / "parity.json").read_text())["known"]["rows"]
-        assert bugs[0].name in (tmp_path / "parity.html").read_text()
+        rows = json.loads((tmp_path / "parity.json").read_text("utf-8"))["known"]["rows"]
+        assert bugs[0].name in (tmp_path / "parity.html").read_text("utf-8")
         return status, capsys.readouterr().out, {row["bug"]: row for row in rows}
 
     return run

@@ -84,7 +84,7 @@ def test_a_survivor_is_reported_and_status_1(monkeypatch, capsys, tmp_path):
     assert lines[1].endswith("case   2: SURVIVES")
     assert "case   1: exact" in lines[2]
     assert lines[-2] == "1 of 2 caught"
-    assert "survives" in (tmp_path / "parity.html").read_text()
+    assert "survives" in (tmp_path / "parity.html").read_text("utf-8")
 
 
 def test_all_caught_is_status_0(monkeypatch, capsys, tmp_path):

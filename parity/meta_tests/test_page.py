@@ -58,7 +58,7 @@ def test_each_ratio_has_its_bin(ratio, place):
 def test_each_command_replaces_its_own_sections_only(summary, tmp_path):
     page.update(tmp_path, mutants={"trials": [Trial("kernel flipped", ("exact",), 3)._asdict()]})
     path = page.update(tmp_path, cases=summary.section(7))
-    content = json.loads((tmp_path / "parity.json").read_text())
+    content = json.loads((tmp_path / "parity.json").read_text("utf-8"))
     assert content["mutants"]["trials"][0]["caught_by"] == ["exact"]
     cases = content["cases"]
     assert (cases["seed"], cases["cases"], cases["failed"]) == (7, 3, 1)
@@ -67,7 +67,7 @@ def test_each_command_replaces_its_own_sections_only(summary, tmp_path):
     assert cases["checks"]["exact"]["DIFFERS"] == 1
     assert set(cases["made"]["versions"]) >= {"torch", "jax", "brainstate"}
     assert cases["made"]["processor"].strip(", ")
-    text = path.read_text()
+    text = path.read_text("utf-8")
     assert "kernel flipped" in text
     assert "&lt;all&gt; of it" in text  # escaped
     assert "python -m parity --case" in text
@@ -78,14 +78,14 @@ def test_an_infinite_ratio_is_kept_and_shown(tmp_path):
     kept = Summary()
     kept.add(outcome(Case(), float("inf")))
     path = page.update(tmp_path, cases=kept.section(0))
-    json.loads((tmp_path / "parity.json").read_text(), parse_constant=pytest.fail)
-    assert re.search(r'background: #f33[^>]*">inf', path.read_text())
+    json.loads((tmp_path / "parity.json").read_text("utf-8"), parse_constant=pytest.fail)
+    assert re.search(r'background: #f33[^>]*">inf', path.read_text("utf-8"))
 
 
 def test_the_page_needs_no_other_file(tmp_path):
     Image.effect_noise((40, 30), 50).save(tmp_path / "own.png")
     path = page.update(tmp_path, photographs=Photographs([], [tmp_path / "own.png"]).section())
-    text = path.read_text()
+    text = path.read_text("utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
     assert len(sources) == 1
     assert sources[0].startswith("data:image/jpeg;base64,/9j/")
@@ -94,7 +94,7 @@ def test_the_page_needs_no_other_file(tmp_path):
 def test_a_layer_that_a_target_cannot_run_leaves_its_place_empty(tmp_path):
     found = ("a", "one", 0.5), ("b", "two", 0.25), ("c", "one", 2.0), ("c", "two", 0.1)
     results = [TargetResult(*each) for each in found]
-    text = page.update(tmp_path, targets=targets.section(results)).read_text()
+    text = page.update(tmp_path, targets=targets.section(results)).read_text("utf-8")
     cells = {
         layer: re.findall(
             r"<td[^>]*>([^<]*)", text.partition(f"<th>{layer}")[2].partition("</tr>")[0]

@@ -54,7 +54,7 @@ def few(monkeypatch, tmp_path, capsys):
         status = main(["--paths", *arguments, "--report", str(tmp_path)])
         told = capsys.readouterr()
         report = tmp_path / "parity.json"
-        return status, told, json.loads(report.read_text()) if report.exists() else None
+        return status, told, json.loads(report.read_text("utf-8")) if report.exists() else None
 
     return run
 
@@ -73,7 +73,7 @@ def test_a_layer_that_is_wrong_under_one_setting_is_told(few, tmp_path):
     rows = {row["setting"]: row for row in content["paths"]["rows"]}
     assert [failure["command"] for failure in rows["faulty"]["failures"]] == [again]
     assert rows[BASE.name]["failed"] == 0
-    page = (tmp_path / "parity.html").read_text()
+    page = (tmp_path / "parity.html").read_text("utf-8")
     assert "On each code path" in page
     assert "no_such_instruction" in page
 

@@ -66,7 +66,7 @@ def modules() -> dict[str, Path]:
 def imports() -> dict[str, set[str]]:
     """For each module the full names that it imports."""
     return {
-        name: imported(path.read_text(), name.rpartition(".")[0])
+        name: imported(path.read_text("utf-8"), name.rpartition(".")[0])
         for name, path in modules().items()
     }
 
@@ -172,7 +172,7 @@ def test_jax_is_never_imported(module: str) -> None:
 
 def test_tests_import_only_what_never_imports_jax() -> None:
     for path in [*(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("shapes.py")]:
-        rooms = {room_of(name) for name in imported(path.read_text(), "")} - {None}
+        rooms = {room_of(name) for name in imported(path.read_text("utf-8"), "")} - {None}
         assert rooms <= {"definition", "cases", "targets"}, path
 
 

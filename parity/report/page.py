@@ -33,12 +33,12 @@ Section = dict[str, Any]
 def update(folder: Path, **sections: Section) -> Path:
     """Put the sections into the report in that folder, and return the path of the page."""
     kept = folder / "parity.json"
-    content = json.loads(kept.read_text()) if kept.exists() else {}
+    content = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
     for name, section in sections.items():
         content[name] = {"made": _circumstances(), **_finite(section)}
-    kept.write_text(json.dumps(content, indent=1) + "\n")
+    kept.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     path = folder / "parity.html"
-    path.write_text(_rendered(content, folder))
+    path.write_text(_rendered(content, folder), "utf-8")
     return path
 
 
@@ -68,7 +68,7 @@ def _rendered(content: Section, folder: Path) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(_TEMPLATE.read_text())
+    template = environment.from_string(_TEMPLATE.read_text("utf-8"))
     cases = content.get("cases")
     return template.render(
         content=content,

@@ -27,6 +27,8 @@ class Trained(NamedTuple):
 
 
 Run = Callable[[Tensor], Tensor]
+# The layers of which a part reads no input, so that it sums nothing.
+SUMS_OVER_NOTHING = ("lhs (2, 3), stride (3, 2), rhs (2, 1)", "empty output")
 # One for each input; None if the target does not take that input.
 Outputs = Sequence[Tensor | Trained | None] | Exception
 Target = Callable[[Sequence[Cell], Path], list[Outputs]]
@@ -157,6 +159,7 @@ def onnx_file(cell: Cell, folder: Path) -> Path:
         dynamo=True,
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         verbose=False,
+        optimize=True,  # torch 2.6 does not by default
     )
     return path
 

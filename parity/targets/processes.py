@@ -147,6 +147,9 @@ def group(rank: int, folder: Path) -> Generator[DeviceMesh]:
     store = f"file://{folder}/store"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # torch 2.6 warns of its own checkpoints, and of random draws that nothing here makes.
+        for text in ("TypedStorage is deprecated", "DTensor random operators may not have"):
+            warnings.filterwarnings("ignore", text)
         # The output is a view. docs/deployment.md says not to write to it.
         warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
         wait = timedelta(minutes=10)

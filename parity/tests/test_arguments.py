@@ -13,7 +13,7 @@ from ..arguments import differences, judge
 from ..arguments.lists import ArgumentList, cards, lists, random_list, sizes_of
 from ..sides import jax_conv
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 LEGAL = {
     "in_size": (5, 8, 4),
     "out_channels": 6,

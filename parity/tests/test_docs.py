@@ -38,4 +38,4 @@ def test_porting_has_a_block_for_each_framework():
     ],
 )
 def test_the_pages_have_the_right_counts(page, text):
-    assert text in (ROOT / page).read_text()
+    assert text in (ROOT / page).read_text("utf-8")

@@ -138,7 +138,7 @@ def test_layers_built_in_order(seed):
 
 
 def test_the_kept_draws_are_the_references():
-    kept = json.loads(draws.FILE.read_text())
+    kept = json.loads(draws.FILE.read_text("utf-8"))
     for name, initializer in reference_initializers(7).items():
         array = np.asarray(initializer(KERNEL, dtype=np.dtype("float32")))
         assert kept[f"{name}, first, float32"] == draws.summary(array)
