@@ -95,6 +95,25 @@ def test_imports_run_one_way(module: str) -> None:
         assert not imported(file.read_text(), package).intersection(later), file
 
 
+# The same within ``lowerings/``: no lowering imports the choice among them.
+LOWERINGS = ["lowering", "weight_gradient", "bias_only", "plain", "padded", "over_padded"]
+LOWERINGS += ["zero_insertion", "transposed", "partial_sums", "row_sums", "matmul_fold"]
+LOWERINGS += ["subpixel", "phases", "choose", "precision", "convolution", "scripted", "__init__"]
+
+
+@pytest.mark.parametrize("place", range(len(LOWERINGS)), ids=LOWERINGS)
+def test_imports_within_lowerings_run_one_way(place: int) -> None:
+    folder = PACKAGE / "lowerings"
+    assert sorted(path.stem for path in folder.glob("*.py")) == sorted(LOWERINGS)
+    text = (folder / f"{LOWERINGS[place]}.py").read_text()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            sources = [node.module] if node.module else [alias.name for alias in node.names]
+            for source in sources:
+                assert LOWERINGS.index(source) < place, f"{LOWERINGS[place]} imports {source}"
+        assert "torchconv2d.lowerings" not in ast.dump(node), "import it relatively"
+
+
 @pytest.mark.parametrize(
     ("text", "package"),
     [

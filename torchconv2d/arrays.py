@@ -162,3 +162,16 @@ def broadcast(name: str, value: object, shape: tuple[int, ...], dtype: torch.dty
         raise ValueError(
             f"`{name}` must broadcast to the shape {shape}, got {tuple(tensor.shape)}."
         ) from None
+
+
+def autocasts(x: Tensor, weight: Tensor) -> bool:
+    """Whether autocast may bring both to one dtype."""
+    enabled = True
+    # A script cannot ask: the operator for it crashes in torch 2.13. It leaves this to torch.
+    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        device = x.device.type
+        enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    for dtype in (x.dtype, weight.dtype):
+        if dtype != torch.float32 and dtype != torch.float16 and dtype != torch.bfloat16:
+            enabled = False
+    return enabled

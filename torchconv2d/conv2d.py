@@ -15,19 +15,6 @@ from .lowerings import Convolution, Lowering, ScriptedConvolution
 _STRIDED = torch.strided
 
 
-def _autocasts(x: Tensor, weight: Tensor) -> bool:
-    """Whether autocast may bring both to one dtype."""
-    enabled = True
-    # A script cannot ask: the operator for it crashes in torch 2.13. It leaves this to torch.
-    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-        device = x.device.type
-        enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    for dtype in (x.dtype, weight.dtype):
-        if dtype != torch.float32 and dtype != torch.float16 and dtype != torch.bfloat16:
-            enabled = False
-    return enabled
-
-
 class Conv2d(AllOrNothing):
     """A two-dimensional convolution as ``brainstate.nn.Conv2d`` documents it.
 
@@ -322,7 +309,7 @@ class Conv2d(AllOrNothing):
                 f"The input must have the shape (B, {first}, {second}, {third}) "
                 f"or ({first}, {second}, {third}), got {list(x.shape)}."
             )
-        if x.dtype != weight.dtype and not _autocasts(x, weight):
+        if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
             raise TypeError(
                 f"The input has the dtype {x.dtype} and the layer {weight.dtype}; "
                 f"cast one of them with `.to(dtype)`."
