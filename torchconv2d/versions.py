@@ -26,7 +26,7 @@ def _always_false() -> bool:
     return False
 
 
-# Since torch 2.7 there is a function that tells whether torch.export is at work.
+# torch 2.6 has no function that tells whether torch.export is at work.
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", _always_false)
 
 

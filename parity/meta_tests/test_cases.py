@@ -50,7 +50,7 @@ def test_a_chosen_lowering_leaves_its_gradients_to_another(name):
     assert type(conv.lowering).__name__ == name
     own = own_weight_gradient(conv.geometry, type(conv.lowering))
     chosen = choose_weight_gradient(conv.geometry, type(conv.lowering))
-    assert conv.convolution._weight_gradient is not None
+    assert conv.convolution._gradient_kind is not None
     assert (chosen is own) is (name != "Transposed")
 
 

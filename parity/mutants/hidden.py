@@ -58,7 +58,7 @@ def _within_alone(original: Any, by: RunsWeightGradient, *operands: Tensor) -> T
 def _doubled_by_another(original: Any, convolve: Convolution, *operands: Tensor) -> Tensor:
     """The weight gradient twice, where a faster one than the lowering's own computes it."""
     own = own_weight_gradient(convolve.geometry, type(convolve.lowering))
-    is_own = own is None or type(convolve._weight_gradient) is own
+    is_own = own is None or convolve._gradient_kind is own
     return original(convolve, *operands) * (1 if is_own else 2)
 
 

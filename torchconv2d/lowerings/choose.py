@@ -13,11 +13,11 @@ from .matmul_fold import MatmulFold
 from .over_padded import BorderedWeightGradient, OverPadded
 from .padded import Padded, PaddedWeightGradient
 from .partial_sums import PartialSums
-from .phases import Phases, PhasesWeightGradient, parts
+from .phases import Phases, PhasesWeightGradient
 from .plain import Plain, PlainWeightGradient
 from .row_sums import RowSums
 from .subpixel import Subpixel
-from .transposed import RunsWeightGradient, Transposed
+from .transposed import RunsWeightGradient, Transposed, runs
 from .weight_gradient import WeightGradient
 from .zero_insertion import ZeroInsertion
 
@@ -173,7 +173,7 @@ def choose_weight_gradient(
     if own is RunsWeightGradient:
         # Many runs are many small convolutions. There are fewer phases, but each is slow where
         # there are few output channels.
-        several = len(RunsWeightGradient(geometry).runs) > 1 and geometry.out_channels >= 16
+        several = geometry.out_channels >= 16 and any(len(runs(axis)) > 1 for axis in geometry.axes)
         return PhasesWeightGradient if several and Phases.applies(geometry) else own
     return own
 
@@ -202,7 +202,7 @@ def make_weight_gradient(geometry: Geometry, kind: type[WeightGradient]) -> Weig
     if kind is not PhasesWeightGradient:
         return kind(geometry)
     made: list[WeightGradient | None] = []
-    for part in parts(geometry):
+    for part in Phases.parts(geometry):
         of_part = choose_weight_gradient(part, one_convolution(part))
         made.append(None if of_part is None else make_weight_gradient(part, of_part))
     return PhasesWeightGradient(geometry, made)

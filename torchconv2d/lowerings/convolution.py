@@ -21,7 +21,7 @@ from .choose import (
 )
 from .lowering import Lowering, is_functional
 from .partial_sums import PartialSums
-from .precision import wider
+from .precision import NARROW, wider
 from .weight_gradient import WeightGradient
 
 _AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
@@ -57,13 +57,12 @@ class Convolution:
         self._forced = lowering, weight_gradient
         kind = choose(geometry) if lowering is None else lowering
         self.lowering = lower(geometry, kind)
+        # A graph, and a DTensor, have one convolution in place of partial sums.
         sums = issubclass(kind, PartialSums)
-        self._in_graph = lower(geometry, one_convolution(geometry)) if sums else self.lowering
-        chosen = weight_gradient or choose_weight_gradient(geometry, kind)
-        forced = lowering is not None or weight_gradient is not None
-        if not forced and not has_own_gradients(geometry, kind):
-            chosen = None
-        self._weight_gradient = None if chosen is None else make_weight_gradient(geometry, chosen)
+        self._functional = lower(geometry, one_convolution(geometry)) if sums else None
+        if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
+            weight_gradient = choose_weight_gradient(geometry, kind)
+        self._gradient_kind = weight_gradient
         self._odd_channels = geometry.in_per_group % 2 == 1
 
     @staticmethod
@@ -97,6 +96,8 @@ class Convolution:
             with torch.autocast(device, enabled=False):
                 bias = None if bias is None else bias.to(dtype)
                 return self(x.to(dtype), weight.to(dtype), bias)
+        if dtype not in NARROW:
+            return self._differentiable(x, weight, bias)
         wide = wider(x, self.lowering.rounds_partial_sums, self._odd_channels)
         if wide is None:
             return self._differentiable(x, weight, bias)
@@ -104,14 +105,11 @@ class Convolution:
         return self._differentiable(x.to(wide), weight.to(wide), bias).to(dtype)
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if is_functional(x):
-            lowering = self._in_graph
-            if torch.compiler.is_compiling():
-                return lowering.forward(x, weight, bias)
-        else:
-            lowering = self.lowering
-        trains = self._weight_gradient is not None and torch.is_grad_enabled()
-        if not trains or not weight.requires_grad or torch.jit.is_tracing():  # pyright: ignore
+        lowering = self._lowering_for(x)
+        trains = self._gradient_kind is not None and torch.is_grad_enabled()
+        if not trains or not weight.requires_grad or torch.compiler.is_compiling():
+            return lowering.forward(x, weight, bias)
+        if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
         if not weight.is_complex():
@@ -126,26 +124,37 @@ class Convolution:
     def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
 
+    def _lowering_for(self, x: Tensor) -> Lowering:
+        functional = self._functional
+        return self.lowering if functional is None or not is_functional(x) else functional
+
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """What the lowering gives, for a weight that is readable."""
-        lowering = self._in_graph if is_functional(x) else self.lowering
-        return lowering.outputs(x, weight, bias)
+        return self._lowering_for(x).outputs(x, weight, bias)
 
     def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to the input: a convolution again, lowered as suits it."""
         return self._adjoint(gradient, adjoint_weight(weight, self.geometry.groups), None)
 
+    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """The gradient with respect to the weight, of which only shape and dtype are used."""
+        # A faster one may copy what it reads, which would gather a DTensor.
+        by = self._own_gradient if is_functional(gradient) else self._fastest_gradient
+        return by(gradient, x, weight)
+
+    # Made when first asked for: inference needs none of these three.
     @cached_property
     def _adjoint(self) -> Convolution:
         return Convolution.of(self.geometry.adjoint())
 
-    def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """The gradient with respect to the weight, of which only shape and dtype are used."""
-        by = self._weight_gradient
-        if is_functional(gradient):  # a copy of a DTensor would gather it
-            own = own_weight_gradient(self.geometry, type(self.lowering))
-            by = by if own is None else make_weight_gradient(self.geometry, own)
-        return cast(WeightGradient, by)(gradient, x, weight)
+    @cached_property
+    def _fastest_gradient(self) -> WeightGradient:
+        return make_weight_gradient(self.geometry, cast(type[WeightGradient], self._gradient_kind))
+
+    @cached_property
+    def _own_gradient(self) -> WeightGradient:
+        own = own_weight_gradient(self.geometry, type(self.lowering))
+        return make_weight_gradient(self.geometry, cast(type[WeightGradient], own))
 
 
 class _Differentiable(torch.autograd.Function):

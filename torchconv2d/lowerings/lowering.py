@@ -40,10 +40,10 @@ class Lowering(nn.Module, ABC):
         super().__init__()
         if not self.applies(geometry):
             raise ValueError(f"{type(self).__name__} cannot compute {geometry}.")
-        if len(parts) != len(self.parts(geometry)):
+        if len(parts) != (needed := len(self.parts(geometry))):
             raise ValueError(
-                f"{type(self).__name__} needs {len(self.parts(geometry))} `parts`, "
-                f"got {len(parts)}: let `lowerings.lower` make it."
+                f"{type(self).__name__} needs {needed} `parts`, got {len(parts)}: "
+                f"let `lowerings.lower` make it."
             )
         kernel = (axis.kernel for axis in geometry.axes)
         sizes = (*kernel, geometry.in_per_group, geometry.out_channels)

@@ -107,7 +107,7 @@ class OverPadded(Lowering):
 class BorderedWeightGradient(WeightGradient):
     """The sum of the weight gradients of the main part of the output and of its borders."""
 
-    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+    def __init__(self, geometry: Geometry) -> None:
         height, width = map(solve, geometry.axes)
         self.parts = [(height.main, width.main)]
         self.parts += [(border, width.main) for border in height.borders]

@@ -53,7 +53,7 @@ class Padded(Lowering):
 class PaddedWeightGradient(WeightGradient):
     """That of ``F.conv2d`` without padding, of the padded copy of the input."""
 
-    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+    def __init__(self, geometry: Geometry) -> None:
         self._padded = Padded(geometry)
 
     def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:

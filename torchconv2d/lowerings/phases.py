@@ -60,11 +60,6 @@ def _pairs(geometry: Geometry) -> list[tuple[Phase, Phase]]:
     return [(v, h) for v in height for h in width]
 
 
-def parts(geometry: Geometry) -> list[Geometry]:
-    """The undilated convolution of each phase."""
-    return [geometry._replace(height=v.axis, width=h.axis) for v, h in _pairs(geometry)]
-
-
 def tap_steps(geometry: Geometry) -> list[int]:
     """Per axis, how far apart the taps of a phase are."""
     return [
@@ -84,7 +79,10 @@ class Phases(Lowering):
     )
     """
 
-    parts = staticmethod(parts)
+    @staticmethod
+    def parts(geometry: Geometry) -> list[Geometry]:
+        """The undilated convolution of each phase."""
+        return [geometry._replace(height=v.axis, width=h.axis) for v, h in _pairs(geometry)]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
@@ -135,7 +133,10 @@ class Phases(Lowering):
 
 
 class PhasesWeightGradient(WeightGradient):
-    """The weight gradient of each phase, at the taps of that phase."""
+    """The weight gradient of each phase, at the taps of that phase.
+
+    ``parts`` has one for each phase, or None for a phase that reads no input.
+    """
 
     def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
         self._parts = parts

@@ -66,7 +66,7 @@ class Plain(Lowering):
 class PlainWeightGradient(WeightGradient):
     """That of ``F.conv2d``, of the part of the input that the windows read."""
 
-    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+    def __init__(self, geometry: Geometry) -> None:
         self._plain = Plain(geometry)
 
     def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:

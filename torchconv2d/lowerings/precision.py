@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -16,14 +17,16 @@ from torch.utils._python_dispatch import _disable_current_modes  # pyright: igno
 
 from ..versions import constant_in_graphs, float32_is_reduced, is_exporting
 
-_NARROW = (torch.float16, torch.bfloat16, torch.complex64)
+# The dtypes that may have to be computed in a wider one.
+NARROW = (torch.float16, torch.bfloat16, torch.complex64)
 
 
 def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dtype | None:
-    """The dtype to compute in, or None for that of ``x``.
+    """The dtype to compute an input of a narrow dtype in, or None for its own.
 
-    - float32 and wider are computed as they are. A user may have told torch to compute float32 in
-      less; layers obey.
+    float32 and the wider dtypes are computed as they are. A user may have told torch to compute
+    float32 in less; layers obey. Of :data:`NARROW`:
+
     - complex64 is computed as it is, unless that user's choice would reach it.
     - On a CPU float16 is computed in float32: torch sums it in float16 there, and takes many times
       as long.
@@ -38,13 +41,10 @@ def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dty
         odd_channels: whether a group has an odd number of input channels.
     """
     dtype = x.dtype
-    if dtype not in _NARROW:
-        return None
-    on_cpu = x.is_cpu
     if dtype == torch.complex64:
         return torch.complex128 if float32_is_reduced(x.device.type) else None
     if not rounds_partial_sums:
-        if not on_cpu:
+        if not x.is_cpu:
             return None
         if dtype == torch.bfloat16 and not torch.is_grad_enabled():
             moves = is_exporting() or torch.jit.is_tracing()  # pyright: ignore
@@ -53,11 +53,26 @@ def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dty
     return torch.float64 if float32_is_reduced(x.device.type) else torch.float32
 
 
+# Values of ``ONEDNN_MAX_CPU_ISA`` that leave the instructions for bfloat16 in use.
+_LIMITS_WITH_BFLOAT16 = {
+    None,
+    "DEFAULT",
+    "ALL",
+    "AVX512_CORE_BF16",
+    "AVX512_CORE_FP16",
+    "AVX512_CORE_AMX",
+    "AVX512_CORE_AMX_FP16",
+    "AVX10_1_512",
+    "AVX10_1_512_AMX",
+    "AVX10_1_512_AMX_FP16",
+}
+
+
 @constant_in_graphs
 def native_bfloat16(odd_channels: bool) -> bool:
     """Whether this processor convolves bfloat16 correctly, and with instructions of its own.
 
-    Without such instructions float32 is faster by 10 times and more, and correct.
+    Without such instructions float32 is the fast choice (``python -m benchmarks --bfloat16``).
     """
     return bool(torch.backends.mkldnn.enabled) and _is_right(odd_channels)
 
@@ -75,20 +90,6 @@ def _is_right(odd_channels: bool) -> bool:
         return all(_sums_exactly(channels + odd_channels) for channels in (4, 32))
 
 
-_LIMITS_WITH_BFLOAT16 = {
-    None,
-    "DEFAULT",
-    "ALL",
-    "AVX512_CORE_BF16",
-    "AVX512_CORE_FP16",
-    "AVX512_CORE_AMX",
-    "AVX512_CORE_AMX_FP16",
-    "AVX10_1_512",
-    "AVX10_1_512_AMX",
-    "AVX10_1_512_AMX_FP16",
-}
-
-
 def _sums_exactly(channels: int) -> bool:
     """Whether sums of products are rounded once, and a NaN stays in the windows that read it."""
     # Whole numbers whose sums float32 holds exactly and bfloat16 does not.
@@ -97,17 +98,10 @@ def _sums_exactly(channels: int) -> bool:
     weight = (count[: 5 * channels * 6] * 53 % 97 - 48).reshape(5, channels, 3, 2)
     spoilt = x.clone()
     spoilt[0, -1, 3, 4] = torch.nan
-    for given in (x, spoilt):
-        narrow = given.bfloat16(), weight.bfloat16()
-        adjoint = weight.transpose(0, 1)
-        pairs = (
-            (F.conv2d(*narrow, stride=2), F.conv2d(given, weight, stride=2)),
-            (
-                F.conv_transpose2d(narrow[0], adjoint.bfloat16(), stride=2),
-                F.conv_transpose2d(given, adjoint, stride=2),
-            ),
-        )
-        for native, exact in pairs:
-            if not torch.equal(native.nan_to_num(nan=-1.0), exact.bfloat16().nan_to_num(nan=-1.0)):
-                return False
+    convolutions = (F.conv2d, weight), (F.conv_transpose2d, weight.transpose(0, 1))
+    for (convolve, kernel), given in product(convolutions, (x, spoilt)):
+        native = convolve(given.bfloat16(), kernel.bfloat16(), stride=2)
+        exact = convolve(given, kernel, stride=2).bfloat16()
+        if not torch.equal(native.nan_to_num(nan=-1.0), exact.nan_to_num(nan=-1.0)):
+            return False
     return True

@@ -147,7 +147,7 @@ class Transposed(Lowering):
 class RunsWeightGradient(WeightGradient):
     """The weight gradient of the convolution from the output's gradient to the input, by runs."""
 
-    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
+    def __init__(self, geometry: Geometry) -> None:
         vertical, horizontal = map(runs, geometry.axes)
         self.runs = [(v, h) for v in vertical for h in horizontal]
         self._dilation, self._groups = geometry.rhs_dilation, geometry.groups

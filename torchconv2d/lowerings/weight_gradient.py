@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,8 +16,6 @@ class WeightGradient(ABC):
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
-        parts: a weight gradient for each part, or None for a part that reads no input. Only
-            ``PhasesWeightGradient`` has parts.
 
     >>> from torchconv2d import Conv2d
     >>> conv = Conv2d((9, 8, 4), 5, 3, stride=2)
@@ -30,7 +27,7 @@ class WeightGradient(ABC):
     """
 
     @abstractmethod
-    def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None: ...
+    def __init__(self, geometry: Geometry) -> None: ...
 
     @abstractmethod
     def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
