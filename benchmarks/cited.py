@@ -29,7 +29,7 @@ CITED = (
     Shape("three channels, undilated", 4, (128, 128), (64, 3, 1), (3, 3)),
     *(
         Shape(f"three channels, {size}x{size}", 1, (size, size), (32, 3, 1), (3, 3))
-        for size in (8, 12, 16, 24, 48)  # 200,000 products are 15x15
+        for size in (8, 12, 16, 24, 48)  # 800,000 products are 31x31
     ),
     Shape("both dilated by 2", 4, (28, 28), (64, 64, 1), (3, 3), (1, 1), (2, 2), (2, 2)),
     Shape("16 groups, both", 4, (28, 28), (64, 64, 16), (3, 3), (1, 1), (3, 3), (2, 2)),

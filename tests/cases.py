@@ -126,7 +126,7 @@ VALID: dict[str, dict[str, Any]] = {
         "padding": [(3, 2), (4, 5)],
     },
     "few_input_channels": {
-        "in_size": (47, 40, 2),
+        "in_size": (83, 70, 2),
         "out_channels": 12,
         "kernel_size": (5, 7),
         "stride": (2, 3),

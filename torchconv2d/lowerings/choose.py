@@ -103,11 +103,17 @@ def _choose_undilated(geometry: Geometry) -> type[Lowering]:
         return Plain
     # Uneven padding costs a copy, either of the input or of the output: take the smaller one. In
     # groups there are so few products that the copy takes longer than they do, and the copy of the
-    # input is the slower one.
+    # input is the slower one. But oneDNN takes long to compute more outputs than are needed of a
+    # lone channel with several outputs (14x14x96 to 192, 3x3, stride 2: 2.5 times the time of the
+    # copy, 56x56: 1.5; 112x112: 0.65).
     height, width = geometry.axes
     copied_in = geometry.in_channels * height.size * width.size
     copied_out = geometry.out_channels * height.out * width.out
-    copies_output = geometry.groups > 1 or copied_out < copied_in
+    multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
+    if multiplied and geometry.groups > 1:
+        copies_output = height.size * width.size > 64 * 64
+    else:
+        copies_output = geometry.groups > 1 or copied_out < copied_in
     return OverPadded if copies_output and OverPadded.applies(geometry) else Padded
 
 
@@ -115,15 +121,17 @@ def has_few_outputs(geometry: Geometry) -> bool:
     """Whether the kernel's rows, as output channels, fill lanes that would stay idle.
 
     Convolutions compute 16 output channels at a time on processors with AVX-512, and take as long
-    for 3 as for 16. The sums are a tensor no larger than the input. For a small image they take
-    longer than they save (14x14x32 to one channel, 3x3 dilated by 2: 0.11 ms as row sums, 0.03 by
-    a transposed convolution).
+    for 3 as for 16; with AVX2 they compute 8 at a time. The sums are a tensor no larger than the
+    input. For a small image they take longer than they save (14x14x32 to one channel, 3x3 dilated
+    by 2: 0.11 ms as row sums, 0.03 by a transposed convolution). With AVX2, of one image, row sums
+    take 1.3 times the time of a plain convolution for 0.3 million products, 0.95 for 1.2, 0.6 for 9
+    (3x3 to one channel), and 1.8 for 0.9, 1.3 for 14 (3x3 to three, where AVX-512 gains most).
     """
     rows, stride = geometry.height.kernel, geometry.height.stride
     together = _lanes(rows * geometry.out_channels)
     apart = rows * _lanes(geometry.out_channels)
     pays = 2 * together <= apart and rows * geometry.out_channels <= geometry.in_channels
-    return pays and geometry.groups == stride == 1 and geometry.products >= 200_000
+    return pays and geometry.groups == stride == 1 and geometry.products >= 800_000
 
 
 def has_one_small_output(geometry: Geometry) -> bool:
@@ -167,12 +175,15 @@ def choose_weight_gradient(
     """The fastest weight gradient for a geometry with this lowering; None for torch's own."""
     own = own_weight_gradient(geometry, lowering)
     if own is BorderedWeightGradient:
-        # The copy of a large image takes longer than a convolution that sums few products.
+        # The copy of a large image takes longer than a convolution that sums few products: with it
+        # a depthwise gradient takes 0.6 of the time at 28x28, 0.7 at 40x40, 1.2 at 56x56, 2.8 at
+        # 112x112.
         small = geometry.height.size * geometry.width.size <= 1024
         return PaddedWeightGradient if geometry.groups == 1 or small else own
     if own is RunsWeightGradient:
-        # Many runs are many small convolutions. There are fewer phases, but each is slow where
-        # there are few output channels.
+        # Many runs are many small convolutions. There are fewer phases: they take 0.6 of the time.
+        # With AVX-512 each is slow where there are few output channels; with AVX2 they take 0.6 to
+        # 0.7 there, too.
         several = geometry.out_channels >= 16 and any(len(runs(axis)) > 1 for axis in geometry.axes)
         return PhasesWeightGradient if several and Phases.applies(geometry) else own
     return own
