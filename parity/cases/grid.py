@@ -91,8 +91,8 @@ DEMANDING = (
 CHOSEN = {
     "Transposed": Case(channels=(4, 16, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True),
     "MatmulFold": Case(size=(16, 15), channels=(24, 1, 1), kernel=(5, 3), batch=1),
-    "RowSums": Case(size=(24, 23), channels=(64, 3, 1), kernel=(3, 3), batch=1),
-    "Plain": Case(size=(32, 27), channels=(2, 32, 1), kernel=(5, 3), batch=1),
+    "RowSums": Case(size=(26, 22), channels=(32, 3, 1), kernel=(5, 3), batch=1),
+    "Plain": Case(size=(20, 19), channels=(2, 32, 1), kernel=(7, 5), batch=1),
 }
 
 
