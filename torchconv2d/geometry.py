@@ -72,11 +72,12 @@ class Axis(NamedTuple):
     def simplified(self) -> Axis:
         """The same axis, without a stride, a dilation or a crop that changes nothing.
 
-        The stride of a lone window and the dilation of a lone tap change nothing. oneDNN is wrong
-        with them: in float32 its values are wrong for one input channel and a single column of
-        outputs, and in bfloat16 it may crash.
+        The stride of a lone window and the dilations of a lone tap and a lone entry change nothing.
+        oneDNN is wrong with them: in float32 its values and its input gradients are wrong for one
+        channel and a single column, and in bfloat16 it may crash.
         """
         axis = self if self.kernel > 1 else self._replace(rhs_dilation=1)
+        axis = axis if axis.size > 1 else axis._replace(lhs_dilation=1)
         if axis.out == 1:
             return axis._replace(stride=1, after=axis.after - (axis.padded - axis.extent))
         uncropped = axis._replace(after=0)

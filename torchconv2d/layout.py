@@ -39,6 +39,25 @@ def is_channels_innermost(x: Tensor) -> bool:
     return x.stride(1) == 1 and not x.is_contiguous()
 
 
+def dense_as(model: Tensor, x: Tensor) -> Tensor:
+    """``x`` without gaps, channels-last or not as the model is; torch's gradients are like this."""
+    if is_channels_innermost(model):
+        return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    return x.contiguous()
+
+
+def with_dense_gradient(x: Tensor) -> Tensor:
+    """The same tensor, whose gradient will be as `dense_as` says."""
+    if not x.requires_grad:
+        return x
+    # The gradient is given its shape by `reshape`, which copies what has gaps.
+    if x.is_contiguous():
+        return x.flatten().reshape(x.shape)
+    if is_channels_innermost(x) and (nhwc := x.permute(0, 2, 3, 1)).is_contiguous():
+        return nhwc.flatten().reshape(nhwc.shape).permute(0, 3, 1, 2)
+    return x
+
+
 class DimensionNumbers(NamedTuple):
     """Where batch, channel, height and width stand; in ``rhs`` out, in, height and width."""
 

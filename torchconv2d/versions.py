@@ -30,6 +30,15 @@ def _always_false() -> bool:
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", _always_false)
 
 
+def is_recording() -> bool:
+    """Whether torch records a graph here: by compiling, by tracing, or by ``make_fx``."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        or _private._get_dispatch_mode(_private._TorchDispatchModeKey.PROXY) is not None
+    )
+
+
 def constant_in_graphs(function: Function) -> Function:
     """Let ``torch.compile`` call a function once, while it traces, and keep the result.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import Geometry
-from ..layout import adjoint_weight
+from ..layout import adjoint_weight, dense_as, with_dense_gradient
 from .choose import (
     choose,
     choose_weight_gradient,
@@ -106,12 +106,15 @@ class Convolution:
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         lowering = self._lowering_for(x)
-        trains = self._gradient_kind is not None and torch.is_grad_enabled()
-        if not trains or not weight.requires_grad or torch.compiler.is_compiling():
+        trains = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
+        if not trains or torch.compiler.is_compiling():
             return lowering.forward(x, weight, bias)
         if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
+        if self._gradient_kind is None:
+            weight, x = with_dense_gradient(weight), with_dense_gradient(x)
+            return lowering.outputs(x, weight, bias)
         if not weight.is_complex():
             return self._apply(x, weight, bias)
         # In three real convolutions, as torch computes complex ones.
@@ -184,12 +187,15 @@ class _Differentiable(torch.autograd.Function):
         # Under autocast the outputs, and so their gradient, have another dtype than x and weight.
         like = x.to(gradient.dtype), weight.to(gradient.dtype)
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
-        return (
-            convolve.input_gradient(gradient, like[1]).to(x.dtype) if for_x else None,
-            convolve.weight_gradient(gradient, *like).to(weight.dtype) if for_weight else None,
-            gradient.sum((0, 2, 3)).to(weight.dtype) if for_bias else None,
-            None,
-        )
+        of_x = of_weight = of_bias = None
+        if for_x:
+            of_x = dense_as(x, convolve.input_gradient(gradient, like[1]).to(x.dtype))
+        if for_weight:
+            of_weight = convolve.weight_gradient(gradient, *like).to(weight.dtype)
+            of_weight = dense_as(weight, of_weight)
+        if for_bias:
+            of_bias = gradient.sum((0, 2, 3)).to(weight.dtype)
+        return of_x, of_weight, of_bias, None
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import Geometry
+from ..versions import is_recording
 
 
 class Lowering(nn.Module, ABC):
@@ -45,11 +46,12 @@ class Lowering(nn.Module, ABC):
                 f"{type(self).__name__} needs {needed} `parts`, got {len(parts)}: "
                 f"let `lowerings.lower` make it."
             )
-        kernel = (axis.kernel for axis in geometry.axes)
-        sizes = (*kernel, geometry.in_per_group, geometry.out_channels)
+        rows, columns = (axis.kernel for axis in geometry.axes)
+        sizes = (rows, columns, geometry.in_per_group, geometry.out_channels)
         # torch reads channels-last weights wrongly if there are several groups or an axis of size
         # 1, or refuses to make their gradient.
         self.copies_weight = geometry.groups > 1 or 1 in sizes
+        self.dense_strides = [geometry.in_per_group * rows * columns, rows * columns, columns, 1]
 
     @staticmethod
     @abstractmethod
@@ -76,7 +78,8 @@ class Lowering(nn.Module, ABC):
 
     def readable(self, weight: Tensor) -> Tensor:
         """The weight with strides that torch reads correctly."""
-        if self.copies_weight:  # second derivatives undo `contiguous`, but not this
+        if self.copies_weight and list(weight.stride()) != self.dense_strides:
+            # Second derivatives undo `contiguous`, but not this.
             weight = weight.flatten().reshape(weight.shape)
         return weight
 
@@ -86,12 +89,25 @@ class Lowering(nn.Module, ABC):
 
 
 def is_functional(x: Tensor) -> bool:
-    """Whether nothing may be written in place: in a graph, and in a DTensor.
+    """Whether nothing may be written in place: where a graph is recorded, and in a DTensor.
 
-    Graphs express such writes badly. A new DTensor of another shape is replicated on every process,
-    and writing a sharded result into it gathers the batch.
+    Graphs express such writes badly: a trace loses them, and so does ``torch.func.linearize``. A
+    new DTensor of another shape is replicated on every process, and writing a sharded result into
+    it gathers the batch.
     """
-    return torch.compiler.is_compiling() or hasattr(x, "device_mesh")
+    return is_recording() or hasattr(x, "device_mesh")
+
+
+def every(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    """Some rows and columns of ``(B, C, H, W)``, each given as the first one and the step.
+
+    A slice of everything would be an alias, which has no rule for batched gradients.
+    """
+    if rows != (0, 1):
+        x = x[:, :, rows[0] :: rows[1]]
+    if columns != (0, 1):
+        x = x[:, :, :, columns[0] :: columns[1]]
+    return x
 
 
 def samples_one_axis(geometry: Geometry) -> bool:

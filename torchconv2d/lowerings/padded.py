@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from .lowering import Lowering, samples_one_axis
+from .lowering import Lowering, every, samples_one_axis
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
@@ -46,7 +46,7 @@ class Padded(Lowering):
         x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         x = F.pad(x, self.zeros)
         if self.sliced:
-            x = x[:, :, :: self.step[0], :: self.step[1]]
+            x = every(x, (0, self.step[0]), (0, self.step[1]))
         return x
 
 

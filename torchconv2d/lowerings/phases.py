@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..geometry import Axis, Geometry, dilate
-from .lowering import Lowering, is_functional
+from .lowering import Lowering, every, is_functional
 from .weight_gradient import WeightGradient
 
 
@@ -103,7 +103,7 @@ class Phases(Lowering):
         outputs: list[Tensor] = []
         for i, convolution in enumerate(self.convolutions):
             v, h = self.taps[i]
-            taps = weight[:, :, v :: self.step_v, h :: self.step_h]
+            taps = every(weight, (v, self.step_v), (h, self.step_h))
             outputs.append(convolution.forward(x, taps, bias))
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             if is_functional(x):
@@ -113,7 +113,8 @@ class Phases(Lowering):
         y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
         for i, of_phase in enumerate(outputs):
             first, second = i // self.grid[1], i % self.grid[1]
-            y[:, :, first :: self.grid[0], second :: self.grid[1]].copy_(of_phase)
+            places = every(y, (first, self.grid[0]), (second, self.grid[1]))
+            places.copy_(of_phase)
         return y
 
     def _stacked(self, outputs: list[Tensor]) -> Tensor:
@@ -152,10 +153,10 @@ class PhasesWeightGradient(WeightGradient):
             if part is None:  # this phase reads no input
                 continue
             v, h = self._taps[i]
-            taps = weight[:, :, v::step_v, h::step_h]
+            taps = (v, step_v), (h, step_h)
             first, second = divmod(i, self._grid[1])
-            of_phase = gradient[:, :, first :: self._grid[0], second :: self._grid[1]]
-            term = part(of_phase, x, taps)
+            of_phase = every(gradient, (first, self._grid[0]), (second, self._grid[1]))
+            term = part(of_phase, x, every(weight, *taps))
             total = term.new_zeros(weight.shape) if total is None else total
-            total[:, :, v::step_v, h::step_h].add_(term)
+            every(total, *taps).add_(term)
         return cast(Tensor, total)

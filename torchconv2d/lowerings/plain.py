@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .lowering import Lowering, samples_one_axis
+from .lowering import Lowering, every, samples_one_axis
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
@@ -59,7 +59,7 @@ class Plain(Lowering):
         if self.cropped:
             x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         if self.sliced:
-            x = x[:, :, :: self.step[0], :: self.step[1]]
+            x = every(x, (0, self.step[0]), (0, self.step[1]))
         return x
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .lowering import Lowering
+from .lowering import Lowering, every
 from .partial_sums import PartialSums, is_one_convolution
 
 
@@ -77,7 +77,7 @@ class RowSums(PartialSums):
         for i, (entry, entries, first) in enumerate(self.rows):
             if entries > 0:
                 of_row = sums.narrow(1, i * self.out_channels, self.out_channels)
-                last = first + (entries - 1) * self.step
-                of_output = y[:, :, first : last + 1 : self.step]
+                reach = (entries - 1) * self.step + 1
+                of_output = every(y.narrow(2, first, reach), (0, self.step), (0, 1))
                 of_output.add_(of_row.narrow(2, entry, entries))
         return y

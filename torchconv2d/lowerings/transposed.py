@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
-from .lowering import Lowering
+from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
@@ -161,7 +161,7 @@ class RunsWeightGradient(WeightGradient):
             taps = adjoint.narrow(2, v.skipped, v.taps).narrow(3, h.skipped, h.taps)
             stride = (v.stride, h.stride)
             if (v.taps, h.taps) == (1, 1):  # slices instead of a stride, see `samples_one_axis`
-                part, stride = part[:, :, :: v.stride, :: h.stride], (1, 1)
+                part, stride = every(part, (0, v.stride), (0, h.stride)), (1, 1)
             settings = (stride, (0, 0), self._dilation, self._groups)
             term = conv2d_weight_gradient(read, part, taps, *settings)
             term = F.pad(term, (h.skipped, h.left, v.skipped, v.left))
