@@ -1,4 +1,4 @@
-"""The shapes that ``choose.py`` gives figures of, and the time of every lowering."""
+"""The shapes whose figures ``choose.py`` cites, and the time of every lowering."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CITED = (
 
 
 def report() -> None:
-    """Milliseconds of inference, a line a shape."""
+    """Milliseconds of inference, one line per shape."""
     for shape in CITED:
         data, candidates = Data(shape), applicable(shape)
         field = {
