@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 Contender = Callable[[], object]
 
-# Seconds: a turn lasts at least about `_TURN`. A contender whose call takes `_SLOW` or longer has at
-# most three turns.
+# Seconds: a turn lasts at least about `_TURN`. A contender whose call takes `_SLOW` or longer has
+# at most three turns.
 _TURN, _SLOW = 2e-3, 0.3
 
 
