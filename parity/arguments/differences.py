@@ -73,7 +73,7 @@ DECLARED: dict[str, list[Difference]] = {
             "w_init of one output channel",
             {"w_init": lambda s: (jnp.ones((*s.kernel_shape[:3], 1)),)},
             VALUE_ERROR,
-            lambda a: a["groups"] == 1,  # it does not divide by more
+            lambda a: a["groups"] == 1,  # more groups do not divide one output channel
         ),
     ],
     "a `(out,)` bias array fails with `channel_first=True` | accepted": [
