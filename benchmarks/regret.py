@@ -87,7 +87,7 @@ def report(count: int, training: bool, seed: int) -> None:
             if len(applicable(shape)) < 2:
                 continue
             figure, chosen, best = regret(shape, training)
-            if figure > limit:  # measure again with more turns: most are chance
+            if figure > limit:  # measure again with more turns, since most are due to chance
                 figure, chosen, best = regret(shape, training, rounds=15)
             figures.append(figure)
             if figure > limit:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from torchconv2d import Conv2d, init, interop
 
 SMALLEST = 40  # the width of the smallest face, in pixels
-SHRINK = 0.709  # the ratio of the sides of one picture to the previous one: half the area
+SHRINK = 0.709  # the factor from the sides of one picture to the next: half the area
 WINDOW, STEP = 12, 2  # the size of the first network's windows, and their distance
 FIRST_POOLS = [(2, True), None, None]
 

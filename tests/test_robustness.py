@@ -85,7 +85,7 @@ def test_eight_threads_share_a_layer(name: str) -> None:
 
 
 class Convolved(Dataset[Tensor]):
-    """Images that the process that loads them convolves."""
+    """Images; loading one convolves it."""
 
     def __init__(self, layers: list[Conv2d], images: list[Tensor]) -> None:
         self.layers, self.images = layers, images

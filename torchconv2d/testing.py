@@ -91,7 +91,7 @@ def assert_parity(
     masked weights may not be rounded. NaN equals NaN, and an infinity equals itself. Winograd's
     algorithm may exceed the bound.
 
-    If the assertion fails, common porting mistakes are made in the port, in float64, and the
+    If the assertion fails, it tries common porting mistakes in the port, in float64, and the
     message names each one that by itself explains the difference: an argument or the result
     flipped, transposed (or reshaped instead), regrouped (channels dealt to the groups in turn) or
     shifted by one (compared away from the border); an argument left out, replaced by ones,

@@ -94,7 +94,7 @@ def by_differences(subject: Subject) -> Iterator[Finding]:
     yield subject.judged("gradgradcheck", "all", second, "not the numerical derivative")
 
 
-# That is fast for at most this many numbers in input, kernel and output together.
+# ``by_differences`` skips cases with more numbers in input, kernel and output, since it is slow.
 _LARGEST = 400
 
 

@@ -29,7 +29,8 @@ class Trial(NamedTuple):
 def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]:
     """Plant each mutant and run the quick suite on the cases until one of them fails.
 
-    Only checks that pass without the mutant count, so a mistake of the layer catches no mutant.
+    A check counts only if it passes without the mutant, so a mistake of the layer itself catches
+    nothing.
     """
     for name, mutant in mutants.items():
         caught: tuple[str, ...] = ()
