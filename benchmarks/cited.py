@@ -1,4 +1,4 @@
-"""The shapes that ``choose.py`` gives figures of, and the time of every lowering and gradient."""
+"""The shapes whose figures ``choose.py`` cites: the time of every lowering and gradient."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CITED = (
 _SAMPLED = ((2, 2), (1, 1), (1, 1))  # strides, and no dilations
 _UP = ((1, 1), (2, 2), (1, 1))
 
-# By which weight gradients each of these may be computed.
+# For each pair of weight gradients, the shapes on which they are compared.
 GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, ...]] = {
     (PaddedWeightGradient, BorderedWeightGradient): (
         Shape("depthwise, 14x14", 8, (14, 14), (576, 576, 576), (3, 3), *_SAMPLED),
@@ -62,7 +62,7 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
 
 
 def report() -> None:
-    """Milliseconds, a line a shape: of inference, then of the weight gradient alone."""
+    """Milliseconds, one line per shape: first of inference, then of the weight gradient."""
     _report_lowerings()
     for kinds, shapes in GRADIENTS.items():
         for shape in shapes:

@@ -1,4 +1,4 @@
-"""The ratios that count as done, and what of a table falls short of them."""
+"""The ratios that the layer should reach, and the rows of a table that do not reach them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import NamedTuple
 from .rows import Row
 from .timing import Ratio
 
-# How far a median may be off by chance where the demand is just "not slower".
+# The chance error of a median that is allowed if the demand is only "not slower".
 _NOISE = 0.03
 
 
 class Finding(NamedTuple):
-    """A line of the report, and whether it tells of a demand that is not met."""
+    """One line of the report; ``short`` if it says that a demand is not met."""
 
     text: str
     short: bool = False
 
 
 class Demand(NamedTuple):
-    """``figure`` of a row must reach ``limit``, from above or, if ``at_most``, from below."""
+    """``figure`` of a row must be at least ``limit``, or at most ``limit`` if ``at_most``."""
 
     text: str
     figure: Callable[[Row], Ratio | None]
@@ -37,7 +37,7 @@ class Demand(NamedTuple):
 
 
 def _dilation(at_least: int) -> Callable[[Row], bool]:
-    """Dilated by so much on both axes, with as many taps to a window as entries to skip."""
+    """Whether the input is dilated by ``at_least`` or more on both axes, without a stride."""
     return lambda row: min(row.shape.lhs_dilation) >= at_least and row.shape.stride == (1, 1)
 
 
@@ -78,7 +78,7 @@ def verdict(short: bool) -> str:
 
 
 def report(rows: Sequence[Row], training: bool) -> list[Finding]:
-    """A line a demand: met, or by which layers not; then the means."""
+    """One line per demand, with the layers that do not meet it; then the means."""
     findings: list[Finding] = []
     for demand in demands(training):
         concerned = [row for row in rows if demand.concerns(row) and demand.figure(row)]

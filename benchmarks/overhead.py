@@ -1,4 +1,4 @@
-"""What a call costs beyond ``torch.nn.Conv2d``'s, on an input so small that nothing else counts."""
+"""The extra cost of a call over ``torch.nn.Conv2d``, on an input so small that it dominates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(1e3 * (time.perf_counter() - start))
 
 
 def importing(rounds: int = 7) -> Finding:
-    """What the import takes where torch is imported already."""
+    """The time of the import if torch is imported already."""
     command = [sys.executable, "-c", _IMPORT]
     took = [float(subprocess.check_output(command, text=True)) for _ in range(rounds)]
     median = statistics.median(took)
@@ -35,7 +35,7 @@ def importing(rounds: int = 7) -> Finding:
 
 
 def overhead(rounds: int = 41) -> list[Finding]:
-    """Microseconds over torch's own layer: of the layer in both layouts, and of its twin."""
+    """Microseconds over torch's layer: for the layer in both layouts, and for the function."""
     x = torch.randn(1, 8, 8, 16)
     first = x.permute(0, 3, 1, 2)
     theirs = torch.nn.Conv2d(16, 16, 3, padding=1, bias=False)

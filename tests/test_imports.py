@@ -1,4 +1,4 @@
-"""The package's own boundaries: what it may import, what it offers, which way its imports run."""
+"""What the package may import, what it exports, and the direction of its own imports."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
     assert "pydoc torchconv2d.Conv2d" in done.stdout
 
 
-# Each may import those to its left only, so that a reader can go bottom up.
+# Each may import only those to its left, so that a reader can go bottom up.
 LAYERS = ["versions", "geometry", "arguments", "arrays", "layout", "loading", "special", "random"]
 LAYERS += ["torch_draws", "initializer", "init", "lowerings", "functional", "conv2d", "interop"]
 LAYERS += ["usual_faults", "testing", "__init__", "__main__"]
@@ -69,7 +69,7 @@ LAYERS += ["usual_faults", "testing", "__init__", "__main__"]
 def imported(text: str, package: str) -> set[str]:
     """Which of ``LAYERS`` the code of a module of ``package`` imports.
 
-    Also within functions and for types alone: a reader has to follow those as well.
+    Imports within functions and only for types count too, since a reader follows them as well.
     """
     names = set[str]()
     for node in ast.walk(ast.parse(text)):
@@ -95,7 +95,7 @@ def test_imports_run_one_way(module: str) -> None:
         assert not imported(file.read_text(), package).intersection(later), file
 
 
-# The same within ``lowerings/``: no lowering imports the choice among them.
+# The same within ``lowerings/``: no lowering imports ``choose``.
 LOWERINGS = ["lowering", "weight_gradient", "bias_only", "plain", "padded", "over_padded"]
 LOWERINGS += ["zero_insertion", "transposed", "partial_sums", "row_sums", "matmul_fold"]
 LOWERINGS += ["subpixel", "phases", "choose", "precision", "convolution", "scripted", "__init__"]

@@ -3,11 +3,10 @@
 The functions have the names, arguments and results of those in ``jax.random`` (JAX 0.10, with its
 defaults: threefry2x32, partitionable), and :class:`Stream` those of ``brainstate.random``. Words of
 32 bits come from the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel random
-numbers: as easy as 1, 2, 3" (SC 2011); how JAX counts, and makes floats of the words, is said where
-it is done. Arrays are NumPy's; torch's generators are neither read nor moved.
+numbers: as easy as 1, 2, 3" (SC 2011). Arrays are NumPy's. torch's generators are not used.
 
-A ``key`` is what :func:`key` takes or makes, a ``shape`` an int or several. Another ``dtype`` than
-float32 or float64 (of :func:`bits`, uint32 or uint64) is a ``ValueError``.
+A ``key`` is anything that :func:`key` takes or returns, a ``shape`` an int or several. The dtype is
+float32 or float64, in :func:`bits` uint32 or uint64; any other raises a ``ValueError``.
 
     >>> from torchconv2d import random
     >>> random.normal(random.key(7), (2, 3)).shape
@@ -35,7 +34,7 @@ Shape: TypeAlias = int | Sequence[int]
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _MASK = 0xFFFFFFFF
-# What one pass makes: few enough to stay in the processor's cache, so many that calls cost nothing.
+# The numbers per pass: few enough for the processor's cache, so many that calls cost little.
 _BLOCK = 1 << 15
 
 
@@ -43,12 +42,12 @@ def key(seed: object) -> Words:
     """A key, an array of two uint32 words.
 
     Args:
-        seed: an int, of which the low 32 bits count (the high word is 0, as JAX makes it without
+        seed: an int, of which only the low 32 bits are used (the high word is 0, as in JAX without
             ``jax_enable_x64``); or a pair of 32-bit words, such as another key,
-            ``jax.random.key_data`` or JAX's key itself.
+            ``jax.random.key_data`` or a JAX key.
 
     Raises:
-        TypeError: neither.
+        TypeError: neither an int nor words.
         ValueError: not two words of 32 bits, or a JAX key of another generator.
 
     >>> key(7)
@@ -61,7 +60,7 @@ def key(seed: object) -> Words:
     if kind.startswith("key<"):
         if kind != "key<fry>":
             raise ValueError(f"`seed` must be a threefry2x32 key, got one of the type {kind}.")
-        # Whoever holds such a key has imported JAX.
+        # There is such a key only if JAX is imported.
         seed = sys.modules["jax"].random.key_data(seed)
     try:
         words = np.asarray(cast(Any, seed))
@@ -76,11 +75,11 @@ def key(seed: object) -> Words:
     return words.astype(np.uint32)
 
 
-_key = key  # where an argument has this name
+_key = key  # for functions with an argument of this name
 
 
 def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
-    """Both words that ``count`` 64-bit numbers from ``start`` on, of one high word, encrypt to."""
+    """Encrypt ``count`` 64-bit numbers from ``start`` on, which have the same high word."""
     first, second = key.tolist()
     words = (first, second, first ^ second ^ _PARITY)
     low = np.arange(start & _MASK, (start & _MASK) + count, dtype=np.uint32)
@@ -110,10 +109,10 @@ def _drawn(
     dtype: npt.DTypeLike,
     make: Callable[[tuple[Words, Words]], npt.NDArray[Any]],
 ) -> npt.NDArray[Any]:
-    """An array of what ``make`` makes of each entry's words, its row-major index encrypted."""
+    """``make`` applied to each entry's words, which are the encrypted row-major index."""
     key, sizes = _key(key), _sizes(shape)
     out = np.empty(math.prod(sizes), dtype)
-    # One after the other: threads were slower, handing over the interpreter at each short step.
+    # Without threads, which were slower: they exchange the interpreter lock at each short step.
     for start in range(0, out.size, _BLOCK):
         part = out[start : start + _BLOCK]
         part[:] = make(_threefry(key, start, part.size))
@@ -121,7 +120,7 @@ def _drawn(
 
 
 def split(key: Words, num: Shape = 2) -> Words:
-    """``num`` new keys: ``(num, 2)``, or ``(*num, 2)``. What was split should not be used again.
+    """``num`` new keys: ``(num, 2)``, or ``(*num, 2)``. Do not use the old key again.
 
     >>> first, second = split(key(7))
     >>> first
@@ -133,13 +132,13 @@ def split(key: Words, num: Shape = 2) -> Words:
 
 
 def _joined(words: tuple[Words, Words], width: int) -> Words:
-    """Random integers of 32 or 64 bits, one a pair of words."""
+    """Random integers of 32 or 64 bits, one from each pair of words."""
     high, low = words
     return cast(Words, high ^ low if width == 32 else (high.astype(np.uint64) << 32) | low)
 
 
 def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Words:
-    """Random bits, as unsigned integers of 32 or 64 of them.
+    """Random bits, as unsigned integers of 32 or 64 bits.
 
     >>> bits(key(7), (2,))
     array([2895194379, 4185947648], dtype=uint32)
@@ -164,13 +163,13 @@ def _uniform(
     high: np.floating[Any],
     then: Callable[[Floats], Floats] = lambda values: values,
 ) -> Floats:
-    """Uniform numbers of the type of the bounds, block by block through ``then``."""
+    """Uniform numbers of the bounds' dtype; ``then`` is applied to each block."""
     one = low.dtype.type(1)
     width, mantissa = 8 * one.itemsize, np.finfo(one).nmant
     line = (float(high - low), float(low))
 
     def make(words: tuple[Words, Words]) -> Floats:
-        # The upper bits are the mantissa of a number in [1, 2).
+        # As in JAX, the upper bits are the mantissa of a number in [1, 2).
         kept = _joined(words, width)
         kept >>= width - mantissa
         kept |= one.view(kept.dtype)
@@ -187,7 +186,7 @@ def uniform(
     minval: float = 0.0,
     maxval: float = 1.0,
 ) -> Floats:
-    """Uniform on ``[minval, maxval)``, in steps of a part in 2^23, in float64 of one in 2^52.
+    """Uniform on ``[minval, maxval)``, in steps of the range / 2^23, or / 2^52 in float64.
 
     >>> uniform(key(7), (2,), minval=-1.0)
     array([0.34817982, 0.9492338 ], dtype=float32)
@@ -197,7 +196,7 @@ def uniform(
 
 
 def normal(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> Floats:
-    """Standard normal: the inverse of its distribution function at uniform numbers.
+    """Standard normal: the inverse distribution function of uniform numbers.
 
     >>> normal(key(7), (2,))
     array([0.45123515, 1.9534509 ], dtype=float32)
@@ -223,7 +222,7 @@ def truncated_normal(
     kind = _float_type(dtype)
     root, low, high = kind(math.sqrt(2)), kind(float(lower)), kind(float(upper))
     inside = _inside(low, high)
-    scale = kind(1) / root  # XLA divides by a constant in this way
+    scale = kind(1) / root  # XLA divides by a constant like this
     return _uniform(
         key,
         shape,
@@ -234,12 +233,12 @@ def truncated_normal(
 
 
 def _inside(low: np.floating[Any], high: np.floating[Any]) -> tuple[Any, Any]:
-    """The least and the greatest number between two."""
+    """The smallest and the largest number strictly between two."""
     return np.nextafter(low, np.inf, dtype=low.dtype), np.nextafter(high, -np.inf, dtype=low.dtype)
 
 
 class Stream:
-    """A key that splits once a draw, as ``brainstate.random.RandomState`` does.
+    """A key that is split at each draw, as in ``brainstate.random.RandomState``.
 
     Args:
         seed: an int or a key, see :func:`key`.
@@ -255,7 +254,7 @@ class Stream:
         self.key = key(seed)
 
     def split(self) -> Words:
-        """A key of its own for one draw; the stream goes on with another."""
+        """A new key for one draw; the stream continues with another one."""
         self.key, drawn = split(self.key)
         return drawn
 
@@ -278,7 +277,7 @@ class Stream:
         loc: float = 0.0,
         scale: float = 1.0,
     ) -> Floats:
-        """Normal around ``loc``, cut to ``(lower, upper)``; rounded otherwise than JAX's own."""
+        """Normal around ``loc``, cut to ``(lower, upper)``; rounded as in brainstate, not JAX."""
         kind = _float_type(dtype)
         root = kind(math.sqrt(2))
         low, high, centre, spread = (kind(float(x)) for x in (lower, upper, loc, scale))
@@ -305,7 +304,7 @@ _current: ContextVar[Stream | None] = ContextVar("_current", default=None)
 
 
 def current() -> Stream | None:
-    """The stream of the innermost :func:`seeded` around, or None.
+    """The stream of the innermost surrounding :func:`seeded`, or None.
 
     >>> with seeded(42):
     ...     current()
@@ -316,14 +315,14 @@ def current() -> Stream | None:
 
 @contextmanager
 def seeded(seed: object) -> Generator[Stream]:
-    """Initializers without a seed of their own draw from one stream inside, in order.
+    """Inside this block, initializers without a seed draw from one stream, in order.
 
-    So layers get the weights that ``brainstate.random.seed(seed)`` gives the reference's; each
-    draws its mask, its weight and its bias. Blocks nest. A thread that is started inside is not
-    concerned.
+    So layers get the same weights as the reference's layers after ``brainstate.random.seed(seed)``;
+    each layer draws mask, weight and bias in this order. Blocks nest. They do not affect threads
+    that are started inside.
 
     Args:
-        seed: an int or a key, see :func:`key`; or a :class:`Stream`, to go on with.
+        seed: an int or a key, see :func:`key`; or a :class:`Stream` to continue.
 
     Example:
         >>> from torchconv2d import Conv2d

@@ -1,4 +1,4 @@
-"""How equal two convolutions must be, by arithmetic; an assertion that they are, or why not."""
+"""The bound on rounding errors of a convolution, and an assertion that two functions agree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Function = Callable[..., Any]
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
-    """The largest relative error of rounding one number to ``dtype``, half its ``eps``.
+    """The largest relative error of rounding a number to ``dtype``: half its ``eps``.
 
     >>> unit_roundoff(torch.float32) == 2**-24
     True
@@ -30,7 +30,7 @@ def unit_roundoff(dtype: torch.dtype) -> float:
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which sums of products of ``dtype`` are expected to be held.
+    """The dtype that is expected to hold sums of products of ``dtype``.
 
     >>> accumulator(torch.bfloat16)
     torch.float32
@@ -43,27 +43,29 @@ def rounding_bound(
 ) -> Tensor:
     """How far each output may be from the true value: ``(K + 2) u_acc M + u_out |y64|``.
 
-    From the error of a sum of ``K`` rounded products in any order, to first order (Higham,
-    *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1), with two more roundings
-    for the bias and a masked weight, and one of the result to ``dtype``. Underflow is left aside.
+    This is the error of a sum of ``K`` rounded products in any order, to first order (Higham,
+    *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1). It adds two roundings, for
+    the bias and for a masked weight, and the rounding of the result to ``dtype``. It ignores
+    underflow.
 
-    A complex error is bounded in modulus, with ``4 (K + 4)`` for ``K + 2``. By four real products
-    for a complex one, each part is a sum of ``2 K``, which with Cauchy's inequality gives
-    ``2 sqrt(2) (K + 1)`` (compare lemma 3.5 there). By three, as in torch and JAX, the terms of
-    the imaginary part, ``sum (a + b)(c + d) - sum ac - sum bd``, are ``3 M`` in all (section
-    23.2.4), which gives ``sqrt(10) (K + 4)`` and a little, below ``4 (K + 4)`` for every ``K``.
+    For complex numbers it bounds the modulus of the error, with ``4 (K + 4)`` instead of ``K + 2``.
+    If a complex product is computed from four real ones, each part is a sum of ``2 K`` products,
+    which with Cauchy's inequality gives ``2 sqrt(2) (K + 1)`` (compare lemma 3.5 there). If it is
+    computed from three, as in torch and JAX, the terms of the imaginary part, ``sum (a + b)(c + d)
+    - sum ac - sum bd``, add up to ``3 M`` (section 23.2.4). This gives slightly more than
+    ``sqrt(10) (K + 4)``, which is below ``4 (K + 4)`` for every ``K``.
 
     Args:
         y64: the value, computed in float64 or complex128.
         magnitude: ``M``, the same convolution of absolute values, plus ``|bias|``.
-        products: ``K``, how many products one output sums, or that number for each output.
-        dtype: the type of the result that is judged.
+        products: ``K``, the number of products in an output, as one number or one per output.
+        dtype: the dtype of the result to judge.
 
     Returns:
         A float64 tensor of ``y64``'s shape.
 
     Raises:
-        TypeError: a ``dtype`` of integers.
+        TypeError: an integer ``dtype``.
 
     >>> x, weight = torch.randn(1, 3, 8, 9), torch.randn(4, 3, 3, 3)
     >>> y64 = torch.conv2d(x.double(), weight.double())
@@ -80,36 +82,41 @@ def rounding_bound(
 def assert_parity(
     port: Function, reference: Function, inputs: Sequence[Any], *, vjp: Function | None = None
 ) -> float:
-    """Assert that nothing but rounding sets a port and its reference apart, or say what does.
+    """Assert that a port and its reference differ only by rounding; else explain the difference.
 
-    The truth is what the port computes in float64; both must be within :func:`rounding_bound` of
-    it, each for the dtype of its own result. ``M`` is what the port makes of absolute values, and
-    ``K`` of ones: valid if it is linear in each argument, but for a bias added last. Half-precision
-    sums may be rounded before that bias too, but not weights as they are masked. NaN agrees with
-    NaN, an infinity with itself. Winograd's algorithm may exceed the bound.
+    The true value is what the port computes in float64. The results of both must be within
+    :func:`rounding_bound` of it, each for its own dtype. The port is run on absolute values to get
+    ``M``, and on ones to get ``K``. This is valid if the port is linear in each argument, except
+    for a bias that it adds last. Half-precision sums may also be rounded before the bias, but
+    masked weights may not be rounded. NaN equals NaN, and an infinity equals itself. Winograd's
+    algorithm may exceed the bound.
 
-    After a failure the usual faults are built into the port, in float64, and those named that alone
-    explain it: an argument or the result flipped, transposed (or reshaped in its stead), regrouped
-    (channels in turn to the groups) or shifted by one (judged away from the border); an argument
-    left out, taken for ones, multiplied by another, or rounded to half precision or TF32; a factor;
-    a bias. That takes hundreds of runs: small arrays serve best, of unlike sizes and without
-    symmetry. A port that rounds an argument even where that is float64 is told, too.
+    If the assertion fails, it tries common porting mistakes in the port, in float64, and the
+    message names each one that by itself explains the difference: an argument or the result
+    flipped, transposed (or reshaped instead), regrouped (channels dealt to the groups in turn) or
+    shifted by one (compared away from the border); an argument left out, replaced by ones,
+    multiplied by another, or rounded to half precision or TF32; a factor; a bias. The message also
+    says if the port rounds an argument even in float64. This takes hundreds of runs: use small
+    arrays of different sizes without symmetry.
 
     Args:
-        port: a function of tensors, one per input, in their dtype, that multiplies nothing else;
+        port: a function of tensors, one per input, in their dtype, that multiplies by nothing else;
             or a module, whose parameters and buffers then count as further arguments.
-        reference: a function of ``inputs`` as they are given.
-        inputs: floating or complex arrays of JAX, NumPy or torch, in any layout, picture first.
-        vjp: ``jax.vjp``, ``torch.func.vjp`` or what is called as they are, to differentiate the
-            reference and compare the gradients of all inputs too, for one random cotangent.
+        reference: a function of ``inputs``, unchanged.
+        inputs: floating or complex arrays of JAX, NumPy or torch, in any layout, the image first.
+        vjp: ``jax.vjp``, ``torch.func.vjp`` or a function with the same signature. It
+            differentiates the reference, to compare the gradients of all inputs too, for one random
+            cotangent.
 
     Returns:
         The largest ratio of error to bound.
 
     Raises:
-        AssertionError: that is above 1, and the message says where and why; or a result has another
-            shape, or the port's a dtype coarser than both the inputs and the reference's result.
-        TypeError: other than floating or complex arrays, or a port whose float64 is none.
+        AssertionError: the ratio is above 1 (the message says where and why); or a result has
+            another shape; or the port's dtype is coarser than both the inputs and the reference's
+            result.
+        TypeError: the arrays are not floating or complex; or the port computes float64 in another
+            dtype.
 
     Example:
         >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
@@ -141,13 +148,14 @@ def assert_parity(
 
 @contextmanager
 def full_precision() -> Generator[None]:
-    """Make torch, and JAX if it is imported, multiply float32 numbers as they are.
+    """Make torch, and JAX if it is imported, multiply float32 numbers in full precision.
 
     For torch this sets each ``fp32_precision`` of ``torch.backends`` for cuBLAS, cuDNN and oneDNN
-    to ``"ieee"``, so neither TF32 nor bfloat16. The older ``set_float32_matmul_precision`` and
-    ``allow_tf32`` are set to match, since torch refuses to read them where they do not; before
-    torch 2.9 they are all there is. For JAX it is ``jax.default_matmul_precision("highest")``. All
-    is put back at the end, errors or not.
+    to ``"ieee"``, which excludes TF32 and bfloat16. It sets the older
+    ``set_float32_matmul_precision`` and ``allow_tf32`` to match, since torch raises an error if
+    you read them and they do not match; before torch 2.9 there are only these. For JAX it uses
+    ``jax.default_matmul_precision("highest")``. At the end, also after an error, all settings are
+    restored.
 
     Example:
         >>> with full_precision():
@@ -160,14 +168,15 @@ def full_precision() -> Generator[None]:
         if "jax" in sys.modules:
             jax: Any = sys.modules["jax"]
             stack.enter_context(jax.default_matmul_precision("highest"))
-        # One that is "none" reads as the next wider. So each shows its own value once the wider,
-        # which come first, are "none". (In torch 2.13 to set mkldnn's sets the widest: no harm.)
+        # A setting that is "none" reads as the next more general one. So each shows its own value
+        # once the more general ones, which come first, are "none". (In torch 2.13, setting mkldnn's
+        # also sets the most general one, which does no harm.)
         for setting in settings:
             stack.callback(setattr, setting, "fp32_precision", setting.fp32_precision)
             setting.fp32_precision = "none"
         stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         torch.set_float32_matmul_precision("highest")
-        tf32 = True  # if torch refuses to say, since that is at odds with the precisions
+        tf32 = True  # if torch raises an error, because this contradicts the precisions
         with suppress(RuntimeError):
             tf32 = b.cudnn.allow_tf32
         stack.callback(setattr, b.cudnn, "allow_tf32", tf32)
@@ -178,7 +187,7 @@ def full_precision() -> Generator[None]:
 
 
 class _Truth(NamedTuple):
-    """A result in float64 or complex128, and what bounds the rounding of others."""
+    """A result in float64 or complex128, and the terms of the rounding bound."""
 
     value: Tensor
     magnitude: Tensor
@@ -186,13 +195,13 @@ class _Truth(NamedTuple):
     bias: Tensor
 
     def bound(self, dtype: torch.dtype) -> Tensor:
-        """For a result of ``dtype``, the error of the value itself included."""
+        """The bound for a result of ``dtype``; it includes the error of ``value`` itself."""
         unbiased = torch.where(self.bias == 0, 0.0, self.value.abs() + self.bias.abs())
         both = [rounding_bound(*self[:3], each) for each in (dtype, self.value.dtype)]
         return both[0] + both[1] + unit_roundoff(dtype) * unbiased
 
     def ratios(self, observed: Tensor) -> Tensor:
-        """Error over bound; infinite where non-finite values differ."""
+        """Error / bound; infinite where non-finite values differ."""
         error = (observed - self.value).abs()
         ratios = torch.where(error.isfinite(), error / self.bound(observed.dtype), torch.inf)
         same = (observed == self.value) | observed.isnan() & self.value.isnan()
@@ -213,7 +222,7 @@ class _Truth(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A function of tensors, what it is run on, and what messages call that."""
+    """A function of tensors, its arguments, and their names in messages."""
 
     function: Function
     arguments: list[Tensor]
@@ -223,7 +232,7 @@ class _Run(NamedTuple):
     def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
         """The port as a function of its inputs and, if it is a module, of its state."""
         if hasattr(inputs, "dtype"):
-            raise TypeError("`inputs` must be a sequence of arrays, one an argument: pass [x].")
+            raise TypeError("`inputs` must be a sequence of arrays, one per argument: pass [x].")
         count, names = len(inputs), [f"input {i}" for i in range(len(inputs))]
         tensors = [floating(name, each) for each, name in zip(inputs, names, strict=True)]
         if not isinstance(port, nn.Module):
@@ -239,7 +248,7 @@ class _Run(NamedTuple):
         return cls(function, [*moved, *state.values()], [*names, *state])
 
     def copies(self) -> list[Tensor]:
-        """For a function that might write into them."""
+        """Copies of the arguments, for a function that may modify them."""
         return [argument.clone() for argument in self.arguments]
 
     def truths(self, vjp: Function | None) -> list[_Truth]:
@@ -256,12 +265,12 @@ class _Run(NamedTuple):
         return [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
 
     def faults(self, i: int, observed: Tensor, truth: _Truth) -> list[str]:
-        """The usual faults, each of which alone would explain result ``i``."""
+        """The mistakes that each explain result ``i`` alone."""
         tolerance = truth.bound(observed.dtype).max()
 
         def fits(name: str, value: Tensor) -> bool:
             error = (observed - value).abs()
-            if "shifted" in name:  # What a shift lets in from beyond the border is not known.
+            if "shifted" in name:  # A shift moves unknown entries in at the border.
                 error = error[tuple(slice(n // 3, n - n // 3) for n in error.shape)]
             return bool((error <= tolerance).all())
 
@@ -270,7 +279,7 @@ class _Run(NamedTuple):
         return found or [f"{name} rounded even in float64" for name in self.rounded()]
 
     def rounded(self) -> Iterator[str]:
-        """The arguments of which the function overlooks the last bits of a float64."""
+        """The arguments whose last bits in float64 do not change the result."""
         value = self.changed(0, {})
         for j, name in enumerate(self.names):
             nearly, zero = (
@@ -280,7 +289,7 @@ class _Run(NamedTuple):
                 yield name
 
     def faulty(self, i: int, observed: Tensor, value: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Result ``i`` with each fault, by name."""
+        """Result ``i`` with each mistake, by name."""
         for name, change in rearrangements(value):
             yield f"the result {name}", change(value)
         spread = [j for j, each in enumerate(self.arguments) if sum(n > 1 for n in each.shape) > 1]
@@ -302,7 +311,7 @@ class _Run(NamedTuple):
                 yield f"a bias along {axis}", value + (observed - value).mean(others, keepdim=True)
 
     def changed(self, i: int, changes: Mapping[int, Change]) -> Tensor:
-        """Result ``i`` in float64, of the function with arguments that are changed first."""
+        """Result ``i`` in float64, after changing some arguments."""
 
         def function(*arguments: Tensor) -> Any:
             return self.function(*(changes.get(j, torch.clone)(a) for j, a in enumerate(arguments)))
@@ -314,12 +323,12 @@ class _Run(NamedTuple):
 def _results(
     function: Function, arguments: Sequence[Any], vjp: Function | None, change: Change = torch.clone
 ) -> list[Tensor]:
-    """The value and, with a vjp, the gradients for a random cotangent, changed first."""
+    """The value and, with ``vjp``, the gradients for a random cotangent changed by ``change``."""
     if vjp is None:
         return [floating("the result", function(*arguments)).cpu()]
     value, pullback = vjp(function, *arguments)
     y = floating("the result", value)
-    # Eighths from -1 to 1 without 0, which no dtype rounds.
+    # Multiples of 1/8 from -1 to 1 without 0, which no dtype rounds.
     eighths = torch.randint(-8, 8, (2, *y.shape), generator=torch.Generator().manual_seed(0))
     real, imaginary = torch.where(eighths < 0, eighths, eighths + 1).double() / 8
     cotangent = change((torch.complex(real, imaginary) if y.is_complex() else real).to(y))

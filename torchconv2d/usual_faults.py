@@ -1,4 +1,4 @@
-"""The usual faults of a port, as changes of a tensor that leave it its shape; by name."""
+"""Common porting mistakes by name, as changes of a tensor that keep its shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 def rearrangements(tensor: Tensor) -> Iterator[tuple[str, Change]]:
-    """All that moves entries and changes none."""
+    """The changes that only move entries."""
     axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]
     for order in permutations(range(tensor.dim())):
         if tensor.permute(order).shape == tensor.shape:
@@ -43,13 +43,13 @@ def _transposed_in_memory(order: tuple[int, ...], tensor: Tensor) -> Tensor:
 
 
 def _reshaped(order: tuple[int, ...], tensor: Tensor) -> Tensor:
-    """The inverse of the other."""
+    """The inverse of ``_transposed_in_memory``."""
     back = sorted(range(len(order)), key=order.__getitem__)
     return tensor.reshape([tensor.shape[axis] for axis in order]).permute(back)
 
 
 def _rounded(bits: int, rounding: Change, tensor: Tensor) -> Tensor:
-    """To so many significant bits; for autograd the identity."""
+    """The tensor rounded to ``bits`` significant bits; autograd sees the identity."""
     parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     mantissa, exponent = torch.frexp(parts.detach())
     rounded = torch.ldexp(rounding(mantissa * 2**bits), exponent - bits)

@@ -1,4 +1,4 @@
-"""Copy the input into zeros, then convolve: for uneven padding if the input is small."""
+"""Copy the input into a padded tensor, then convolve: for uneven padding of a small input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 class Padded(Lowering):
-    """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that.
+    """``F.pad``, then ``F.conv2d`` without padding. A crop is a view of the input.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((224, 224, 3), 64, 7, stride=2).lowering
@@ -51,7 +51,7 @@ class Padded(Lowering):
 
 
 class PaddedWeightGradient(WeightGradient):
-    """That of ``F.conv2d`` without padding, of the padded copy of the input."""
+    """The weight gradient of ``F.conv2d`` without padding, for the padded copy of the input."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._padded = Padded(geometry)

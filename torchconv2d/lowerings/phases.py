@@ -1,9 +1,9 @@
-"""Split the output into phases; each is a convolution that reads entries of the input only.
+"""Split the output into phases; each is a convolution that reads no inserted zeros.
 
-Per axis, with ``L`` and ``r`` the dilations and ``s`` the stride, output ``i`` meets tap ``u`` at
-the place ``i * s + u * r - before`` of the dilated input, which holds an entry only where ``L``
-divides it. So outputs ``L / gcd(s, L)`` apart meet the same taps, a phase, and the taps of a phase
-are ``L / gcd(r, L)`` apart.
+Per axis, let ``L`` and ``r`` be the dilations of input and kernel, and ``s`` the stride. Output
+``i`` reads the dilated input with tap ``u`` at position ``i * s + u * r - before``, which holds an
+entry only if ``L`` divides it. So outputs that are ``L / gcd(s, L)`` apart use the same taps; they
+form a phase. The taps of a phase are ``L / gcd(r, L)`` apart.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def split(axis: Axis) -> list[Phase]:
             (u for u in range(min(step, axis.kernel)) if (place + u * rhs) % lhs == 0), axis.kernel
         )
         taps = len(range(first, axis.kernel, step))
-        # Without a tap, one that meets zeros alone: the whole input is cropped.
+        # A phase without taps gets one that meets only zeros: the whole input is cropped.
         before = -(place + first * rhs) // lhs if taps else -axis.size
         reach = (len(range(i, axis.out, count)) - 1) * stride + dilate(max(taps, 1), dilation)
         after = reach - before - axis.size
@@ -86,7 +86,7 @@ class Phases(Lowering):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        # With more phases, it takes seconds to make the modules alone.
+        # With more phases, creating the modules takes seconds.
         few = prod(map(_count, geometry.axes)) <= 4096
         return few and geometry.reads_input and geometry.lhs_dilation != (1, 1)
 
@@ -108,7 +108,7 @@ class Phases(Lowering):
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             if is_functional(x):
                 return self._stacked(outputs)
-        # Each phase is copied to its places at once. This was the fastest of several ways to copy.
+        # This copies a whole phase at once, the fastest of several variants.
         y = outputs[0]
         y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
         for i, of_phase in enumerate(outputs):
@@ -119,7 +119,7 @@ class Phases(Lowering):
 
     def _stacked(self, outputs: list[Tensor]) -> Tensor:
         """The same for graphs, which express a stack better than an assignment."""
-        # The first phase has the most outputs. Smaller ones are filled up, then cut again.
+        # The first phase has the most outputs. Smaller ones are padded, and cut at the end.
         rows, columns = outputs[0].size(2), outputs[0].size(3)
         filled = [
             F.pad(y, (0, columns - y.size(3), 0, rows - y.size(2))).permute(0, 2, 3, 1)
@@ -136,7 +136,7 @@ class Phases(Lowering):
 class PhasesWeightGradient(WeightGradient):
     """The weight gradient of each phase, at the taps of that phase.
 
-    ``parts`` has one for each phase, or None for a phase that reads no input.
+    ``parts`` has a weight gradient for each phase, or None for a phase that reads no input.
     """
 
     def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:

@@ -64,7 +64,7 @@ class Plain(Lowering):
 
 
 class PlainWeightGradient(WeightGradient):
-    """That of ``F.conv2d``, of the part of the input that the windows read."""
+    """The weight gradient of ``F.conv2d``, for the part of the input that the windows read."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._plain = Plain(geometry)
