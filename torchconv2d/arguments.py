@@ -103,6 +103,13 @@ def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
     return (integer(name, entries[0], 1, below), integer(name, entries[-1], 1, below))
 
 
+def layer_name(name: object) -> str | None:
+    """A string or None."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"`name` must be a str or None, got {name!r}.")
+    return name
+
+
 def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
     """Three positive integers; every error is a ``ValueError``."""
     order = "(C, H, W)" if channel_first else "(H, W, C)"

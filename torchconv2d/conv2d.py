@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from . import arguments, arrays, init
-from .geometry import Geometry, plan
+from . import arguments, arrays, init, settings, symbolic
+from .geometry import Geometry
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .loading import AllOrNothing
 from .lowerings import Convolution, Lowering, ScriptedConvolution
+from .lowerings.traced import checked
 
 _STRIDED = torch.strided
 
@@ -82,11 +83,13 @@ class Conv2d(AllOrNothing):
         weight: nn.Parameter
         bias: nn.Parameter | None
         w_mask: Tensor | None
+        name: str | None
+        _of_layer: str
         _scripted: ScriptedConvolution
 
     # TorchScript keeps one branch of each test on a constant, and leaves out unused properties.
     __constants__ = ["channels_last"]
-    __jit_unused_properties__ = ["kernel", "lowering", "geometry"]
+    __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]
 
     def __init__(
         self,
@@ -118,31 +121,15 @@ class Conv2d(AllOrNothing):
         self.padding = arguments.padding(padding)
         self.lhs_dilation = arguments.pair("lhs_dilation", lhs_dilation, below=TypeError)
         self.rhs_dilation = arguments.pair("rhs_dilation", rhs_dilation, below=TypeError)
-        if self.channel_first:
-            self.in_channels, *sides = self.in_size
-        else:
-            *sides, self.in_channels = self.in_size
+        self.in_channels = self.in_size[0 if self.channel_first else 2]
         self.groups = arguments.groups(groups, self.in_channels, self.out_channels)
-        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"`name` must be a str or None, got {name!r}.")
-        self.name = name
-
-        geometry = plan(
-            (sides[0], sides[1]),
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.lhs_dilation,
-            self.rhs_dilation,
-            self.in_channels,
-            self.out_channels,
-            self.groups,
-        )
-        self.convolution = Convolution.of(geometry)
+        self.__dict__.update(settings.named(arguments.layer_name(name)))
+        plan = settings.planned(self)
         out, in_per_group = self.out_channels, self.in_channels // self.groups
-        rows, columns = geometry.height.out, geometry.width.out
-        self.out_size = (out, rows, columns) if self.channel_first else (rows, columns, out)
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
+        self._weight_shape = (out, in_per_group, *self.kernel_size)
+        self.out_size: tuple[int, int, int] = plan["out_size"]
+        self.convolution: Convolution = plan["convolution"]
 
         dtype = arrays.layer_dtype(dtype)
         if w_init is None:
@@ -150,7 +137,7 @@ class Conv2d(AllOrNothing):
                 "`w_init` must be a callable of the shape, an array or a number, got None."
             )
         self.w_init, self.b_init, self._w_mask = w_init, b_init, w_mask
-        weight = torch.empty((out, in_per_group, *self.kernel_size), device=device, dtype=dtype)
+        weight = torch.empty(self._weight_shape, device=device, dtype=dtype)
         self.weight = cast(nn.Parameter, arrays.held(param_type, weight))
         if b_init is None:
             self.register_parameter("bias", None)
@@ -164,6 +151,17 @@ class Conv2d(AllOrNothing):
     def kernel(self) -> Tensor:
         """The weight in the documented layout, ``(kh, kw, C // groups, out)``; a view."""
         return weight_to_kernel(self.weight)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in settings.NAMES or "convolution" not in self.__dict__:
+            super().__setattr__(name, value)
+        else:  # In one step, so that an interrupt finds all of it changed, or nothing.
+            self.__dict__.update(settings.change(self, name, value))
+
+    @property
+    def itself(self) -> "Conv2d":
+        """The layer, by the name that a ``torch.fx`` graph of the layer alone has for it."""
+        return self
 
     @property
     def geometry(self) -> Geometry:
@@ -272,11 +270,20 @@ class Conv2d(AllOrNothing):
             weight, bias, mask = self.weight, self.bias, self.w_mask
         else:
             if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
+                if symbolic.is_symbolic(x):
+                    return symbolic.call(self, x)
                 raise arrays.not_dense(x)
             weight, bias, mask = self._tensors()
+            if weight.shape != self._weight_shape:
+                raise ValueError(
+                    f"`weight`{self._of_layer} must have the shape {self._weight_shape}, got "
+                    f"{tuple(weight.shape)}; make a new layer for another shape."
+                )
+            if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+                x = checked(x, list(self.in_size))
         self._check_input(x, weight)
         if mask is not None:
-            weight = weight * kernel_to_weight(mask)
+            weight = weight * kernel_to_weight(mask).to(weight.dtype)
         batched = x.dim() == 4
         batch = x if batched else x.unsqueeze(0)
         if self.channels_last:
@@ -309,18 +316,18 @@ class Conv2d(AllOrNothing):
             or x.size(-1) != third
         ):
             raise ValueError(
-                f"The input must have the shape (B, {first}, {second}, {third}) "
+                f"The input{self._of_layer} must have the shape (B, {first}, {second}, {third}) "
                 f"or ({first}, {second}, {third}), got {list(x.shape)}."
             )
         if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
             raise TypeError(
-                f"The input has the dtype {x.dtype} and the layer {weight.dtype}; "
+                f"The input{self._of_layer} has the dtype {x.dtype} and the layer {weight.dtype}; "
                 f"cast one of them with `.to(dtype)`."
             )
         if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # `is_cpu` is faster
             raise ValueError(
-                f"The input is on the device {x.device} and the layer on {weight.device}; "
-                f"move one of them with `.to(device)`."
+                f"The input{self._of_layer} is on the device {x.device} and the layer on "
+                f"{weight.device}; move one of them with `.to(device)`."
             )
 
     def extra_repr(self) -> str:

@@ -13,7 +13,7 @@ from . import arguments, arrays
 from .geometry import Padding, Pair, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
-from .lowerings import Convolution
+from .lowerings import AnySize, Convolution
 
 
 def conv_general_dilated(
@@ -74,24 +74,35 @@ def conv_general_dilated(
     _check_channels(x, weight, features, batches)
     if batches > 1:  # Move the groups of the batch to the channels.
         x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
-    convolve = _planned(
-        (x.size(2), x.size(3)),
-        (weight.size(2), weight.size(3)),
-        arguments.pair("window_strides", window_strides),
-        _padding(padding),
-        _dilation("lhs_dilation", lhs_dilation),
-        _dilation("rhs_dilation", rhs_dilation),
-        x.size(1),
-        weight.size(0),
+    groups, settings = (
         features * batches,
+        (
+            arguments.pair("window_strides", window_strides),
+            _padding(padding),
+            _dilation("lhs_dilation", lhs_dilation),
+            _dilation("rhs_dilation", rhs_dilation),
+        ),
     )
+    if _has_known_sizes(x) and _has_known_sizes(weight):
+        sizes = (x.size(2), x.size(3)), (weight.size(2), weight.size(3))
+        convolve = _planned(*sizes, *settings, x.size(1), weight.size(0), groups)
+    else:
+        convolve = AnySize(*settings, groups, weight.size(1))
     y = convolve(x, weight, None)
     return y.permute(inverse(axes.out)).contiguous()
 
 
+def _has_known_sizes(x: Tensor) -> bool:
+    """Whether all sizes are plain numbers, and not symbols or a trace's tensors.
+
+    A compiled graph may serve other sizes later, and its symbols look like numbers.
+    """
+    return not torch.compiler.is_compiling() and all(type(size) is int for size in x.shape)
+
+
 @lru_cache(maxsize=1024)
-def _planned(*arguments: Any) -> Convolution:
-    return Convolution.of(plan(*arguments))
+def _planned(*sizes_and_settings: Any) -> Convolution:
+    return Convolution.of(plan(*sizes_and_settings))
 
 
 def _check_operands(lhs: object, rhs: object) -> None:

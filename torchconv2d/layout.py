@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor
 
 Permutation = tuple[int, int, int, int]
@@ -24,11 +25,25 @@ def weight_to_kernel(weight: Tensor) -> Tensor:
 
 
 def adjoint_weight(weight: Tensor, groups: int) -> Tensor:
-    """(out, in / groups, kh, kw) as (in, out / groups, kh, kw), flipped in space, or back."""
+    """``(out, in / groups, kh, kw)`` as ``(in, out / groups, kh, kw)``, taps flipped; or back."""
+    if groups == 1:
+        return _flipped(weight.transpose(0, 1))
     out, per_group, rows, columns = weight.shape
     grouped = weight.reshape(groups, out // groups, per_group, rows, columns)
-    # Not by `flatten`, which some of torch's function transforms do not support.
-    return grouped.transpose(1, 2).reshape(-1, out // groups, rows, columns).flip(2, 3)
+    # `flatten` does not work under some of torch's function transforms.
+    return _flipped(grouped.transpose(1, 2).reshape(-1, out // groups, rows, columns))
+
+
+def _flipped(weight: Tensor) -> Tensor:
+    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        if tracing and torch.onnx.is_in_onnx_export():
+            # The older exporter computes this for a constant weight, but not a flip.
+            for axis in (2, 3):
+                last = weight.shape[axis] - 1
+                weight = weight.index_select(axis, torch.arange(last, -1, -1))
+            return weight
+    return weight.flip(2, 3)
 
 
 def is_channels_innermost(x: Tensor) -> bool:

@@ -7,6 +7,7 @@ From bottom to top: :class:`Lowering` is the interface; :func:`choose` picks one
 
 import warnings
 
+from .any_size import AnySize
 from .bias_only import BiasOnly
 from .choose import LOWERINGS, choose, lower
 from .convolution import Convolution
@@ -26,6 +27,7 @@ from .zero_insertion import ZeroInsertion
 
 __all__ = [
     "LOWERINGS",
+    "AnySize",
     "BiasOnly",
     "Convolution",
     "Lowering",

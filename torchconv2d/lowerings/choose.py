@@ -97,6 +97,18 @@ def one_convolution(geometry: Geometry) -> type[Lowering]:
     return _choose_undilated(geometry) if geometry.lhs_dilation == (1, 1) else Transposed
 
 
+def choose_for_export(geometry: Geometry) -> type[Lowering]:
+    """The lowering for an exported program, which other tools read.
+
+    They know one convolution, and padding before it: ONNX makes one node of both. They fuse what
+    follows a convolution, but not if the outputs are cut in between.
+    """
+    chosen = choose(geometry)
+    if issubclass(chosen, PartialSums) or chosen is Subpixel:
+        chosen = one_convolution(geometry)
+    return Padded if chosen is OverPadded else chosen
+
+
 def _choose_undilated(geometry: Geometry) -> type[Lowering]:
     """The lowering for an undilated input that is read."""
     if Plain.applies(geometry):  # copies nothing

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from ..layout import adjoint_weight, dense_as, with_dense_gradient
+from ..versions import is_exporting
 from .choose import (
     choose,
+    choose_for_export,
     choose_weight_gradient,
     has_own_gradients,
     lower,
@@ -60,9 +62,12 @@ class Convolution:
         # Graphs and DTensors use one convolution in place of partial sums.
         sums = issubclass(kind, PartialSums)
         self._functional = lower(geometry, one_convolution(geometry)) if sums else None
+        exported = choose_for_export(geometry)
+        self._exported = self.lowering if exported is kind else lower(geometry, exported)
         if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
             weight_gradient = choose_weight_gradient(geometry, kind)
         self._gradient_kind = weight_gradient
+        self._rounds_partial_sums = self.lowering.rounds_partial_sums
         self._odd_channels = geometry.in_per_group % 2 == 1
 
     @staticmethod
@@ -98,7 +103,7 @@ class Convolution:
                 return self(x.to(dtype), weight.to(dtype), bias)
         if dtype not in NARROW:
             return self._differentiable(x, weight, bias)
-        wide = wider(x, self.lowering.rounds_partial_sums, self._odd_channels)
+        wide = wider(x, self._rounds_partial_sums, self._odd_channels)
         if wide is None:
             return self._differentiable(x, weight, bias)
         bias = None if bias is None else bias.to(wide)
@@ -128,6 +133,8 @@ class Convolution:
         return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
 
     def _lowering_for(self, x: Tensor) -> Lowering:
+        if is_exporting() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+            return self._exported
         functional = self._functional
         return self.lowering if functional is None or not is_functional(x) else functional
 

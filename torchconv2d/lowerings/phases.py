@@ -97,13 +97,16 @@ class Phases(Lowering):
         self.taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
         self.step_v, self.step_h = tap_steps(geometry)
         self.convolutions = nn.ModuleList(parts)
+        self.reads = [part.reads_input for part in self.parts(geometry)]
         self.out = (geometry.height.out, geometry.width.out)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         outputs: list[Tensor] = []
         for i, convolution in enumerate(self.convolutions):
             v, h = self.taps[i]
-            taps = every(weight, (v, self.step_v), (h, self.step_h))
+            # A phase without taps ignores the weight; an empty slice ends the older ONNX exporter.
+            reads = self.reads[i]
+            taps = every(weight, (v, self.step_v), (h, self.step_h)) if reads else weight
             outputs.append(convolution.forward(x, taps, bias))
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             if is_functional(x):

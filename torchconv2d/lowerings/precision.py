@@ -46,6 +46,8 @@ def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dty
     dtype = x.dtype
     if dtype == torch.complex64:
         return torch.complex128 if float32_is_reduced(x.device.type) else None
+    if torch.onnx.is_in_onnx_export():
+        return None
     if not rounds_partial_sums:
         if not x.is_cpu:
             return None
