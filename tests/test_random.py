@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from torchconv2d import Conv2d, init, random, special
+from torchconv2d import Conv2d, init, random
+from torchconv2d.random import keys, xla_math
 
 KEPT: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("draws.json").read_text())
 SHAPES = ("()", "(1,)", "(3, 5, 7)", "(1000, 1000)")
@@ -65,7 +66,7 @@ def test_initializers_equal_the_reference_bit_for_bit(dtype: str) -> None:
 
 def test_draws_without_a_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a processor where torch has none."""
-    monkeypatch.setattr(special, "_addcmul_rounds_once", lambda dtype: False)
+    monkeypatch.setattr(xla_math, "_addcmul_rounds_once", lambda dtype: False)
     for dtype in ("float32", "float64"):
         for draw in ("uniform", "normal", "truncated_normal"):
             cases = [case for case in KEPT if case.startswith(f"{draw}, 12345, (1000, 1000), ")]
@@ -139,7 +140,7 @@ def test_split_and_stream() -> None:
 
 
 def test_an_entry_depends_on_its_index_alone() -> None:
-    key, count = random.key(5), 3 * random._BLOCK + 17  # pyright: ignore[reportPrivateUsage]
+    key, count = random.key(5), 3 * keys.BLOCK + 17
     long = random.normal(key, count)
     assert np.array_equal(random.normal(key, (11, 3)).ravel(), long[:33])
     assert np.array_equal(random.normal(key, 2 * count)[:count], long)
@@ -152,7 +153,7 @@ def test_an_entry_depends_on_its_index_alone() -> None:
 )
 def test_torch_modes_change_nothing(mode: Any) -> None:
     plain = random.normal(random.key(5), (7, 11))
-    special._addcmul_rounds_once.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    xla_math._addcmul_rounds_once.cache_clear()  # pyright: ignore[reportPrivateUsage]
     with mode:
         assert np.array_equal(random.normal(random.key(5), (7, 11)), plain)
 

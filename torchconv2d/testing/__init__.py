@@ -1,0 +1,7 @@
+"""How equal two convolutions must be, by arithmetic; an assertion that they are, or why not."""
+
+from .bound import accumulator, rounding_bound, unit_roundoff
+from .parity import assert_parity
+from .precision import full_precision
+
+__all__ = ["accumulator", "assert_parity", "full_precision", "rounding_bound", "unit_roundoff"]
