@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..checks import interruption
+from ..checks.cores import cores
 from ..sides.settings import Setting
 
 # A case takes about a second; this is for what never comes back.
@@ -65,10 +65,10 @@ def run(
 
     Args:
         waiting: the jobs. Others may be added while they run.
-        workers: how many run at a time; None for one a core.
+        workers: how many run at a time; None for one for each core that this process may use.
         patience: seconds without an answer, after which a job that has begun is killed.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     running: dict[Connection, _Running] = {}
     try:
         while waiting or running:

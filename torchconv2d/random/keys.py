@@ -44,12 +44,15 @@ def key(seed: object) -> Words:
     number = arguments.as_index(seed)
     if number is not None:
         return np.array([0, number & 0xFFFFFFFF], np.uint32)
-    kind = str(getattr(seed, "dtype", ""))
-    if kind.startswith("key<"):
-        if kind != "key<fry>":
-            raise ValueError(f"`seed` must be a threefry2x32 key, got one of the type {kind}.")
-        # Whoever holds such a key has imported JAX.
-        seed = sys.modules["jax"].random.key_data(seed)
+    jax: Any = sys.modules.get("jax")  # whoever holds one of its keys has imported it
+    if jax is not None and isinstance(seed, jax.Array):
+        array: Any = seed
+        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+            if jax.random.key_impl(array) != "threefry2x32":
+                raise ValueError(
+                    f"`seed` must be a threefry2x32 key, got one of the type {array.dtype}."
+                )
+            seed = jax.random.key_data(array)
     try:
         words = np.asarray(cast(Any, seed))
     except ValueError as error:
