@@ -1,7 +1,7 @@
-"""The drawings of how-it-computes.md, by the geometry that the package computes by.
+"""The drawings of how-it-computes.md, made with the package's own geometry.
 
-``make docs`` runs it. What it draws is kept, for code hosts show the page too; the colours can be
-read on white and on black.
+``make docs`` runs it. The drawings are committed, since code hosts show the page too. The colours
+are readable on white and on black.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PHASES = "abcd"
 
 
 class Drawing:
-    """SVG elements, and how far they reach. ``left`` columns come before the first entry."""
+    """SVG elements and their extent. ``left`` columns come before the first entry."""
 
     def __init__(self, title: str, left: int = 0) -> None:
         self.parts = [f"<title>{title}</title>", f"<style>{STYLE}</style>"]
@@ -58,7 +58,7 @@ class Drawing:
         self.width = max(self.width, x + wide + MARGIN)
 
     def axis(self, axis: Axis) -> None:
-        """The entries, with the zeros that are inserted and those around."""
+        """The entries, the inserted zeros and the padding."""
         for column in range(-max(axis.before, 0), axis.dilated + max(axis.after, 0)):
             entry = _entry(axis, column)
             self.cell(column, *(("zero", "0") if entry is None else ("entry", f"x{entry}")))
@@ -67,7 +67,7 @@ class Drawing:
     def window(
         self, axis: Axis, output: int, at: int, kind: str, label: str, taps: Sequence[int] = ()
     ) -> None:
-        """The taps of an output, each below what it meets, and in column ``at`` the output."""
+        """The taps of an output, each below the entry it meets; the output in column ``at``."""
         corner = output * axis.stride - axis.before
         columns = [corner + tap * axis.rhs_dilation for tap in range(axis.kernel)]
         for column, following in pairwise([*columns, at]):
@@ -95,7 +95,7 @@ class Drawing:
 
 
 def _entry(axis: Axis, column: int) -> int | None:
-    """Which entry of the input lies in a column, if any does."""
+    """The index of the entry in a column, or None."""
     entry, between = divmod(column, axis.lhs_dilation)
     return entry if not between and 0 <= entry < axis.size else None
 
@@ -109,10 +109,10 @@ def uneven_padding() -> Drawing:
     drawing = Drawing("Uneven padding", left=side.padding)
     at = size + side.padding + 1
     for words, axis, dropped in (
-        ("SAME with stride 2: one zero, and that after", same, 0),
-        ("torch's padding=1: as many outputs, of other windows", torchs, 0),
+        ("SAME with stride 2: one zero, after the input", same, 0),
+        ("torch's padding=1: as many outputs, from other windows", torchs, 0),
         (
-            f"OverPadded: padding={side.padding}, and the first output is dropped",
+            f"OverPadded: padding={side.padding}; the first output is dropped",
             evenly,
             side.dropped,
         ),
@@ -176,7 +176,7 @@ def sub_pixel() -> Drawing:
         drawing.window(shared, window, 7, kind, label, taps)
         drawing.top += 9 * (phase == steps - 1)
     drawing.top += ROW / 2
-    drawing.caption("In two dimensions: four, woven into one image")
+    drawing.caption("In two dimensions: four, interleaved into one image")
     top = drawing.top
     for number in range(4):
         _grid(drawing, top + number // 2 * 3.5 * ROW, number % 2 * 3.5 - 1, 3, [PHASES[number]])
@@ -194,7 +194,7 @@ def _grid(drawing: Drawing, top: float, left: float, size: int, kinds: Sequence[
 
 
 def drawings() -> Iterable[tuple[Path, str]]:
-    """Each file and what it holds."""
+    """Each file and its content."""
     for draw in (uneven_padding, dilation, split_phases, sub_pixel):
         yield FOLDER / f"{draw.__name__.replace('_', '-')}.svg", draw().svg()
 

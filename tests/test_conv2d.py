@@ -293,7 +293,7 @@ def test_default_dtype_and_casting() -> None:
 
 @pytest.mark.parametrize("name", VALID)
 def test_channels_last_weights_change_nothing_but_strides(name: str) -> None:
-    """Also of one input channel, where torch has been silently wrong (pytorch/pytorch#82060)."""
+    """Also with one input channel, where torch was silently wrong (pytorch/pytorch#82060)."""
     layer = make_layer(name)
     x = make_input(layer)
     expected = layer(x)
@@ -336,7 +336,7 @@ def test_functional_call_and_per_sample_gradients() -> None:
 
 
 def test_numbers_drawn_by_tests_are_not_trivial() -> None:
-    """The helpers that the exact tests stand on: whole, small, signed, different per seed."""
+    """The exact tests need them to be integers, small, of both signs, and to depend on the seed."""
     for dtype in (torch.float16, torch.float64, torch.complex64):
         drawn = whole_numbers((40, 25), 3, dtype)
         parts = torch.view_as_real(drawn) if dtype.is_complex else drawn

@@ -1,4 +1,4 @@
-"""The package's own boundaries: what it may import, what it offers, which way its imports run."""
+"""What the package may import, what it exports, and the direction of its own imports."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
     assert "pydoc torchconv2d.Conv2d" in done.stdout
 
 
-# Each may import those before it only, so that a reader can go bottom up.
+# Each may import only those before it, so that a reader can go bottom up.
 LAYERS = ["versions", "geometry", "arguments", "arrays", "layout", "loading", "random", "init"]
 LAYERS += ["lowerings", "functional", "conv2d", "interop", "testing", "__init__", "__main__"]
-# The same within each package. So no lowering imports the choice among them.
+# The same within each package; so no lowering imports ``choose``.
 PACKAGES = {
     "random": ["xla_math", "keys", "draws", "stream"],
     "init": ["torch_draws", "initializer"],

@@ -1,4 +1,4 @@
-"""Plain torch layers: ported, refused, and made where one says the same."""
+"""Plain torch layers: ported, refused, and created where there is an equivalent one."""
 
 from __future__ import annotations
 

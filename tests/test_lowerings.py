@@ -1,4 +1,4 @@
-"""Each lowering against zero insertion, also where it would not be chosen."""
+"""Each lowering compared with zero insertion, even where it would not be chosen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchconv2d.lowerings.choose import has_few_outputs, has_own_gradients
 
 
 def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
-    """Output, and gradients of input, weight and bias, on whole numbers that the geometry fixes."""
+    """Output, and gradients of input, weight and bias, on integers that depend on the geometry."""
     shape = (2, geometry.in_channels, geometry.height.size, geometry.width.size)
     kernel = (geometry.height.kernel, geometry.width.kernel)
     in_per_group = geometry.in_channels // geometry.groups
@@ -30,7 +30,7 @@ def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.T
 
 
 def compare_with_the_oracle(geometry: Geometry) -> int:
-    """How many lowerings apply, after each was found equal to zero insertion."""
+    """The number of lowerings that apply, after checking that each equals zero insertion."""
     applicable = [lowering for lowering in lowerings.LOWERINGS if lowering.applies(geometry)]
     if geometry.reads_input:
         expected = run(lowerings.ZeroInsertion, geometry)
@@ -114,7 +114,7 @@ VIEWS = {"permute", "slice", "unsqueeze", "squeeze", "view", "expand", "detach",
 @pytest.mark.parametrize("name", ["same_odd", "valid_stride", "crop", "crop_stride", "pointwise"])
 @pytest.mark.parametrize("channel_first", [False, True])
 def test_permuting_and_cropping_copy_nothing(name: str, channel_first: bool) -> None:
-    """One convolution and views: no clone, no copy, no padding; neither in nor out."""
+    """One convolution and views: no clone, copy or padding of input or output."""
     in_size = (4, 7, 6) if channel_first else (7, 6, 4)
     layer = make_layer(name, in_size=in_size, channel_first=channel_first, b_init=1.0)
     for batch in ((2,), ()):
@@ -158,7 +158,7 @@ def test_over_padded_trains_complex_numbers_as_it_infers_them() -> None:
     assert torch.equal(layer(x), expected)
 
 
-# torch compiles its own formulas of forward mode with a compiler that it deprecates.
+# torch compiles its forward-mode formulas with a compiler that it deprecates.
 def test_over_padded_in_training_takes_dual_numbers() -> None:
     layer = Conv2d((9, 8, 4), 3, 3, stride=2, b_init=1.5, dtype=torch.float64)
     assert isinstance(layer.lowering, lowerings.OverPadded)

@@ -1,4 +1,4 @@
-"""What is built holds the package, and nothing else."""
+"""The wheel and the sdist contain the package, and nothing else."""
 
 from __future__ import annotations
 

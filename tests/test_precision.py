@@ -1,4 +1,4 @@
-"""Which dtype a layer computes in: half precision on any processor, and the user's settings."""
+"""The dtype in which a layer computes: half precision on any processor, and user settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRODUCTS = ("convolution", "_convolution", "mm", "bmm", "addmm", "mkldnn_convolu
 
 
 class Dtypes(TorchDispatchMode):
-    """Notes the dtypes of what torch multiplies."""
+    """Records the dtypes of the operands that torch multiplies."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ def multiplied(layer: Conv2d, x: Tensor, *, training: bool = False) -> set[torch
 
 @pytest.fixture(params=[False, True], ids=["no bfloat16 here", "bfloat16 here"])
 def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Processors without bfloat16 instructions, and with them, odd channels apart."""
+    """Processors without bfloat16 instructions, and with them; odd channels separately."""
     answer = lambda odd_channels: request.param and not odd_channels  # noqa: E731
     monkeypatch.setattr(precision, "_is_right", answer)
     return request.param
@@ -58,8 +58,8 @@ def test_inference_is_within_the_bound_on_this_processor(name: str, dtype: torch
     assert torch.all(error <= bound)
 
 
-# torch sums the last of these in bfloat16 on every processor: `output_padding` is not below the
-# stride, and then it does not call oneDNN.
+# torch sums the last of these in bfloat16 on every processor: its `output_padding` is not below the
+# stride, so torch does not call oneDNN.
 SUMMED_IN_PARTS = {
     "lone output": {"in_size": (16, 15, 24), "out_channels": 1, "kernel_size": (5, 3)},
     "few outputs": {"in_size": (12, 34, 64), "out_channels": 3, "kernel_size": 3},
@@ -125,7 +125,7 @@ def test_a_limit_on_onednn_is_a_limit_on_bfloat16(
 def test_the_question_tells_right_from_wrong(
     monkeypatch: pytest.MonkeyPatch, channels: int, wrong: str | None
 ) -> None:
-    """Of convolutions that are right, that round partial sums, and that spread a NaN."""
+    """With a convolution that is right, one that rounds partial sums, one that spreads a NaN."""
     for name in ("conv2d", "conv_transpose2d"):
         exact = getattr(precision.F, name)
 

@@ -1,4 +1,4 @@
-"""Draws from seeds are those of the reference, which ``python -m parity.golden`` keeps."""
+"""Draws from seeds equal the reference's, which ``python -m parity.golden`` stores."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_initializers_equal_the_reference_bit_for_bit(dtype: str) -> None:
 
 
 def test_draws_without_a_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a processor where torch has none."""
+    """As on a processor where torch's multiply-add is not fused."""
     monkeypatch.setattr(xla_math, "_addcmul_rounds_once", lambda dtype: False)
     for dtype in ("float32", "float64"):
         for draw in ("uniform", "normal", "truncated_normal"):
@@ -130,7 +130,7 @@ def test_split_and_stream() -> None:
     keys = random.split(key, 5)
     assert keys.shape == (5, 2)
     assert len({tuple(pair) for pair in keys.tolist()}) == 5
-    # Partitionable: the first keys do not depend on how many there are, nor on the shape.
+    # Partitionable: the first keys depend neither on the number of keys nor on the shape.
     assert random.split(key).tolist() == keys[:2].tolist()
     assert random.split(key, (2, 2)).reshape(4, 2).tolist() == keys[:4].tolist()
     stream = random.Stream(7)
@@ -241,7 +241,7 @@ def test_an_initializer_goes_on_from_draw_to_draw() -> None:
     second = initializer(KERNEL)
     assert not torch.equal(first, second)
     assert all(torch.equal(twin(KERNEL), second) for twin in twins)
-    # An empty array is a draw, as the reference's is; a meta tensor is none.
+    # An empty array counts as a draw, as in the reference; a meta tensor does not.
     initializer = init.XavierNormal(seed=7)
     assert initializer(KERNEL, device="meta").is_meta
     assert initializer((3, 5, 6, 0)).shape == (3, 5, 6, 0)
@@ -271,7 +271,7 @@ def normal_share(x: float) -> float:
 @pytest.mark.parametrize("seed", [None, 7])
 @pytest.mark.parametrize("name", ["uniform", "normal", "truncated_normal"])
 def test_distribution(seed: int | None, name: str) -> None:
-    """Kolmogorov and Smirnov's test at the level of 1 in 1000, on draws of fixed seeds."""
+    """The Kolmogorov-Smirnov test at the level of 1 in 1000, on draws from fixed seeds."""
     torch.manual_seed(3)
     variance = 3.0 / 600
     initializer = init.VarianceScaling(3.0, "fan_in", name, seed=seed)

@@ -1,4 +1,4 @@
-"""Scripted layers: the same answers, also where this package cannot be imported."""
+"""Scripted layers give the same answers, even where this package cannot be imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_scripted_layers_give_the_same_answer(name: str, dtype: torch.dtype) -> 
     scripted = torch.jit.script(layer)
     for batch in ((2,), (), (0,), (3,)):
         x = make_input(layer, normal_numbers, batch)
-        # Of complex numbers training makes three real convolutions, which round otherwise.
+        # For complex numbers training runs three real convolutions, which round differently.
         with torch.set_grad_enabled(not dtype.is_complex):
             y = scripted(x)
             assert torch.equal(y, layer(x))

@@ -1,4 +1,4 @@
-"""The layer's numbers: exact where sums are exact, within the proved bound elsewhere."""
+"""The layer's values: exact where sums are exact, elsewhere within the proved bound."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_rounding_stays_within_the_bound(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
 def test_rounding_stays_within_the_bound_of_a_long_sum(dtype: torch.dtype) -> None:
-    """4,500 products an output: a half-precision accumulator would show."""
+    """With 4,500 products per output, a half-precision accumulator would show."""
     layer = make_layer(
         "valid", dtype, normal_numbers, in_size=(9, 6, 300), kernel_size=(5, 3), out_channels=5
     )
@@ -64,7 +64,7 @@ def test_without_a_batch_and_with_an_empty_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", VALID)
 def test_gradients_of_whole_numbers_are_exact(name: str) -> None:
-    """By linearity: what the gradients say of a change is what the oracle computes of it."""
+    """By linearity, the gradients predict the oracle's change of the output exactly."""
     layer = make_layer(name, torch.float64)
     x = make_input(layer).requires_grad_()
     y = layer(x)
@@ -95,7 +95,7 @@ DERIVATIVES = ["same_stride", "crop_before_pad_after", "lhs_stride_rhs", "lhs_sa
 DERIVATIVES += ["mask_lhs", "channel_first_stride", "same_stride_even_input", "empty"]
 
 
-# Forward mode: torch compiles its own formulas with a compiler that it deprecates.
+# torch compiles its forward-mode formulas with a compiler that it deprecates.
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
 @pytest.mark.parametrize("name", DERIVATIVES)
 def test_derivatives_of_every_kind(name: str, dtype: torch.dtype) -> None:
@@ -109,8 +109,8 @@ def test_derivatives_of_every_kind(name: str, dtype: torch.dtype) -> None:
         return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), x)
 
     inputs = (x, *layer.parameters())
-    # By random projections: entry by entry it would take minutes. The gradients themselves are
-    # held to the oracle entry by entry above.
+    # By random projections, since entry by entry it would take minutes. A test above compares the
+    # gradients with the oracle entry by entry.
     forward = dtype == torch.float64
     assert torch.autograd.gradcheck(run, inputs, check_forward_ad=forward, fast_mode=True)
     assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
@@ -148,8 +148,8 @@ UNMASKED = [name for name in VALID if "w_mask" not in VALID[name]]
 
 
 def one_bad_entry(name: str, dtype: torch.dtype, bad: float) -> tuple[Any, ...]:
-    """A layer of ones; an input with one bad entry; the same layer without bias, and an input that
-    has a one there and zeros elsewhere, which together tell what reads that entry."""
+    """A layer of ones, and an input with one bad entry; the same layer without bias, and an input
+    with a one there and zeros elsewhere, whose output shows what reads that entry."""
     layer = make_layer(name, dtype, w_init=1.0)
     x = make_input(layer)
     at = (1, x.size(1) // 2, x.size(2) - 1, x.size(3) // 3)
@@ -159,7 +159,7 @@ def one_bad_entry(name: str, dtype: torch.dtype, bad: float) -> tuple[Any, ...]:
     return layer, x, make_layer(name, dtype, w_init=1.0, b_init=None), one
 
 
-# oneDNN's bfloat16 convolution of one input channel multiplies a neighbour by a zero of its own.
+# oneDNN's bfloat16 convolution of one input channel multiplies a neighbour by an added zero.
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("dtype", REAL, ids=str)
 @pytest.mark.parametrize("name", UNMASKED)
@@ -174,7 +174,7 @@ def test_a_bad_entry_reaches_the_outputs_that_read_it_and_no_other(
         assert torch.equal(reached, reads)
 
 
-# oneDNN's weight gradient in bfloat16 is not so strict, nor is its forward of one channel (above).
+# oneDNN in bfloat16 spreads NaN in the weight gradient, and in the forward of one channel (above).
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", UNMASKED)
 def test_a_bad_entry_reaches_the_taps_that_read_it_and_no_other(

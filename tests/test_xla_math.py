@@ -1,4 +1,4 @@
-"""What JAX's draws are computed with: one rounding for a multiply-add, and error functions."""
+"""The arithmetic of JAX's draws: multiply-add with one rounding, and error functions."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_multiply_add_of_the_largest_numbers(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_inverse_error_function(dtype: type[np.floating[Any]]) -> None:
-    """In every piece, erf brings back what was put in, to the rounding of u^2 and of the result."""
+    """In every piece, erf undoes it, up to the rounding of u^2 and of the result."""
     small = 1 - np.logspace(-1, math.log10(np.finfo(dtype).eps), 300)
     u = np.concatenate([-small, np.linspace(-0.9, 0.9, 601), small]).astype(dtype)
     x = xla_math.erf_inv(u)
     back = np.array([math.erf(float(value)) for value in x])
     slope = 2 / math.sqrt(math.pi) * np.exp(-(x.astype(np.float64) ** 2))
     allowed = 4 * np.spacing(np.abs(x)) * slope + np.finfo(dtype).eps
-    # XLA's log(1 + x) goes on to -0.414 with a fraction that Cephes fitted down to -0.293.
+    # XLA's log(1 + x) uses down to -0.414 a fraction that Cephes fitted only down to -0.293.
     strained = (u * u > 0.293) & (u * u < 0.415)
     allowed[strained] *= 4
     assert (np.abs(back - u) <= allowed).all()

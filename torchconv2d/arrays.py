@@ -1,7 +1,7 @@
-"""Arrays as users bring them -- torch, NumPy, JAX, nested lists, numbers -- to a layer's tensors.
+"""Converts users' arrays (torch, NumPy, JAX, nested lists, numbers) to a layer's tensors.
 
-Nothing is imported for their sake: a JAX array is read through NumPy's protocol, and a
-``saiunit``/``brainunit`` Quantity is known by its attributes.
+It imports no other library for this: it reads JAX arrays through NumPy's protocol, and recognizes a
+``saiunit``/``brainunit`` Quantity by its attributes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DTYPES = (
 
 
 def layer_dtype(dtype: object) -> torch.dtype:
-    """One that convolutions have; torch's default for None."""
+    """A dtype that convolutions support; torch's default for None."""
     if dtype is None:
         return torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype):
@@ -35,14 +35,14 @@ def layer_dtype(dtype: object) -> torch.dtype:
 
 
 def held(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """What ``param_type`` makes of a tensor, if a module can hold it."""
+    """``param_type(tensor)``, if a module can hold it."""
     if not callable(param_type):
         raise TypeError(f"`param_type` must be a callable of a tensor, got {param_type!r}.")
     made = param_type(tensor)
     if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
-            "`param_type` must make a torch.nn.Parameter or a torch.nn.Buffer, "
-            f"{param_type!r} made {type(made).__name__}."
+            "`param_type` must return a torch.nn.Parameter or a torch.nn.Buffer, "
+            f"{param_type!r} returned {type(made).__name__}."
         )
     return made
 
@@ -54,13 +54,13 @@ def _without_unit(name: str, value: Any) -> Any:
     if not value.dim.is_dimensionless:
         raise TypeError(
             f"`{name}` must be dimensionless, got the unit {value.unit}; "
-            f"divide by the unit that the numbers are meant in."
+            f"divide it by the unit of its numbers."
         )
     return value.to_decimal()
 
 
 def _dense(name: str, tensor: Tensor) -> Tensor:
-    """The tensor, if it holds its numbers one by one."""
+    """The tensor, if it is dense and not on the meta device."""
     if tensor.is_meta:
         raise ValueError(f"`{name}` must hold numbers, got a tensor on the meta device.")
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
@@ -69,7 +69,7 @@ def _dense(name: str, tensor: Tensor) -> Tensor:
 
 
 def not_dense(x: object) -> TypeError:
-    """The refusal of what no layer computes."""
+    """The error for an input that is not a dense tensor."""
     if not isinstance(x, Tensor):
         return TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
     kind = "nested" if x.is_nested else str(x.layout)
@@ -92,9 +92,9 @@ def _wrapped(name: str, value: object) -> Tensor:
             f"`{name}` must be an array of numbers, a number or a callable of the shape, "
             f"got {type(value).__name__}."
         )
-    if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has none
+    if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has neither
         array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
-    if array.dtype.type is np.ulonglong:  # nor this one, which is what 2**63 becomes
+    if array.dtype.type is np.ulonglong:  # torch lacks it; NumPy uses it for 2**63
         array = array.astype(np.uint64)
     return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
 
@@ -103,7 +103,7 @@ def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
     """A new tensor of ``dtype`` on the CPU, or on the value's device if it is a tensor.
 
     Raises:
-        TypeError: the value is no array of numbers, or a Quantity with a unit.
+        TypeError: the value is not an array of numbers, or is a Quantity with a unit.
         ValueError: a ragged list, or a complex array for a real ``dtype``.
     """
     value = _without_unit(name, value)
@@ -120,7 +120,7 @@ def floating(name: str, value: Any) -> Tensor:
     """A new tensor of the value's own dtype.
 
     Raises:
-        TypeError: no array, or one of other than floating or complex numbers.
+        TypeError: the value is not an array of floating or complex numbers.
     """
     if not hasattr(value, "dtype"):
         kind = type(value).__name__
@@ -133,17 +133,17 @@ def floating(name: str, value: Any) -> Tensor:
 
 
 def fill(name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """A number fills ``shape``; an array must have it.
+    """A tensor of ``shape``: a number fills it, an array must have this shape.
 
     Raises:
-        ValueError: another shape, even one that would broadcast.
+        ValueError: an array of another shape, even one that would broadcast.
         TypeError, ValueError: as for :func:`as_tensor`.
     """
     tensor = as_tensor(name, value, dtype)
     if tensor.dim() > 0 and tensor.shape != shape:
         raise ValueError(
             f"`{name}` must have the shape {shape} exactly, got {tuple(tensor.shape)}; "
-            f"nothing is broadcast but a number."
+            f"only a number is broadcast."
         )
     return tensor.expand(shape)
 
@@ -165,9 +165,9 @@ def broadcast(name: str, value: object, shape: tuple[int, ...], dtype: torch.dty
 
 
 def autocasts(x: Tensor, weight: Tensor) -> bool:
-    """Whether autocast may bring both to one dtype."""
+    """Whether autocast may cast both to the same dtype."""
     enabled = True
-    # A script cannot ask: the operator for it crashes in torch 2.13. It leaves this to torch.
+    # A script cannot query autocast: the operator for it crashes in torch 2.13. So torch decides.
     if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
         device = x.device.type
         enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

@@ -1,4 +1,4 @@
-"""The module: parameters, mask, bias, the batch axis and the layout. The arithmetic is below it."""
+"""The layer: parameters, mask, bias, batch axis and layout. ``lowerings`` has the arithmetic."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -18,45 +18,45 @@ _STRIDED = torch.strided
 class Conv2d(AllOrNothing):
     """A two-dimensional convolution as ``brainstate.nn.Conv2d`` documents it.
 
-    A cross-correlation over channels-last input, with padding as JAX means it. With ``ld`` and
-    ``rd`` for the dilations, and zeros outside the input, per axis::
+    A cross-correlation over channels-last input, with JAX's padding. Per axis, with ``ld`` and
+    ``rd`` for the dilations::
 
         dilated = (size - 1) * ld + 1
         out = max(0, (dilated + before + after - (k - 1) * rd - 1) // stride + 1)
 
     Args:
-        in_size: ``(H, W, C)``, or ``(C, H, W)`` with ``channel_first``; without the batch. Every
-            shape follows from it, so the lowering is chosen once, at construction.
+        in_size: ``(H, W, C)``, or ``(C, H, W)`` with ``channel_first``; without the batch. All
+            other shapes follow from it, so the lowering is chosen once, at construction.
         out_channels: number of output channels.
         kernel_size: ``(kh, kw)``, or one int for both.
         stride: ``(vertical, horizontal)`` distance between windows, or one int for both.
         padding: ``'SAME'`` (``ceil(dilated / stride)`` outputs; of an odd number of zeros the
             extra one goes after), ``'VALID'`` (none), an int (all four sides), ``(p_h, p_w)``
-            (above and below; left and right), or ``[(top, bottom), (left, right)]``, of which one
-            pair serves both axes. Negative amounts crop the dilated input.
+            (above and below; left and right), or ``[(top, bottom), (left, right)]``; a single pair
+            serves both axes. Negative amounts crop the dilated input.
         lhs_dilation: puts ``lhs_dilation - 1`` zeros between neighbours of the input, as a
-            transposed convolution of that stride does. String padding counts the dilated size.
+            transposed convolution of that stride does. String padding uses the dilated size.
         rhs_dilation: puts ``rhs_dilation - 1`` gaps between neighbours of the kernel (atrous).
-        groups: splits the channels; must divide both counts.
+        groups: splits the channels; must divide the numbers of input and of output channels.
         w_init: the kernel: a callable of ``kernel_shape``, an array of exactly that shape (torch,
             NumPy, JAX, nested lists), or a number, which fills it.
-        b_init: the bias: None for none; a callable of ``(1, 1, out)`` (channel-first:
-            ``(1, out, 1, 1)``); or a number or an array of ``(out,)`` or of what broadcasts to
-            that shape.
-        w_mask: multiplies the kernel at each forward: None, a callable of ``kernel_shape``, or
-            what broadcasts to it. A buffer; the stored weight stays unmasked.
+        b_init: the bias: None for no bias; a callable of ``(1, 1, out)`` (channel-first:
+            ``(1, out, 1, 1)``); a number; or an array of the shape ``(out,)`` or one that
+            broadcasts to the callable's shape.
+        w_mask: multiplies the kernel in each forward pass: None, a callable of ``kernel_shape``,
+            or an array that broadcasts to it. A buffer; the stored weight stays unmasked.
         channel_first: whether input and output are channel-first.
         name: a name for the user's own use.
         param_type: makes weight and bias from tensors: ``torch.nn.Parameter``, or
             ``torch.nn.Buffer`` for a frozen layer.
         device: as for any ``torch.nn`` layer.
-        dtype: a floating or complex type; torch's default if None. What ``w_init``, ``b_init``
-            and ``w_mask`` bring is cast to it.
+        dtype: a floating or complex type; torch's default if None. The values of ``w_init``,
+            ``b_init`` and ``w_mask`` are cast to it.
 
     Raises:
         TypeError: an argument of a wrong type, a pair of a wrong length, a dilation below 1, a
             Quantity with a unit.
-        ValueError: a wrong value otherwise; anything wrong with ``padding`` or ``in_size``.
+        ValueError: any other wrong value; anything wrong with ``padding`` or ``in_size``.
 
     Attributes:
         out_size: the result's shape without the batch, in the input's layout.
@@ -68,8 +68,8 @@ class Conv2d(AllOrNothing):
         lowering: how the convolution is computed, chosen from the geometry by
             :func:`torchconv2d.lowerings.choose`.
 
-    The remaining arguments are attributes of the same name, pairs as tuples; so are
-    ``in_channels`` and ``channels_last``.
+    The other arguments are attributes of the same name, with pairs as tuples. ``in_channels`` and
+    ``channels_last`` are attributes too.
 
     Example:
         >>> import torch, torchconv2d
@@ -78,13 +78,13 @@ class Conv2d(AllOrNothing):
         torch.Size([8, 112, 112, 64])
     """
 
-    if TYPE_CHECKING:  # At run time TorchScript sees that a missing bias or mask is just None.
+    if TYPE_CHECKING:  # Without this at run time, TorchScript sees a missing bias or mask as None.
         weight: nn.Parameter
         bias: nn.Parameter | None
         w_mask: Tensor | None
         _scripted: ScriptedConvolution
 
-    # TorchScript keeps one branch of each test on it, and leaves the property out.
+    # TorchScript keeps one branch of each test on a constant, and leaves out unused properties.
     __constants__ = ["channels_last"]
     __jit_unused_properties__ = ["kernel", "lowering", "geometry"]
 
@@ -174,17 +174,17 @@ class Conv2d(AllOrNothing):
         return self.convolution.lowering
 
     def __prepare_scriptable__(self) -> "Conv2d":
-        """Called by ``torch.jit.script``, which compiles nothing but registered modules.
+        """Called by ``torch.jit.script``, which compiles only registered modules.
 
-        Other tools take a module with a child for a container, so there is none until then.
+        Other tools treat a module with a child as a container, so the child is added only here.
         """
         self._scripted = ScriptedConvolution(self.lowering)
         return self
 
     def reset_parameters(self) -> None:
-        """Fill mask, weight and bias anew, drawn in this order, as at construction.
+        """Fill mask, weight and bias again as at construction, drawing in this order.
 
-        On the meta device arrays are checked and nothing is drawn.
+        On the meta device this checks arrays and draws nothing.
         """
         out = self.out_channels
         bias_shape = (1, out, 1, 1) if self.channel_first else (1, 1, out)
@@ -194,7 +194,7 @@ class Conv2d(AllOrNothing):
             ("b_init", self.b_init, bias_shape, self._fit_bias, self.bias),
         )
         fresh: list[tuple[Tensor, Tensor]] = []
-        # Arrays first, so that a bad one is refused before a random number is drawn.
+        # Arrays first, so that a bad array raises before a random number is drawn.
         for drawing in (False, True):
             for name, source, shape, fit, target in sources:
                 if target is None or source is None or callable(source) is not drawing:
@@ -231,19 +231,22 @@ class Conv2d(AllOrNothing):
         return arrays.broadcast(name, bias, shape, bias.dtype).reshape(out)
 
     def fold_mask(self) -> "Conv2d":
-        """Multiply the mask into the stored weight and drop it, for export; returns the layer.
+        """Multiply the stored weight by the mask and remove the mask, for export.
+
+        Returns:
+            The layer itself.
 
         Raises:
-            RuntimeError: the weight is not stored but computed, by a parametrization or pruning.
+            RuntimeError: a parametrization or pruning computes the weight, so none is stored.
         """
         if self.w_mask is None:
             return self
         weight = self._parameters.get("weight", self._buffers.get("weight"))
         if weight is None:
             raise RuntimeError(
-                "`fold_mask` needs a stored weight, and this one is computed at each forward; call "
-                "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or "
-                "torch.nn.utils.prune.remove(layer, 'weight') before."
+                "`fold_mask` needs a stored weight, but this one is computed in each forward pass; "
+                "first call torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or "
+                "torch.nn.utils.prune.remove(layer, 'weight')."
             )
         with torch.no_grad():
             weight.mul_(kernel_to_weight(self.w_mask))
@@ -258,12 +261,12 @@ class Conv2d(AllOrNothing):
             x: ``(B, *in_size)`` or ``in_size``, of the layer's dtype.
 
         Returns:
-            ``(B, *out_size)`` or ``out_size``, dense in that order of axes; a channel-first input
-            in torch's channels-last memory format keeps it.
+            ``(B, *out_size)`` or ``out_size``, contiguous. A channel-first layer returns torch's
+            channels-last memory format if the input has it.
 
         Raises:
-            TypeError: no dense tensor, or one of another dtype (autocast excepted).
-            ValueError: another shape, or another device.
+            TypeError: ``x`` is not a dense tensor, or has another dtype (unless autocast is on).
+            ValueError: ``x`` has another shape, or is on another device.
         """
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             weight, bias, mask = self.weight, self.bias, self.w_mask
@@ -291,7 +294,7 @@ class Conv2d(AllOrNothing):
         return y if batched else y.squeeze(0)
 
     def _tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Weight, bias and mask, without the microsecond that ``nn.Module`` takes to find each."""
+        """Weight, bias and mask. ``nn.Module`` takes a microsecond to find each attribute."""
         parameters, buffers = self._parameters, self._buffers
         if "weight" in parameters and "bias" in parameters and "w_mask" in buffers:
             return cast(Tensor, parameters["weight"]), parameters["bias"], buffers["w_mask"]
@@ -314,7 +317,7 @@ class Conv2d(AllOrNothing):
                 f"The input has the dtype {x.dtype} and the layer {weight.dtype}; "
                 f"cast one of them with `.to(dtype)`."
             )
-        if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # the one is quick
+        if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # `is_cpu` is faster
             raise ValueError(
                 f"The input is on the device {x.device} and the layer on {weight.device}; "
                 f"move one of them with `.to(device)`."

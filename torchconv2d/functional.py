@@ -1,4 +1,4 @@
-"""``conv_general_dilated``: the stateless twin of the layer, in any layout."""
+"""``conv_general_dilated``: the layer's convolution as a function, in any layout."""
 
 from __future__ import annotations
 
@@ -30,27 +30,29 @@ def conv_general_dilated(
     """``jax.lax.conv_general_dilated`` for two spatial dimensions.
 
     Args:
-        lhs: the input, of four axes.
-        rhs: the kernel, of four axes and ``lhs``'s dtype.
+        lhs: the input, with four axes.
+        rhs: the kernel, with four axes and the dtype of ``lhs``.
         window_strides: ``(vertical, horizontal)``; the vertical axis is the one that
             ``dimension_numbers`` names first in the kernel.
-        padding: ``'SAME'``, ``'SAME_LOWER'`` (the extra zero goes before), ``'VALID'``, in capitals
-            or not, or ``[(top, bottom), (left, right)]``; negative amounts crop.
-        lhs_dilation: of the input, per axis; None for 1. Unlike JAX's, it may go with a string
-            ``padding``, which then counts the dilated size.
-        rhs_dilation: of the kernel, per axis; None for 1.
+        padding: ``'SAME'``, ``'SAME_LOWER'`` (the extra zero goes before) or ``'VALID'``, in upper
+            or lower case, or ``[(top, bottom), (left, right)]``; negative amounts crop.
+        lhs_dilation: dilation of the input, per axis; None for 1. Unlike in JAX, ``padding`` may
+            then be a string, and uses the dilated size.
+        rhs_dilation: dilation of the kernel, per axis; None for 1.
         dimension_numbers: None for ``('NCHW', 'OIHW', 'NCHW')``, three such strings with the axes
             in any order, or JAX's ``ConvDimensionNumbers``.
-        feature_group_count: groups of channels; ``rhs`` has ``in / feature_group_count`` of them.
-        batch_group_count: groups of the batch, each convolved with its part of the output
-            channels; the output's batch is that much smaller. One of the two counts must be 1.
+        feature_group_count: groups of channels; ``rhs`` has ``in / feature_group_count`` input
+            channels.
+        batch_group_count: groups of the batch. Each group is convolved with its part of the output
+            channels, so the output's batch is smaller by this factor. One of the two counts must
+            be 1.
 
     Returns:
-        The result, dense in the order of axes that ``dimension_numbers`` asks for.
+        The result, contiguous, with the axes that ``dimension_numbers`` asks for.
 
     Raises:
-        TypeError: no dense tensors, dtypes that differ or are of integers, wrong
-            ``dimension_numbers``, a dilation below 1.
+        TypeError: an operand is not a dense tensor; the dtypes differ or are integers; wrong
+            ``dimension_numbers``; a dilation below 1.
         ValueError: a shape that does not fit, or another wrong value.
 
     Example:
@@ -70,7 +72,7 @@ def conv_general_dilated(
         )
     x, weight = lhs.permute(axes.lhs), rhs.permute(axes.rhs)
     _check_channels(x, weight, features, batches)
-    if batches > 1:  # Groups of the batch are groups of channels, once moved there.
+    if batches > 1:  # Move the groups of the batch to the channels.
         x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
     convolve = _planned(
         (x.size(2), x.size(3)),

@@ -1,4 +1,4 @@
-"""A checkpoint that does not fit changes nothing."""
+"""Loading a state dict that does not fit leaves the layer unchanged."""
 
 # pyright: reportPrivateUsage=false
 
@@ -12,10 +12,10 @@ from torch import nn
 
 
 class AllOrNothing(nn.Module):
-    """A layer into which a state dict is loaded whole, or, where that is an error, not at all.
+    """A layer that loads a state dict completely or, if that raises an error, not at all.
 
-    torch's own loading copies what fits before it raises. Within a network the layer knows of wrong
-    shapes and types, but not whether names that are missing will be an error.
+    torch's own loading copies what fits before it raises. When a network loads its state dict, the
+    layer sees wrong shapes and types, but cannot know whether missing names will raise an error.
     """
 
     def load_state_dict(
@@ -40,7 +40,7 @@ class AllOrNothing(nn.Module):
 
 
 def _saved(module: nn.Module) -> Callable[[], None]:
-    """What puts parameters and buffers back, objects and values."""
+    """A function that restores the parameters and buffers: the objects and their values."""
     parameters, buffers = dict(module._parameters), dict(module._buffers)
     held = [each for each in (*parameters.values(), *buffers.values()) if each is not None]
     values = [tensor.detach().clone() for tensor in held]

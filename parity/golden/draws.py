@@ -1,7 +1,7 @@
 """The reference's random draws, kept in ``tests/draws.json`` for tests that run without JAX.
 
-Of each array the file has the SHA-256 of its bytes, and its first and last number, to see how far
-off a wrong draw is. ``python -m parity.golden`` writes the file anew.
+For each array the file has the SHA-256 of its bytes, and its first and last number to show how far
+off a wrong draw is. ``python -m parity.golden`` writes the file again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def reference_draws(key: jax.Array, shape: tuple[int, ...], dtype: str) -> dict[
 
 
 def reference_initializers(seed: int | jax.Array) -> dict[str, brainstate.nn.init.Initializer]:
-    """The initializers, each with other arguments."""
+    """The initializers, with different arguments."""
     init = brainstate.nn.init
     return {
         "XavierNormal()": init.XavierNormal(seed=seed),

@@ -1,4 +1,4 @@
-"""The known bugs of others, each example run on each code path of this machine."""
+"""Runs the example of each known upstream bug on each code path of this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ YES, NO = "yes", "no"
 
 @dataclass
 class Row:
-    """Of one bug: ``answers`` by the setting's name, for those that this machine can take."""
+    """The answers about one bug, by the names of the settings that this machine supports."""
 
     bug: KnownBug
     answers: dict[str, str] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Row:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it shows nowhere, although this machine has what it needs."""
+        """Whether the bug appears nowhere, although this machine has what it needs."""
         return not self.shows and not self.faults and self.bug.can_show is True
 
     @property
@@ -54,22 +54,22 @@ class Row:
 
 
 def settings_of(bug: KnownBug) -> list[Setting]:
-    """Those that matter to the culprit: torch's for torch and oneDNN, and none for XLA."""
+    """The settings that affect the culprit: torch's for torch and oneDNN, none for XLA."""
     if bug.culprit == "jax":
         return [BASE]
     return [setting for setting in SETTINGS.values() if setting.is_path]
 
 
 def ask(shows: Callable[[], bool]) -> Iterator[bool]:
-    """In this process, which does nothing else."""
+    """Run an example in this process, which does nothing else."""
     with Path(os.devnull).open("w") as silence:
-        os.dup2(silence.fileno(), sys.stderr.fileno())  # a process that dies may print its stack
+        os.dup2(silence.fileno(), sys.stderr.fileno())  # a crash may print a stack
     torch.manual_seed(0)
     yield bool(shows())
 
 
 def run(bugs: Sequence[KnownBug], workers: int | None = None) -> list[Row]:
-    """Each example under each setting that matters and that this machine can take."""
+    """Run each example under each setting that affects it and that this machine supports."""
     rows = [Row(bug) for bug in bugs]
     waiting: deque[processes.Job] = deque()
     row_of: dict[int, Row] = {}
@@ -78,7 +78,7 @@ def run(bugs: Sequence[KnownBug], workers: int | None = None) -> list[Row]:
             if setting.obstacle is None:
                 waiting.append(job := processes.Job(setting, ask, (row.bug.shows,)))
                 row_of[id(job)] = row
-    jobs = list(waiting)  # kept, so that no two have one id
+    jobs = list(waiting)  # kept alive, so that no two have the same id
     begun: set[int] = set()
     for job, answer in processes.run(waiting, workers):
         row, name = row_of[id(job)], job.setting.name
@@ -88,7 +88,7 @@ def run(bugs: Sequence[KnownBug], workers: int | None = None) -> list[Row]:
             row.answers[name] = YES if answer.value else NO
         elif isinstance(answer, processes.Ended) and answer.fault is not None:
             if answer.died and id(job) in begun:
-                row.answers[name] = YES  # whatever else the bug does, it ends the process
+                row.answers[name] = YES  # a crash counts as the bug
             else:
                 row.faults[name] = answer.fault
     assert len(jobs) == sum(len(row.answers) + len(row.faults) for row in rows)
@@ -102,7 +102,7 @@ def legend(rows: Sequence[Row]) -> list[str]:
 
 
 def table(rows: Sequence[Row]) -> tuple[Sequence[str], list[Sequence[str]], str]:
-    """Heads, lines and alignment: a line for each bug, a column for each code path."""
+    """Headings, lines and alignment: a line for each bug, a column for each code path."""
     names = _paths()
     heads = ("", "culprit", *(f"[{i}]" for i in range(1, len(names) + 1)), "verdict")
     lines: list[Sequence[str]] = [
@@ -113,7 +113,7 @@ def table(rows: Sequence[Row]) -> tuple[Sequence[str], list[Sequence[str]], str]
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What the examples raised."""
+    """The errors that the examples raised."""
     return [
         f"{place}. {name}: {fault}"
         for place, row in enumerate(rows, 1)
@@ -139,7 +139,7 @@ def _cell(row: Row, name: str) -> str:
 
 
 def section(rows: Sequence[Row]) -> dict[str, Any]:
-    """For the report."""
+    """The report's section about known bugs."""
     names = [setting.name for setting in SETTINGS.values() if setting.is_path]
     return {
         "settings": names,

@@ -1,4 +1,4 @@
-"""``--known``: a bug that shows, one that is gone, one that this machine lacks the need of."""
+"""``--known``: a bug that appears, one that is gone, one whose needs this machine lacks."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_bugs_that_show_or_cannot_are_status_0(told):
     assert "[2] oneDNN off" in out
     assert rows[SHOWN.name]["cells"] == ["no", "yes"]
     assert rows[SHOWN.name]["verdict"] == "shows"
-    assert rows[DEADLY.name]["cells"] == ["yes", "-"]  # XLA knows nothing of torch's settings
+    assert rows[DEADLY.name]["cells"] == ["yes", "-"]  # torch's settings do not affect XLA
     assert rows[ELSEWHERE.name]["verdict"] == "not here: it needs no_such_instruction"
 
 
@@ -86,7 +86,7 @@ def test_an_older_torch_says_of_no_bug_that_it_is_gone(monkeypatch):
 
 
 def test_the_list_can_be_run():
-    """Not whether its bugs show today, which is not this package's doing."""
+    """This does not test whether the bugs appear, which this package does not control."""
     assert len({each.name for each in known_bugs.KNOWN}) == len(known_bugs.KNOWN)
     assert {each.culprit for each in known_bugs.KNOWN} == {"jax", "torch", "oneDNN"}
     for each in known_bugs.KNOWN:

@@ -1,4 +1,4 @@
-"""The layer agrees on three code paths, and what is wrong under one setting is found and told."""
+"""The layer agrees on three code paths; a mistake under one setting is found and reported."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from ..sides import settings
 from ..sides.settings import BASE, SETTINGS, Setting
 from . import planted
 
-# Every processor of the family takes these.
+# Every x86 processor supports these.
 USUAL = ("ONEDNN_MAX_CPU_ISA=SSE41", "ATEN_CPU_CAPABILITY=default", "oneDNN off")
 
 
@@ -44,7 +44,7 @@ FAULTY = Setting("faulty", switch=planted.wrong_layer)
 
 @pytest.fixture
 def few(monkeypatch, tmp_path, capsys):
-    """The command on few cases and on these settings; status, output and what the report has."""
+    """Run the command on few cases and these settings; returns status, output and report."""
 
     def run(*chosen, arguments=()):
         known = {setting.name: setting for setting in chosen}
@@ -84,7 +84,7 @@ def test_a_failure_is_repeated_by_its_command(few):
     assert status == 1
     assert "1 settings, each on up to 1 cases" in out
     assert "exact, output" in err
-    assert content is None  # the report keeps what was found of the grid
+    assert content is None  # the report keeps the findings about the grid
 
 
 def test_a_wrong_setting_is_status_2(few):
@@ -94,7 +94,7 @@ def test_a_wrong_setting_is_status_2(few):
 
 
 def only(found):
-    """The only row, when all has been found."""
+    """The only row, after all findings."""
     rows = {id(row): row for row, _ in found}
     (row,) = rows.values()
     return row
@@ -132,7 +132,7 @@ def test_a_setting_that_does_not_come_about_has_failed():
 
 
 def test_each_setting_of_this_machine_comes_about():
-    """Those of torch by asking torch; the names are those that a command may give."""
+    """Torch confirms its own settings; the names are those that the command accepts."""
     own = [setting for setting in SETTINGS.values() if setting.obstacle is None]
     found = {row.setting.name: row for row, _ in paths.run(own, [], judge=planted.agrees)}
     assert {name: row.fault for name, row in found.items()} == {s.name: None for s in own}

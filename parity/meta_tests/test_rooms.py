@@ -1,4 +1,4 @@
-"""The rooms of ``parity/``: each may import only rooms below it, and some never import JAX."""
+"""The folders ("rooms") of ``parity/``: each imports only lower ones, and some never import JAX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from imports import imported_names
 
-# The lowest room comes first. A room may import those before it, and no other.
+# The lowest room comes first. A room may import only those before it.
 ORDER = (
     "definition",
     "cases",
@@ -26,7 +26,7 @@ ORDER = (
     "commands",
     "__main__",
 )
-# Nothing imports these two; the second may import the first, and both may import every room.
+# No room imports these two. The second may import the first, and both may import every room.
 TESTS = ("tests", "meta_tests")
 MOST_ENTRIES, MOST_FLOORS = 16, 7
 # A program that imports only these never imports JAX.
@@ -57,7 +57,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def room_of(name: str) -> str | None:
-    """``parity.cases.grid.grid`` is in ``cases``; what is outside of ``parity`` is in no room."""
+    """``parity.cases.grid.grid`` is in ``cases``; names outside of ``parity`` are in no room."""
     parts = name.split(".")
     return parts[1] if parts[0] == "parity" and len(parts) > 1 else None
 

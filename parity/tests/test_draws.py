@@ -78,7 +78,7 @@ def test_uniform_and_truncated_normal_with_other_bounds(dtype):
 
 
 def test_inverse_error_function():
-    """At points in all of its pieces, and at both ends."""
+    """At points in all of its pieces and at both ends."""
     u = np.linspace(-1, 1, (1 << 20) + 1, dtype=np.float32)
     u = np.concatenate([u, 1 - np.float32(2) ** -np.arange(1, 25, dtype=np.float32)])
     assert np.array_equal(xla_math.erf_inv(u), jax.lax.erf_inv(u))

@@ -1,4 +1,4 @@
-"""A live layer of another framework, as a layer of this package."""
+"""Converts a layer object of another framework to a layer of this package."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from .readers import Source, reader
 def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = None) -> Conv2d:
     """A layer that computes what another framework's layer computes, with a copy of its parameters.
 
-    It keeps the layout: torch's, Equinox's and Keras's ``channels_first`` layers come out
-    channel-first. A transposed layer comes out as an input-dilated one. The dtype is that of the
-    parameters and, if they are torch's, so is the device. ``ported_from``, an attribute of the
-    result with framework and kind, is what :func:`export_params` and :func:`load_params` go by.
+    It keeps the layout: layers of torch and Equinox and ``channels_first`` layers of Keras become
+    channel-first layers. A transposed layer becomes an input-dilated one. The dtype is that of the
+    parameters, and so is the device if they are torch's. :func:`export_params` and
+    :func:`load_params` use the result's attribute ``ported_from``, with the framework and the kind.
 
     Args:
         layer: brainstate's ``Conv2d`` or ``ConvTranspose2d``; Flax's ``Conv`` or ``ConvTranspose``,
             of linen or nnx; Equinox's ``Conv2d`` or ``ConvTranspose2d``; Keras's ``Conv2D``,
             ``DepthwiseConv2D`` or ``Conv2DTranspose``; torch's ``Conv2d`` or ``ConvTranspose2d``.
         in_size: ``(H, W, C)``, or ``(C, H, W)`` for a channel-first layer; None if the layer knows
-            it, as brainstate's do, and Keras's that were built on it.
-        params: its parameters, as for :func:`load_params`, if not the layer's own; a linen layer
+            it: brainstate's layers do, and Keras's layers that were built for one size.
+        params: the parameters, as for :func:`load_params`; None for the layer's own. A linen layer
             has none, unless it is bound.
 
     Raises:
-        TypeError: no such layer, or a subclass that computes in a way of its own.
-        ValueError: a property that has no equal here; ``in_size`` or ``params`` is lacking or does
-            not fit.
+        TypeError: not one of these layers, or a subclass that overrides the computation.
+        ValueError: a property that has no equivalent here; ``in_size`` or ``params`` is missing or
+            does not fit.
 
     Example:
         >>> from_layer(torch.nn.Conv2d(3, 8, 3, padding=1), in_size=(3, 28, 32)).out_size
@@ -60,7 +60,7 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
         kernel = FRAMEWORKS[source.framework].kernels[source.kind]
         mask = kernel.weight(arrays.as_tensor("mask", mask, dtype), source.groups)
         mask = weight_to_kernel(mask)
-    # On the meta device nothing is drawn, so that no random state advances.
+    # On the meta device nothing is drawn, so no random state advances.
     conv = Conv2d(
         in_size,
         source.out_channels,
@@ -92,7 +92,7 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
 
 
 def _in_numbers(source: Source, in_size: Sequence[int]) -> Any:
-    """The padding; SAME_LOWER, which a layer does not take, in numbers."""
+    """The padding; SAME_LOWER, which ``Conv2d`` does not accept, as numbers."""
     if source.padding != "SAME_LOWER":
         return source.padding
     *first, channels = arguments.input_size(in_size, source.channel_first)

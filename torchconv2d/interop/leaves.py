@@ -1,4 +1,4 @@
-"""Where a layer's arrays lie in what a framework hands out: nested, flat, or a file."""
+"""Finds a layer's arrays in a framework's containers: nested, flat, or a file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN = 12
 
 
 def read(params: Any, prefix: str) -> dict[str, Any]:
-    """One layer's arrays by the last part of their names; of a file no others are read.
+    """One layer's arrays by the last part of their names; from a file it reads only these.
 
     Raises:
-        TypeError: no container.
+        TypeError: ``params`` is not a container.
         ValueError: nothing below the prefix, or more than one layer.
     """
     if isinstance(params, (str, os.PathLike)):
@@ -34,30 +34,30 @@ def read(params: Any, prefix: str) -> dict[str, Any]:
 
 
 def _parts(name: object) -> Path:
-    """A flat name, or a tuple of them, as the path that it stands for."""
+    """A flat name, or a tuple of names, as a path."""
     names = cast("tuple[object, ...]", name) if isinstance(name, tuple) else (name,)
     return tuple(part for each in names for part in re.split("[./]", str(each)) if part)
 
 
 def _flat(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Everything that is no container, but None, with its path."""
+    """Each object that is neither a container nor None, with its path."""
     if isinstance(tree, Mapping):
         for name, each in cast("Mapping[object, Any]", tree).items():
             yield from _flat(each, path + _parts(name))
     elif isinstance(tree, (list, tuple)):
         for i, each in enumerate(cast("list[Any]", tree)):
             yield from _flat(each, (*path, str(i)))
-    elif hasattr(tree, "unbox"):  # Flax's boxes, which are dataclasses, too
+    elif hasattr(tree, "unbox"):  # Flax's boxes, which are also dataclasses
         yield from _flat(tree.value, path)
     elif dataclasses.is_dataclass(tree):  # Equinox's modules
         for field in dataclasses.fields(tree):
             if not field.metadata.get("static"):
                 yield from _flat(getattr(tree, field.name, None), (*path, field.name))
-    elif isinstance(tree, Tensor) or hasattr(tree, "mantissa"):  # a Quantity has a value, too
+    elif isinstance(tree, Tensor) or hasattr(tree, "mantissa"):  # a Quantity also has a `value`
         yield path, tree
-    elif hasattr(tree, "get_value"):  # of Flax's variables; their `value` warns
+    elif hasattr(tree, "get_value"):  # Flax's variables; their `value` warns
         yield from _flat(tree.get_value(), path)
-    elif hasattr(tree, "value"):  # of brainstate's states and Keras's variables
+    elif hasattr(tree, "value"):  # brainstate's states and Keras's variables
         yield from _flat(tree.value, path)
     elif tree is not None:
         yield path, tree
@@ -84,7 +84,7 @@ def _read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
         import safetensors
     except ImportError as error:
         raise ImportError(
-            "To read a file needs the package safetensors: `pip install torchconv2d[safetensors]`."
+            "Reading a file needs the package safetensors: `pip install torchconv2d[safetensors]`."
         ) from error
     try:
         with cast(Any, safetensors).safe_open(path, framework="pt") as file:

@@ -1,4 +1,4 @@
-"""Parameters in and out, by the table of frameworks: checked first, then copied."""
+"""Loads and exports parameters by the table of frameworks: it checks all, then copies."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ from .frameworks import FRAMEWORKS, Framework
 def load_params(
     conv: Conv2d, params: Any, framework: str, *, prefix: str = "", kind: str | None = None
 ) -> None:
-    """Copy a framework's parameters into the layer; if any is refused, the layer stays as it was.
+    """Copy a framework's parameters into the layer; on any error the layer stays unchanged.
 
     Args:
         conv: the layer.
-        params: one layer's arrays, of JAX, NumPy or torch, in what the framework holds them in:
-            nested mappings (a state dict, an open HDF5 or npz file), an Equinox module, Keras's
-            list; or the path of a safetensors file. The levels above the arrays' own names do not
-            matter if there is but one layer.
+        params: one layer's arrays, of JAX, NumPy or torch, in the framework's container: nested
+            mappings (a state dict, an open HDF5 or npz file), an Equinox module, Keras's list; or
+            the path of a safetensors file. If there is only one layer, the levels above the
+            arrays' own names do not matter.
         framework: ``'brainstate'``, ``'equinox'``, ``'flax'``, ``'haiku'``, ``'keras'`` or
             ``'torch'``.
-        prefix: which layer of several: the path to it, its parts joined by dots or slashes.
-        kind: the framework's kind of layer: ``'conv'``, ``'transposed'`` (of Flax only with
-            ``transpose_kernel=True``; others are stored as ``'conv'``) or Keras's ``'depthwise'``.
-            If None it is that of the layer that ``conv`` was made from, or else follows from
-            ``lhs_dilation`` where the framework's plain layer has none, and from the shape.
+        prefix: the path to one of several layers; dots or slashes join its parts.
+        kind: the framework's kind of layer: ``'conv'``, ``'transposed'`` (in Flax only with
+            ``transpose_kernel=True``; its other transposed layers are ``'conv'``) or Keras's
+            ``'depthwise'``. With None it is the kind of the layer that ``conv`` was ported from. If
+            there is none, an input-dilated layer is ``'transposed'`` if the framework's plain layer
+            cannot dilate its input; the shape tells ``'depthwise'`` from ``'conv'``.
 
     Raises:
-        TypeError: no such layer or container, a leaf that is no array of numbers.
-        ValueError: an unknown framework or kind; a leaf that is missing or unknown, has a wrong
-            shape, or a dtype that the layer's cannot hold; no or several layers below the prefix.
-        RuntimeError: the layer is on the meta device, or computes its weight.
+        TypeError: a wrong layer or container, or a leaf that is not an array of numbers.
+        ValueError: an unknown framework or kind; a leaf that is missing, unknown, or has a wrong
+            shape or a dtype that the layer's dtype cannot hold; no layer or several layers below
+            the prefix.
+        RuntimeError: the layer is on the meta device, or its weight is computed and not stored.
 
     Example:
         >>> conv = Conv2d((28, 28, 1), 8, 3)
@@ -78,22 +80,23 @@ def load_params(
 def export_params(
     conv: Conv2d, framework: str, *, kind: str | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The layer's parameters as a framework's own layer has them.
+    """The layer's parameters in a framework's own format.
 
-    A mask is no parameter. brainstate, Flax and Haiku have it in the layer, and get the kernel
-    unmasked; for the others it is multiplied into the kernel.
+    A mask is not a parameter. brainstate, Flax and Haiku keep masks in their layers, so for these
+    the kernel is unmasked. For the others the kernel is multiplied by the mask.
 
     Args:
         conv: the layer.
         framework: as for :func:`load_params`.
-        kind: as there; a depthwise one is not guessed.
+        kind: as for :func:`load_params`, but None never means ``'depthwise'`` unless the layer was
+            ported from such a layer.
 
     Returns:
-        New arrays by name, the kernel first; Keras's ``set_weights`` takes them as a list. A
-        bfloat16 one has the dtype of ``ml_dtypes``, which comes with JAX.
+        New arrays by name, the kernel first; Keras's ``set_weights`` takes them as a list. bfloat16
+        arrays have the dtype of ``ml_dtypes``, which is installed with JAX.
 
     Raises:
-        TypeError: no such layer.
+        TypeError: ``conv`` is not a ``Conv2d``.
         ValueError: an unknown framework, or a kind that it does not have.
         RuntimeError: the layer is on the meta device.
 
@@ -117,7 +120,7 @@ def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
     """The shape of the kernel as the framework stores it, by kind of layer."""
     weight = torch.empty(conv.weight.shape, device="meta")
     kernels = FRAMEWORKS[framework].kernels.items()
-    # A kernel is depthwise if it has one input a group; any other has no such shape.
+    # Only a kernel with one input per group can be depthwise.
     return {
         kind: tuple(kernel.stored(weight, conv.groups).shape)
         for kind, kernel in kernels
@@ -138,9 +141,9 @@ def _stored(conv: Conv2d, name: str) -> Tensor:
     tensor = conv._parameters.get(name, conv._buffers.get(name))  # pyright: ignore[reportPrivateUsage]
     if tensor is None:
         raise RuntimeError(
-            f"`load_params` needs a stored {name}, and this one is computed at each forward; call "
-            f"torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
-            f"torch.nn.utils.prune.remove(layer, {name!r}) before."
+            f"`load_params` needs a stored {name}, but this one is computed in each forward pass; "
+            f"first call torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
+            f"torch.nn.utils.prune.remove(layer, {name!r})."
         )
     return _real(tensor)
 
@@ -148,14 +151,14 @@ def _stored(conv: Conv2d, name: str) -> Tensor:
 def _real(tensor: Tensor) -> Tensor:
     if tensor.is_meta:
         raise RuntimeError(
-            "The layer is on the meta device, which holds no numbers; call "
-            "`layer.to_empty(device='cpu')` before."
+            "The layer is on the meta device, which holds no numbers; first call "
+            "`layer.to_empty(device='cpu')`."
         )
     return tensor
 
 
 def _name(names: Sequence[str], found: Mapping[str, Any]) -> str:
-    """The name by which it is there, or by which it ought to be."""
+    """The name under which the array was found, or the expected name."""
     return next((name for name in names if name in found), names[0])
 
 
@@ -176,7 +179,7 @@ def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]
 
 
 def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
-    """The kinds of layer that the kernel may be of, the likeliest first."""
+    """The possible kinds of layer, the most likely first."""
     row = FRAMEWORKS[framework]
     if kind is not None:
         shapes = _kernel_shapes(conv, framework)
@@ -202,7 +205,7 @@ def dtype_of(name: str, value: Any) -> torch.dtype:
     """The dtype of an array of any library.
 
     Raises:
-        TypeError: no array, or one whose numbers torch has no dtype for.
+        TypeError: ``value`` is not an array, or torch lacks its dtype.
     """
     if not (hasattr(value, "dtype") and hasattr(value, "shape")):
         raise TypeError(f"`{name}` must be an array, got {type(value).__name__}.")
@@ -214,12 +217,12 @@ def dtype_of(name: str, value: Any) -> torch.dtype:
 
 
 def _tensor(name: str, value: Any, dtype: torch.dtype) -> Tensor:
-    """The array as a tensor of the layer's dtype, if that holds its numbers as they are."""
+    """The array as a tensor of the layer's dtype, if that does not round the numbers."""
     source = dtype_of(name, value)
     if not _holds(dtype, source):
         raise ValueError(
             f"`{name}`, of the shape {tuple(value.shape)}, is {source}, and the layer's {dtype} "
-            f"does not hold it; round it yourself, or make the layer `.to({source})` before."
+            f"does not hold it; round it yourself, or first call `layer.to({source})`."
         )
     return arrays.as_tensor(name, value, dtype)
 

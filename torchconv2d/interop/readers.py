@@ -1,6 +1,6 @@
-"""What live layers say about themselves, framework by framework; none of them is imported.
+"""Reads the properties of layer objects, framework by framework, without importing any of them.
 
-A property that has no equal here is refused by its name, with what to do instead.
+A property that has no equivalent here raises an error that names it and says what to do instead.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .padding import named, of_gradient, same_of_gradient
 
 
 class Source(NamedTuple):
-    """A layer's properties, named as ``Conv2d`` names them; the padding may be SAME_LOWER, too.
+    """A layer's properties, with ``Conv2d``'s names; the padding may also be SAME_LOWER.
 
-    ``params`` and ``mask`` are as the framework stores them. ``in_size`` is None if unknown.
+    ``params`` and ``mask`` are in the framework's format. ``in_size`` is None if unknown.
     """
 
     framework: str
@@ -39,11 +39,11 @@ class Source(NamedTuple):
     in_size: Sequence[int] | None = None
 
     def upsampling(self, pads: Callable[[int, int, int], Pair] | None = None) -> Source:
-        """The transposed layer of these properties: its stride dilates the input.
+        """The transposed layer with these properties: its stride dilates the input.
 
         Args:
-            pads: of the dilated input, from axis, extent of the kernel and stride; None if
-                ``padding`` has them already.
+            pads: a function of axis, extent of the kernel and stride that returns the padding of
+                the dilated input; None if ``padding`` is that padding already.
         """
         stride, dilation = _pair(self.stride), _pair(self.rhs_dilation)
         extents = [dilate(k, r) for k, r in zip(self.kernel_size, dilation, strict=True)]
@@ -55,7 +55,7 @@ class Source(NamedTuple):
 
 def _brainstate(layer: Any) -> Source:
     params = dict(layer.weight.value)
-    if "bias" in params:  # It may be anything that broadcasts to this.
+    if "bias" in params:  # It may have any shape that broadcasts to this one.
         out = layer.out_channels
         shape = (1, out, 1, 1) if layer.channel_first else (1, 1, out)
         params["bias"] = np.broadcast_to(params["bias"], shape)
@@ -84,7 +84,7 @@ def _brainstate_transposed(layer: Any) -> Source:
 
 
 def _flax(layer: Any) -> Source:
-    """Linen's layers and nnx's, which hold their parameters themselves."""
+    """Layers of linen, and of nnx, which hold their parameters themselves."""
     _two_dimensional("kernel_size", layer.kernel_size, np.size(layer.kernel_size))
     linen = hasattr(layer, "features")
     for name in ("conv_general_dilated", "conv_general_dilated_cls"):
@@ -154,10 +154,10 @@ def _equinox_transposed(layer: Any) -> Source:
 
 def _keras(layer: Any) -> Source:
     if not layer.built:
-        raise ValueError("The Keras layer has no weights yet; build it, or run it once, before.")
+        raise ValueError("The Keras layer has no weights yet; first build it, or run it once.")
     activation = getattr(layer.activation, "__name__", layer.activation)
     if activation != "linear":
-        _refuse("activation", activation, "port the layer made without, and apply it to the result")
+        _refuse("activation", activation, "port the layer without it, and apply it to the result")
     _computes_in(layer.compute_dtype, layer.variable_dtype)
     config: dict[str, Any] = layer.get_build_config() or {}
     shape = config.get("input_shape", ())[1:]
@@ -191,7 +191,7 @@ def _keras_transposed(layer: Any) -> Source:
 def _torch(layer: Any) -> Source:
     _zeros("padding_mode", layer.padding_mode, ("zeros",))
     if isinstance(layer.weight, nn.parameter.UninitializedParameter):
-        raise ValueError("The lazy layer has no weights yet; run it once before.")
+        raise ValueError("The lazy layer has no weights yet; first run it once.")
     padding = layer.padding
     return Source(
         framework="torch",
@@ -215,7 +215,7 @@ def _torch_transposed(layer: Any) -> Source:
     )
 
 
-# By package and name of the type; torch has others of these names outside `torch.nn`.
+# By package and type name; torch has other types of these names outside `torch.nn`.
 _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("brainstate", "Conv2d"): _brainstate,
     ("brainstate", "ConvTranspose2d"): _brainstate_transposed,
@@ -230,7 +230,7 @@ _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("torch.nn", "ConvTranspose2d"): _torch_transposed,
 }
 
-# What computes the output; a subclass that has its own of these computes something else.
+# The methods that compute the output. A subclass that overrides one computes something else.
 _COMPUTING = {
     *("__call__", "forward", "call", "update"),
     *("_conv_forward", "_conv_op", "convolution_op", "_padding_transpose", "_resolve_padding"),
@@ -238,10 +238,10 @@ _COMPUTING = {
 
 
 def reader(layer: Any) -> Callable[[Any], Source]:
-    """What reads a layer of this type.
+    """The function that reads a layer of this type.
 
     Raises:
-        TypeError: nothing does; or the type is a subclass that computes in a way of its own.
+        TypeError: there is none, or the type is a subclass that overrides the computation.
     """
     own: set[str] = set()
     for cls in type(layer).__mro__:
@@ -254,40 +254,40 @@ def reader(layer: Any) -> Callable[[Any], Source]:
             if own:
                 raise TypeError(
                     f"`layer` must compute as {cls.__name__} does, but {type(layer).__name__} has "
-                    f"its own {', '.join(sorted(own))}; make a Conv2d that says the same, and use "
-                    f"`load_params`."
+                    f"its own {', '.join(sorted(own))}; make a Conv2d with the same "
+                    f"options, and use `load_params`."
                 )
             return known[0]
         own |= _COMPUTING & vars(cls).keys()
     kinds = ", ".join(f"{framework}'s {name}" for framework, name in _READERS)
     name = f"{type(layer).__module__}.{type(layer).__qualname__}"
     if re.search("[13]d", type(layer).__name__, re.IGNORECASE):
-        hint = "It has not two spatial dimensions; a one-dimensional one is one of height 1."
+        hint = "It has not two spatial dimensions; a one-dimensional layer is one of height 1."
     else:
-        hint = "Make a Conv2d that says the same, and use `load_params`."
+        hint = "Make a Conv2d with the same options, and use `load_params`."
     raise TypeError(f"`layer` must be one of {kinds}; got {name}. {hint}")
 
 
 def _refuse(name: str, value: object, instead: str) -> None:
-    raise ValueError(f"`{name}` {value!r} has no equal here; {instead}.")
+    raise ValueError(f"`{name}` {value!r} has no equivalent here; {instead}.")
 
 
 def _zeros(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse to pad with anything else than zeros."""
+    """Refuse any padding other than zeros."""
     if value.upper() not in {each.upper() for each in known}:
         instead = "pad the input yourself (torch.nn.functional.pad has the modes), and port the "
-        _refuse(name, value, f"{instead}layer made without padding")
+        _refuse(name, value, f"{instead}layer without padding")
 
 
 def _computes_in(dtype: Any, param_dtype: Any) -> None:
     if dtype is not None and np.dtype(dtype) != np.dtype(param_dtype):
-        instead = "port the layer made without, and use torch.autocast or `.to(dtype)`"
+        instead = "port the layer without it, and use torch.autocast or `.to(dtype)`"
         _refuse("dtype", np.dtype(dtype).name, instead)
 
 
 def _two_dimensional(name: str, value: object, rank: int) -> None:
     if rank != 2:
-        instead = "a one-dimensional layer is one of height 1; of others there are none"
+        instead = "a one-dimensional layer is one of height 1; there are no others"
         _refuse(name, value, f"there must be two spatial dimensions, not {rank}: {instead}")
 
 
@@ -300,7 +300,7 @@ def _pair(value: Any) -> Pair:
 
 
 def _named(source: Source, output_padding: Sequence[int] | None = None) -> Source:
-    """The transposed layer whose string padding is lax's or Keras's, or in numbers this one's."""
+    """The transposed layer, for string padding of lax or Keras, or numbers as they are here."""
     if not isinstance(source.padding, str):
         return source.upsampling()
     if source.padding not in ("SAME", "VALID"):

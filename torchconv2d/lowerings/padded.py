@@ -1,4 +1,4 @@
-"""Copy the input into zeros, then convolve: for uneven padding if the input is small."""
+"""Copy the input into a padded tensor, then convolve: for uneven padding of a small input."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from .lowering import Lowering, samples_one_axis
+from .lowering import Lowering, every, samples_one_axis
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 class Padded(Lowering):
-    """``F.pad``, then ``F.conv2d`` without padding; a crop is a view before that.
+    """``F.pad``, then ``F.conv2d`` without padding. A crop is a view of the input.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((224, 224, 3), 64, 7, stride=2).lowering
@@ -46,12 +46,12 @@ class Padded(Lowering):
         x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         x = F.pad(x, self.zeros)
         if self.sliced:
-            x = x[:, :, :: self.step[0], :: self.step[1]]
+            x = every(x, (0, self.step[0]), (0, self.step[1]))
         return x
 
 
 class PaddedWeightGradient(WeightGradient):
-    """That of ``F.conv2d`` without padding, of the padded copy of the input."""
+    """The weight gradient of ``F.conv2d`` without padding, for the padded copy of the input."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._padded = Padded(geometry)

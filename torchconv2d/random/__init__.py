@@ -2,10 +2,10 @@
 
 The functions have the names, arguments and results of those in ``jax.random`` (JAX 0.10, with its
 defaults: threefry2x32, partitionable), and :class:`Stream` those of ``brainstate.random``. Arrays
-are NumPy's; torch's generators are neither read nor moved.
+are NumPy's. torch's generators are not used.
 
-A ``key`` is what :func:`key` takes or makes, a ``shape`` an int or several. Another ``dtype`` than
-float32 or float64 (of :func:`bits`, uint32 or uint64) is a ``ValueError``.
+A ``key`` is anything that :func:`key` takes or returns, a ``shape`` an int or several. The dtype is
+float32 or float64, in :func:`bits` uint32 or uint64; any other raises a ``ValueError``.
 
     >>> from torchconv2d import random
     >>> random.normal(random.key(7), (2, 3)).shape

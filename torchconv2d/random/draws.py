@@ -29,13 +29,13 @@ def uniform_between(
     high: np.floating[Any],
     then: Callable[[Floats], Floats] = lambda values: values,
 ) -> Floats:
-    """Uniform numbers of the type of the bounds, block by block through ``then``."""
+    """Uniform numbers of the bounds' dtype; ``then`` is applied to each block."""
     one = low.dtype.type(1)
     width, mantissa = 8 * one.itemsize, np.finfo(one).nmant
     line = (float(high - low), float(low))
 
     def make(words: tuple[Words, Words]) -> Floats:
-        # The upper bits are the mantissa of a number in [1, 2).
+        # As in JAX, the upper bits are the mantissa of a number in [1, 2).
         kept = joined(words, width)
         kept >>= width - mantissa
         kept |= one.view(kept.dtype)
@@ -52,7 +52,7 @@ def uniform(
     minval: float = 0.0,
     maxval: float = 1.0,
 ) -> Floats:
-    """Uniform on ``[minval, maxval)``, in steps of a part in 2^23, in float64 of one in 2^52.
+    """Uniform on ``[minval, maxval)``, in steps of the range / 2^23, or / 2^52 in float64.
 
     >>> from torchconv2d.random import key
     >>> uniform(key(7), (2,), minval=-1.0)
@@ -63,7 +63,7 @@ def uniform(
 
 
 def normal(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> Floats:
-    """Standard normal: the inverse of its distribution function at uniform numbers.
+    """Standard normal: the inverse distribution function of uniform numbers.
 
     >>> from torchconv2d.random import key
     >>> normal(key(7), (2,))
@@ -91,7 +91,7 @@ def truncated_normal(
     kind = float_type(dtype)
     root, low, high = kind(math.sqrt(2)), kind(float(lower)), kind(float(upper))
     inside = strictly_between(low, high)
-    scale = kind(1) / root  # XLA divides by a constant in this way
+    scale = kind(1) / root  # XLA divides by a constant like this
     return uniform_between(
         key,
         shape,
@@ -102,5 +102,5 @@ def truncated_normal(
 
 
 def strictly_between(low: np.floating[Any], high: np.floating[Any]) -> tuple[Any, Any]:
-    """The least and the greatest number between two."""
+    """The smallest and the largest number strictly between two."""
     return np.nextafter(low, np.inf, dtype=low.dtype), np.nextafter(high, -np.inf, dtype=low.dtype)

@@ -22,7 +22,7 @@ Shape: TypeAlias = int | Sequence[int]
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _MASK = 0xFFFFFFFF
-# What one pass makes: few enough to stay in the processor's cache, so many that calls cost nothing.
+# The numbers per pass: few enough for the processor's cache, so many that calls cost little.
 BLOCK = 1 << 15
 
 
@@ -30,12 +30,12 @@ def key(seed: object) -> Words:
     """A key, an array of two uint32 words.
 
     Args:
-        seed: an int, of which the low 32 bits count (the high word is 0, as JAX makes it without
+        seed: an int, of which only the low 32 bits are used (the high word is 0, as in JAX without
             ``jax_enable_x64``); or a pair of 32-bit words, such as another key,
-            ``jax.random.key_data`` or JAX's key itself.
+            ``jax.random.key_data`` or a JAX key.
 
     Raises:
-        TypeError: neither.
+        TypeError: neither an int nor words.
         ValueError: not two words of 32 bits, or a JAX key of another generator.
 
     >>> key(7)
@@ -44,7 +44,7 @@ def key(seed: object) -> Words:
     number = arguments.as_index(seed)
     if number is not None:
         return np.array([0, number & 0xFFFFFFFF], np.uint32)
-    jax: Any = sys.modules.get("jax")  # whoever holds one of its keys has imported it
+    jax: Any = sys.modules.get("jax")  # there is a JAX key only if JAX is imported
     if jax is not None and isinstance(seed, jax.Array):
         array: Any = seed
         if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
@@ -66,11 +66,11 @@ def key(seed: object) -> Words:
     return words.astype(np.uint32)
 
 
-_key = key  # where an argument has this name
+_key = key  # for functions with an argument of this name
 
 
 def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
-    """Both words that ``count`` 64-bit numbers from ``start`` on, of one high word, encrypt to."""
+    """Encrypt ``count`` 64-bit numbers from ``start`` on, which have the same high word."""
     first, second = key.tolist()
     words = (first, second, first ^ second ^ _PARITY)
     low = np.arange(start & _MASK, (start & _MASK) + count, dtype=np.uint32)
@@ -100,10 +100,10 @@ def drawn(
     dtype: npt.DTypeLike,
     make: Callable[[tuple[Words, Words]], npt.NDArray[Any]],
 ) -> npt.NDArray[Any]:
-    """An array of what ``make`` makes of each entry's words, its row-major index encrypted."""
+    """``make`` applied to each entry's words, which are the encrypted row-major index."""
     key, sizes = _key(key), _sizes(shape)
     out = np.empty(math.prod(sizes), dtype)
-    # One after the other: threads were slower, handing over the interpreter at each short step.
+    # Without threads, which were slower: they exchange the interpreter lock at each short step.
     for start in range(0, out.size, BLOCK):
         part = out[start : start + BLOCK]
         part[:] = make(_threefry(key, start, part.size))
@@ -111,7 +111,7 @@ def drawn(
 
 
 def split(key: Words, num: Shape = 2) -> Words:
-    """``num`` new keys: ``(num, 2)``, or ``(*num, 2)``. What was split should not be used again.
+    """``num`` new keys: ``(num, 2)``, or ``(*num, 2)``. Do not use the old key again.
 
     >>> first, second = split(key(7))
     >>> first
@@ -123,13 +123,13 @@ def split(key: Words, num: Shape = 2) -> Words:
 
 
 def joined(words: tuple[Words, Words], width: int) -> Words:
-    """Random integers of 32 or 64 bits, one a pair of words."""
+    """Random integers of 32 or 64 bits, one from each pair of words."""
     high, low = words
     return cast(Words, high ^ low if width == 32 else (high.astype(np.uint64) << 32) | low)
 
 
 def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Words:
-    """Random bits, as unsigned integers of 32 or 64 of them.
+    """Random bits, as unsigned integers of 32 or 64 bits.
 
     >>> bits(key(7), (2,))
     array([2895194379, 4185947648], dtype=uint32)

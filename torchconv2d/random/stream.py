@@ -18,7 +18,7 @@ from .xla_math import Floats
 
 
 class Stream:
-    """A key that splits once a draw, as ``brainstate.random.RandomState`` does.
+    """A key that is split at each draw, as in ``brainstate.random.RandomState``.
 
     Args:
         seed: an int or a key, see :func:`key`.
@@ -34,7 +34,7 @@ class Stream:
         self.key = key(seed)
 
     def split(self) -> Words:
-        """A key of its own for one draw; the stream goes on with another."""
+        """A new key for one draw; the stream continues with another one."""
         self.key, drawn = split(self.key)
         return drawn
 
@@ -57,7 +57,7 @@ class Stream:
         loc: float = 0.0,
         scale: float = 1.0,
     ) -> Floats:
-        """Normal around ``loc``, cut to ``(lower, upper)``; rounded otherwise than JAX's own."""
+        """Normal around ``loc``, cut to ``(lower, upper)``; rounded as in brainstate, not JAX."""
         kind = float_type(dtype)
         root = kind(math.sqrt(2))
         low, high, centre, spread = (kind(float(x)) for x in (lower, upper, loc, scale))
@@ -84,7 +84,7 @@ _current: ContextVar[Stream | None] = ContextVar("_current", default=None)
 
 
 def current() -> Stream | None:
-    """The stream of the innermost :func:`seeded` around, or None.
+    """The stream of the innermost surrounding :func:`seeded`, or None.
 
     >>> with seeded(42):
     ...     current()
@@ -95,14 +95,14 @@ def current() -> Stream | None:
 
 @contextmanager
 def seeded(seed: object) -> Generator[Stream]:
-    """Initializers without a seed of their own draw from one stream inside, in order.
+    """Inside this block, initializers without a seed draw from one stream, in order.
 
-    So layers get the weights that ``brainstate.random.seed(seed)`` gives the reference's; each
-    draws its mask, its weight and its bias. Blocks nest. A thread that is started inside is not
-    concerned.
+    So layers get the same weights as the reference's layers after ``brainstate.random.seed(seed)``;
+    each layer draws mask, weight and bias in this order. Blocks nest. They do not affect threads
+    that are started inside.
 
     Args:
-        seed: an int or a key, see :func:`key`; or a :class:`Stream`, to go on with.
+        seed: an int or a key, see :func:`key`; or a :class:`Stream` to continue.
 
     Example:
         >>> from torchconv2d import Conv2d

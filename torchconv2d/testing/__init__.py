@@ -1,4 +1,4 @@
-"""How equal two convolutions must be, by arithmetic; an assertion that they are, or why not."""
+"""The bound on rounding errors of a convolution, and an assertion that two functions agree."""
 
 from .bound import accumulator, rounding_bound, unit_roundoff
 from .parity import assert_parity

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
-    """The largest relative error of rounding one number to ``dtype``, half its ``eps``.
+    """The largest relative error of rounding a number to ``dtype``: half its ``eps``.
 
     >>> unit_roundoff(torch.float32) == 2**-24
     True
@@ -16,7 +16,7 @@ def unit_roundoff(dtype: torch.dtype) -> float:
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which sums of products of ``dtype`` are expected to be held.
+    """The dtype that is expected to hold sums of products of ``dtype``.
 
     >>> accumulator(torch.bfloat16)
     torch.float32
@@ -29,27 +29,29 @@ def rounding_bound(
 ) -> Tensor:
     """How far each output may be from the true value: ``(K + 2) u_acc M + u_out |y64|``.
 
-    From the error of a sum of ``K`` rounded products in any order, to first order (Higham,
-    *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1), with two more roundings
-    for the bias and a masked weight, and one of the result to ``dtype``. Underflow is left aside.
+    This is the error of a sum of ``K`` rounded products in any order, to first order (Higham,
+    *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1). It adds two roundings, for
+    the bias and for a masked weight, and the rounding of the result to ``dtype``. It ignores
+    underflow.
 
-    A complex error is bounded in modulus, with ``4 (K + 4)`` for ``K + 2``. By four real products
-    for a complex one, each part is a sum of ``2 K``, which with Cauchy's inequality gives
-    ``2 sqrt(2) (K + 1)`` (compare lemma 3.5 there). By three, as in torch and JAX, the terms of
-    the imaginary part, ``sum (a + b)(c + d) - sum ac - sum bd``, are ``3 M`` in all (section
-    23.2.4), which gives ``sqrt(10) (K + 4)`` and a little, below ``4 (K + 4)`` for every ``K``.
+    For complex numbers it bounds the modulus of the error, with ``4 (K + 4)`` instead of ``K + 2``.
+    If a complex product is computed from four real ones, each part is a sum of ``2 K`` products,
+    which with Cauchy's inequality gives ``2 sqrt(2) (K + 1)`` (compare lemma 3.5 there). If it is
+    computed from three, as in torch and JAX, the terms of the imaginary part, ``sum (a + b)(c + d)
+    - sum ac - sum bd``, add up to ``3 M`` (section 23.2.4). This gives slightly more than
+    ``sqrt(10) (K + 4)``, which is below ``4 (K + 4)`` for every ``K``.
 
     Args:
         y64: the value, computed in float64 or complex128.
         magnitude: ``M``, the same convolution of absolute values, plus ``|bias|``.
-        products: ``K``, how many products one output sums, or that number for each output.
-        dtype: the type of the result that is judged.
+        products: ``K``, the number of products in an output, as one number or one per output.
+        dtype: the dtype of the result to judge.
 
     Returns:
         A float64 tensor of ``y64``'s shape.
 
     Raises:
-        TypeError: a ``dtype`` of integers.
+        TypeError: an integer ``dtype``.
 
     >>> x, weight = torch.randn(1, 3, 8, 9), torch.randn(4, 3, 3, 3)
     >>> y64 = torch.conv2d(x.double(), weight.double())

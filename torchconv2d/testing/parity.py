@@ -1,4 +1,4 @@
-"""An assertion that a port is its reference but for rounding; it names the mistake if it is not."""
+"""An assertion that a port and its reference differ only by rounding, and why if they do not."""
 
 from __future__ import annotations
 
@@ -21,36 +21,41 @@ Function = Callable[..., Any]
 def assert_parity(
     port: Function, reference: Function, inputs: Sequence[Any], *, vjp: Function | None = None
 ) -> float:
-    """Assert that nothing but rounding sets a port and its reference apart, or say what does.
+    """Assert that a port and its reference differ only by rounding; else explain the difference.
 
-    The truth is what the port computes in float64; both must be within :func:`rounding_bound` of
-    it, each for the dtype of its own result. ``M`` is what the port makes of absolute values, and
-    ``K`` of ones: valid if it is linear in each argument, but for a bias added last. Half-precision
-    sums may be rounded before that bias too, but not weights as they are masked. NaN agrees with
-    NaN, an infinity with itself. Winograd's algorithm may exceed the bound.
+    The true value is what the port computes in float64. The results of both must be within
+    :func:`rounding_bound` of it, each for its own dtype. The port is run on absolute values to get
+    ``M``, and on ones to get ``K``. This is valid if the port is linear in each argument, except
+    for a bias that it adds last. Half-precision sums may also be rounded before the bias, but
+    masked weights may not be rounded. NaN equals NaN, and an infinity equals itself. Winograd's
+    algorithm may exceed the bound.
 
-    After a failure the usual porting mistakes are built into the port, in float64, and those named
-    that alone explain it: an argument or the result flipped, transposed (or reshaped in its stead),
-    regrouped (channels in turn to the groups) or shifted by one (judged away from the border); an
-    argument left out, taken for ones, multiplied by another, or rounded to half precision or TF32;
-    a factor; a bias. That takes hundreds of runs: small arrays serve best, of unlike sizes and
-    without symmetry. A port that rounds an argument even where that is float64 is told, too.
+    If the assertion fails, it tries common porting mistakes in the port, in float64, and the
+    message names each one that by itself explains the difference: an argument or the result
+    flipped, transposed (or reshaped instead), regrouped (channels dealt to the groups in turn) or
+    shifted by one (compared away from the border); an argument left out, replaced by ones,
+    multiplied by another, or rounded to half precision or TF32; a factor; a bias. The message also
+    says if the port rounds an argument even in float64. This takes hundreds of runs: use small
+    arrays of different sizes without symmetry.
 
     Args:
-        port: a function of tensors, one per input, in their dtype, that multiplies nothing else;
+        port: a function of tensors, one per input, in their dtype, that multiplies by nothing else;
             or a module, whose parameters and buffers then count as further arguments.
-        reference: a function of ``inputs`` as they are given.
-        inputs: floating or complex arrays of JAX, NumPy or torch, in any layout, picture first.
-        vjp: ``jax.vjp``, ``torch.func.vjp`` or what is called as they are, to differentiate the
-            reference and compare the gradients of all inputs too, for one random cotangent.
+        reference: a function of ``inputs``, unchanged.
+        inputs: floating or complex arrays of JAX, NumPy or torch, in any layout, the image first.
+        vjp: ``jax.vjp``, ``torch.func.vjp`` or a function with the same signature. It
+            differentiates the reference, to compare the gradients of all inputs too, for one random
+            cotangent.
 
     Returns:
         The largest ratio of error to bound.
 
     Raises:
-        AssertionError: that is above 1, and the message says where and why; or a result has another
-            shape, or the port's a dtype coarser than both the inputs and the reference's result.
-        TypeError: other than floating or complex arrays, or a port whose float64 is none.
+        AssertionError: the ratio is above 1 (the message says where and why); or a result has
+            another shape; or the port's dtype is coarser than both the inputs and the reference's
+            result.
+        TypeError: the arrays are not floating or complex; or the port computes float64 in another
+            dtype.
 
     Example:
         >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
@@ -74,7 +79,7 @@ def assert_parity(
             ratio = truths[i].ratios(observed).amax().item() if observed.numel() else 0.0
             if not ratio <= 1:
                 difference = truths[i].difference(side, sides)
-                mistakes = run.explanations(i, observed, truths[i]) or ["no usual porting mistake"]
+                mistakes = run.explanations(i, observed, truths[i]) or ["no common porting mistake"]
                 explained = f"Explained by {' or '.join(mistakes)} in the port."
                 raise AssertionError(f"{result}: {difference}\n{explained}")
             largest = max(largest, ratio)
@@ -82,7 +87,7 @@ def assert_parity(
 
 
 class _Truth(NamedTuple):
-    """A result in float64 or complex128, and what bounds the rounding of others."""
+    """A result in float64 or complex128, and the terms of the rounding bound."""
 
     value: Tensor
     magnitude: Tensor
@@ -90,13 +95,13 @@ class _Truth(NamedTuple):
     bias: Tensor
 
     def bound(self, dtype: torch.dtype) -> Tensor:
-        """For a result of ``dtype``, the error of the value itself included."""
+        """The bound for a result of ``dtype``; it includes the error of ``value`` itself."""
         unbiased = torch.where(self.bias == 0, 0.0, self.value.abs() + self.bias.abs())
         both = [rounding_bound(*self[:3], each) for each in (dtype, self.value.dtype)]
         return both[0] + both[1] + unit_roundoff(dtype) * unbiased
 
     def ratios(self, observed: Tensor) -> Tensor:
-        """Error over bound; infinite where non-finite values differ."""
+        """Error / bound; infinite where non-finite values differ."""
         error = (observed - self.value).abs()
         ratios = torch.where(error.isfinite(), error / self.bound(observed.dtype), torch.inf)
         same = (observed == self.value) | observed.isnan() & self.value.isnan()
@@ -117,7 +122,7 @@ class _Truth(NamedTuple):
 
 
 class _Mistaken(NamedTuple):
-    """What a result would be with one mistake in the port, which has this name in messages."""
+    """A result of the port with one mistake in it, and the mistake's name in messages."""
 
     name: str
     value: Tensor
@@ -125,7 +130,7 @@ class _Mistaken(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A function of tensors, what it is run on, and what messages call that."""
+    """A function of tensors, its arguments, and their names in messages."""
 
     function: Function
     arguments: list[Tensor]
@@ -135,7 +140,7 @@ class _Run(NamedTuple):
     def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
         """The port as a function of its inputs and, if it is a module, of its state."""
         if hasattr(inputs, "dtype"):
-            raise TypeError("`inputs` must be a sequence of arrays, one an argument: pass [x].")
+            raise TypeError("`inputs` must be a sequence of arrays, one per argument: pass [x].")
         count, names = len(inputs), [f"input {i}" for i in range(len(inputs))]
         tensors = [floating(name, each) for each, name in zip(inputs, names, strict=True)]
         if not isinstance(port, nn.Module):
@@ -151,7 +156,7 @@ class _Run(NamedTuple):
         return cls(function, [*moved, *state.values()], [*names, *state])
 
     def copies(self) -> list[Tensor]:
-        """For a function that might write into them."""
+        """Copies of the arguments, for a function that may modify them."""
         return [argument.clone() for argument in self.arguments]
 
     def truths(self, vjp: Function | None) -> list[_Truth]:
@@ -168,12 +173,12 @@ class _Run(NamedTuple):
         return [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
 
     def explanations(self, i: int, observed: Tensor, truth: _Truth) -> list[str]:
-        """The usual porting mistakes, each of which alone would explain result ``i``."""
+        """The mistakes that each explain result ``i`` alone."""
         tolerance = truth.bound(observed.dtype).max()
 
         def fits(value: Tensor, is_shift: bool) -> bool:
             error = (observed - value).abs()
-            if is_shift:  # What a shift lets in from beyond the border is not known.
+            if is_shift:  # A shift moves unknown entries in at the border.
                 error = error[tuple(slice(n // 3, n - n // 3) for n in error.shape)]
             return bool((error <= tolerance).all())
 
@@ -185,7 +190,7 @@ class _Run(NamedTuple):
         return found or [f"{name} rounded even in float64" for name in self.rounded()]
 
     def rounded(self) -> Iterator[str]:
-        """The arguments of which the function overlooks the last bits of a float64."""
+        """The arguments whose last bits in float64 do not change the result."""
         value = self.changed(0, {})
         for j, name in enumerate(self.names):
             nearly, zero = (
@@ -195,7 +200,7 @@ class _Run(NamedTuple):
                 yield name
 
     def mistaken(self, i: int, observed: Tensor, value: Tensor) -> Iterator[_Mistaken]:
-        """Result ``i`` with each of the mistakes."""
+        """Result ``i`` with each mistake."""
         for name, change, is_shift in rearrangements(value):
             yield _Mistaken(f"the result {name}", change(value), is_shift)
         spread = [j for j, each in enumerate(self.arguments) if sum(n > 1 for n in each.shape) > 1]
@@ -219,7 +224,7 @@ class _Run(NamedTuple):
                 yield _Mistaken(f"a bias along {axis}", value + bias)
 
     def changed(self, i: int, changes: Mapping[int, Change]) -> Tensor:
-        """Result ``i`` in float64, of the function with arguments that are changed first."""
+        """Result ``i`` in float64, after changing some arguments."""
 
         def function(*arguments: Tensor) -> Any:
             return self.function(*(changes.get(j, torch.clone)(a) for j, a in enumerate(arguments)))
@@ -231,12 +236,12 @@ class _Run(NamedTuple):
 def _results(
     function: Function, arguments: Sequence[Any], vjp: Function | None, change: Change = torch.clone
 ) -> list[Tensor]:
-    """The value and, with a vjp, the gradients for a random cotangent, changed first."""
+    """The value and, with ``vjp``, the gradients for a random cotangent changed by ``change``."""
     if vjp is None:
         return [floating("the result", function(*arguments)).cpu()]
     value, pullback = vjp(function, *arguments)
     y = floating("the result", value)
-    # Eighths from -1 to 1 without 0, which no dtype rounds.
+    # Multiples of 1/8 from -1 to 1 without 0, which no dtype rounds.
     eighths = torch.randint(-8, 8, (2, *y.shape), generator=torch.Generator().manual_seed(0))
     real, imaginary = torch.where(eighths < 0, eighths, eighths + 1).double() / 8
     cotangent = change((torch.complex(real, imaginary) if y.is_complex() else real).to(y))

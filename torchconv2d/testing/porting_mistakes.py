@@ -1,4 +1,4 @@
-"""The usual porting mistakes, as changes of a tensor that leave it its shape."""
+"""Common porting mistakes by name, as changes of a tensor that keep its shape."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Change = Callable[[Tensor], Tensor]
 
 
 class Mistake(NamedTuple):
-    """A change of a tensor, and what messages call it.
+    """A change of a tensor, with its name in messages.
 
-    A shift lets in entries from beyond the border, which nobody knows; so it is judged elsewhere.
+    A shift moves unknown entries in at the border, so results are compared away from there.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Mistake(NamedTuple):
 
 
 def rearrangements(tensor: Tensor) -> Iterator[Mistake]:
-    """All that moves entries and changes none."""
+    """The changes that only move entries."""
     axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]
     for order in permutations(range(tensor.dim())):
         if tensor.permute(order).shape == tensor.shape:
@@ -57,13 +57,13 @@ def _transposed_in_memory(order: tuple[int, ...], tensor: Tensor) -> Tensor:
 
 
 def _reshaped(order: tuple[int, ...], tensor: Tensor) -> Tensor:
-    """The inverse of the other."""
+    """The inverse of ``_transposed_in_memory``."""
     back = sorted(range(len(order)), key=order.__getitem__)
     return tensor.reshape([tensor.shape[axis] for axis in order]).permute(back)
 
 
 def _rounded(bits: int, rounding: Change, tensor: Tensor) -> Tensor:
-    """To so many significant bits; for autograd the identity."""
+    """The tensor rounded to ``bits`` significant bits; autograd sees the identity."""
     parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     mantissa, exponent = torch.frexp(parts.detach())
     rounded = torch.ldexp(rounding(mantissa * 2**bits), exponent - bits)
@@ -72,7 +72,7 @@ def _rounded(bits: int, rounding: Change, tensor: Tensor) -> Tensor:
 
 
 def _ones(tensor: Tensor) -> Tensor:
-    """For autograd they depend on the tensor, so that its gradient is zero."""
+    """Ones that depend on the tensor, so that its gradient is zero and not missing."""
     return 0 * tensor + 1
 
 

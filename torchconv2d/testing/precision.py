@@ -14,13 +14,14 @@ from .. import versions
 
 @contextmanager
 def full_precision() -> Generator[None]:
-    """Make torch, and JAX if it is imported, multiply float32 numbers as they are.
+    """Make torch, and JAX if it is imported, multiply float32 numbers in full precision.
 
     For torch this sets each ``fp32_precision`` of ``torch.backends`` for cuBLAS, cuDNN and oneDNN
-    to ``"ieee"``, so neither TF32 nor bfloat16. The older ``set_float32_matmul_precision`` and
-    ``allow_tf32`` are set to match, since torch refuses to read them where they do not; before
-    torch 2.9 they are all there is. For JAX it is ``jax.default_matmul_precision("highest")``. All
-    is put back at the end, errors or not.
+    to ``"ieee"``, which excludes TF32 and bfloat16. It sets the older
+    ``set_float32_matmul_precision`` and ``allow_tf32`` to match, since torch raises an error if
+    you read them and they do not match; before torch 2.9 there are only these. For JAX it uses
+    ``jax.default_matmul_precision("highest")``. At the end, also after an error, all settings are
+    restored.
 
     Example:
         >>> with full_precision():
@@ -33,14 +34,15 @@ def full_precision() -> Generator[None]:
         if "jax" in sys.modules:
             jax: Any = sys.modules["jax"]
             stack.enter_context(jax.default_matmul_precision("highest"))
-        # One that is "none" reads as the next wider. So each shows its own value once the wider,
-        # which come first, are "none". (In torch 2.13 to set mkldnn's sets the widest: no harm.)
+        # A setting that is "none" reads as the next more general one. So each shows its own value
+        # once the more general ones, which come first, are "none". (In torch 2.13, setting mkldnn's
+        # also sets the most general one, which does no harm.)
         for setting in settings:
             stack.callback(setattr, setting, "fp32_precision", setting.fp32_precision)
             setting.fp32_precision = "none"
         stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         torch.set_float32_matmul_precision("highest")
-        tf32 = True  # if torch refuses to say, since that is at odds with the precisions
+        tf32 = True  # if torch raises an error, because this contradicts the precisions
         with suppress(RuntimeError):
             tf32 = b.cudnn.allow_tf32
         stack.callback(setattr, b.cudnn, "allow_tf32", tf32)
