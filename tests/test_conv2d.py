@@ -90,7 +90,7 @@ def test_an_input_that_is_not_dense_is_refused() -> None:
             layer(given)
 
 
-def test_repr_is_one_line_with_size_way_and_what_differs() -> None:
+def test_repr_is_one_line_with_size_lowering_and_what_differs() -> None:
     assert repr(make_layer("same_odd", name="stem")) == (
         "Conv2d(in_size=(7, 6, 4), out_size=(7, 6, 6), kernel_size=(3, 5), name='stem', "
         "lowering=Plain)"
@@ -242,8 +242,8 @@ def test_parametrizations_and_pruning() -> None:
     layer(x).sum().backward()
     parametrize.remove_parametrizations(layer, "weight")
     prune.random_unstructured(layer, "weight", 0.5)
-    gone = layer.get_buffer("weight_mask") == 0
-    assert torch.all(layer.kernel.permute(3, 2, 0, 1)[gone] == 0)
+    pruned = layer.get_buffer("weight_mask") == 0
+    assert torch.all(layer.kernel.permute(3, 2, 0, 1)[pruned] == 0)
     twin = make_layer("same_stride", w_init=layer.kernel.detach())
     assert torch.equal(layer(x), twin(x))
 

@@ -51,7 +51,7 @@ def test_scripted_layers_train_the_same(name: str) -> None:
         ({"w_mask": 2.0}, ["aten::pad", "aten::stack"]),
     ],
 )
-def test_the_script_holds_the_chosen_way_only(changes: dict, absent: list[str]) -> None:
+def test_the_script_holds_the_chosen_lowering_only(changes: dict, absent: list[str]) -> None:
     layer = make_layer("valid", **changes)
     graph = str(torch.jit.script(layer).inlined_graph)
     assert graph.count("aten::conv2d") == 1

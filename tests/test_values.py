@@ -154,9 +154,9 @@ def one_bad_entry(name: str, dtype: torch.dtype, bad: float) -> tuple[Any, ...]:
     x = make_input(layer)
     at = (1, x.size(1) // 2, x.size(2) - 1, x.size(3) // 3)
     x[at] = bad
-    one = torch.zeros_like(x)
-    one[at] = 1.0
-    return layer, x, make_layer(name, dtype, w_init=1.0, b_init=None), one
+    marked = torch.zeros_like(x)
+    marked[at] = 1.0
+    return layer, x, make_layer(name, dtype, w_init=1.0, b_init=None), marked
 
 
 # oneDNN's bfloat16 convolution of one input channel multiplies a neighbour by an added zero.
@@ -166,8 +166,8 @@ def one_bad_entry(name: str, dtype: torch.dtype, bad: float) -> tuple[Any, ...]:
 def test_a_bad_entry_reaches_the_outputs_that_read_it_and_no_other(
     name: str, dtype: torch.dtype, bad: float
 ) -> None:
-    layer, x, quiet, one = one_bad_entry(name, dtype, bad)
-    reached, reads = ~layer(x).isfinite(), definition.layer_output(quiet, one).value != 0
+    layer, x, quiet, marked = one_bad_entry(name, dtype, bad)
+    reached, reads = ~layer(x).isfinite(), definition.layer_output(quiet, marked).value != 0
     if dtype == torch.bfloat16 and layer.in_channels == 1:
         assert torch.all(reached[reads])
     else:
@@ -180,8 +180,8 @@ def test_a_bad_entry_reaches_the_outputs_that_read_it_and_no_other(
 def test_a_bad_entry_reaches_the_taps_that_read_it_and_no_other(
     name: str, dtype: torch.dtype
 ) -> None:
-    layer, x, quiet, one = one_bad_entry(name, dtype, float("nan"))
+    layer, x, quiet, marked = one_bad_entry(name, dtype, float("nan"))
     layer(x).sum().backward()
-    quiet(one).sum().backward()
+    quiet(marked).sum().backward()
     reached, reads = ~layer.weight.grad.isfinite(), quiet.weight.grad != 0
     assert torch.equal(reached, reads)

@@ -38,12 +38,12 @@ class Value(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The last answer of a job. ``fault`` is its error, if there is one.
+    """The last answer of a job. ``error`` is its error, if there is one.
 
     ``died`` says whether the process crashed or was killed.
     """
 
-    fault: str | None = None
+    error: str | None = None
     died: bool = False
 
 

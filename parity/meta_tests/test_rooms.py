@@ -32,6 +32,7 @@ MOST_ENTRIES, MOST_FLOORS = 16, 7
 # A program that imports only these never imports JAX.
 WITHOUT_JAX = (
     "parity.definition.expected",
+    "parity.cases.draws",
     "parity.cases.grid",
     "parity.targets",
     "parity.sides.port",

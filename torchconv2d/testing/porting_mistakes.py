@@ -48,8 +48,8 @@ def rearrangements(tensor: Tensor) -> Iterator[Mistake]:
 
 
 def _regrouped(axis: int, groups: int, tensor: Any) -> Tensor:
-    grid = tensor.unflatten(axis, (groups, -1))
-    return grid.transpose(axis, axis + 1).flatten(axis, axis + 1)
+    grouped = tensor.unflatten(axis, (groups, -1))
+    return grouped.transpose(axis, axis + 1).flatten(axis, axis + 1)
 
 
 def _transposed_in_memory(order: tuple[int, ...], tensor: Tensor) -> Tensor:
