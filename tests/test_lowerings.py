@@ -166,3 +166,24 @@ def test_over_padded_in_training_takes_dual_numbers() -> None:
     with forward_ad.dual_level():
         tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, dx))).tangent
     torch.testing.assert_close(tangent, layer(dx) - 1.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("WAYS", "LOWERINGS"),
+        ("Even", "OverPadded"),
+        ("Folded", "MatmulFold"),
+        ("Rows", "RowSums"),
+        ("Summed", "PartialSums"),
+    ],
+)
+def test_an_old_name_warns_and_is_the_new_one(old: str, new: str) -> None:
+    message = f"`torchconv2d.lowerings.{old}` is now called `{new}`"
+    with pytest.warns(DeprecationWarning, match=message):
+        assert getattr(lowerings, old) is getattr(lowerings, new)
+
+
+def test_a_name_that_never_was_is_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Odd'"):
+        lowerings.Odd  # noqa: B018  # pyright: ignore

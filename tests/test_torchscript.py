@@ -148,3 +148,10 @@ def test_a_trace_agrees(name: str) -> None:
     layer = make_layer(name)
     x = make_input(layer)
     assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_an_unscripted_layer_has_no_child_module(name: str) -> None:
+    layer = make_layer(name)
+    layer(make_input(layer)).sum().backward()
+    assert list(layer.children()) == []

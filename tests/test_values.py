@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from cases import VALID, make_input, make_layer, normal_numbers, whole_numbers
+from cases import (
+    VALID,
+    assert_within_the_bound,
+    make_input,
+    make_layer,
+    normal_numbers,
+    whole_numbers,
+)
 
 from parity.definition import expected as definition
 
@@ -26,13 +33,13 @@ def test_whole_numbers_give_the_exact_result(name: str, dtype: torch.dtype) -> N
     assert torch.equal(y, definition.layer_output(layer, x).value.to(dtype))
 
 
+@pytest.mark.parametrize("recorded", [True, False], ids=["training", "inference"])
 @pytest.mark.parametrize("dtype", REAL, ids=str)
 @pytest.mark.parametrize("name", VALID)
-def test_rounding_stays_within_the_bound(name: str, dtype: torch.dtype) -> None:
+def test_rounding_stays_within_the_bound(name: str, dtype: torch.dtype, recorded: bool) -> None:
     layer = make_layer(name, dtype, normal_numbers)
-    x = make_input(layer, normal_numbers)
-    y64, bound = definition.layer_output(layer, x)
-    assert torch.all((layer(x).double() - y64).abs() <= bound)
+    with torch.set_grad_enabled(recorded):
+        assert_within_the_bound(layer, make_input(layer, normal_numbers))
 
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
@@ -41,9 +48,7 @@ def test_rounding_stays_within_the_bound_of_a_long_sum(dtype: torch.dtype) -> No
     layer = make_layer(
         "valid", dtype, normal_numbers, in_size=(9, 6, 300), kernel_size=(5, 3), out_channels=5
     )
-    x = make_input(layer, normal_numbers)
-    y64, bound = definition.layer_output(layer, x)
-    assert torch.all((layer(x).double() - y64).abs() <= bound)
+    assert_within_the_bound(layer, make_input(layer, normal_numbers))
 
 
 @pytest.mark.parametrize("name", VALID)
