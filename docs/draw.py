@@ -141,18 +141,18 @@ def dilation() -> Drawing:
 
 
 def split_phases() -> Drawing:
-    whole = Axis(6, 3, 3, 2, 1, 0, 1)  # SAME
-    found = phases.split(whole)
-    step = whole.lhs_dilation // gcd(whole.rhs_dilation, whole.lhs_dilation)
+    axis = Axis(6, 3, 3, 2, 1, 0, 1)  # SAME
+    found = phases.split(axis)
+    step = axis.lhs_dilation // gcd(axis.rhs_dilation, axis.lhs_dilation)
     drawing = Drawing("The phases of a dilated input")
     drawing.caption("lhs_dilation=2 with stride 3, as defined")
-    drawing.axis(whole)
-    for i in range(whole.out):
-        drawing.window(whole, i, 13, PHASES[i % len(found)], f"y{i}")
+    drawing.axis(axis)
+    for i in range(axis.out):
+        drawing.window(axis, i, 13, PHASES[i % len(found)], f"y{i}")
     drawing.top += ROW / 2
     for number, phase in enumerate(found):
-        taps = range(phase.first_tap, whole.kernel, step)
-        names = ", ".join(f"y{i}" for i in range(number, whole.out, len(found)))
+        taps = range(phase.first_tap, axis.kernel, step)
+        names = ", ".join(f"y{i}" for i in range(number, axis.out, len(found)))
         kernel = ", ".join(f"k{tap}" for tap in taps)
         drawing.caption(f"{names}: a plain convolution with {kernel}, stride {phase.axis.stride}")
         drawing.axis(phase.axis)
@@ -164,28 +164,28 @@ def split_phases() -> Drawing:
 
 
 def sub_pixel() -> Drawing:
-    whole = Axis(4, 4, 1, 2, 1, 2, 2)
-    shared, ahead, steps = subpixel._shared(whole), subpixel._ahead(whole), whole.lhs_dilation
+    axis = Axis(4, 4, 1, 2, 1, 2, 2)
+    shared, ahead, steps = subpixel._shared(axis), subpixel._ahead(axis), axis.lhs_dilation
     drawing = Drawing("Sub-pixel convolution", left=shared.before)
     drawing.caption("lhs_dilation=2, kernel 4: two kernels of 2")
     drawing.axis(shared)
     for window, phase in product(range(shared.out), range(steps)):
         i = window * steps + phase - ahead
-        kind, label = (PHASES[phase], f"y{i}") if 0 <= i < whole.out else ("zero", "-")
-        taps = range(steps - 1 - phase, whole.kernel, steps)
+        kind, label = (PHASES[phase], f"y{i}") if 0 <= i < axis.out else ("zero", "-")
+        taps = range(steps - 1 - phase, axis.kernel, steps)
         drawing.window(shared, window, 7, kind, label, taps)
         drawing.top += 9 * (phase == steps - 1)
     drawing.top += ROW / 2
     drawing.caption("In two dimensions: four, interleaved into one image")
     top = drawing.top
     for number in range(4):
-        _grid(drawing, top + number // 2 * 3.5 * ROW, number % 2 * 3.5 - 1, 3, [PHASES[number]])
-    _grid(drawing, top + ROW / 4, 7, 6, PHASES)
+        _square(drawing, top + number // 2 * 3.5 * ROW, number % 2 * 3.5 - 1, 3, [PHASES[number]])
+    _square(drawing, top + ROW / 4, 7, 6, PHASES)
     drawing.top = top + 6.75 * ROW
     return drawing
 
 
-def _grid(drawing: Drawing, top: float, left: float, size: int, kinds: Sequence[str]) -> None:
+def _square(drawing: Drawing, top: float, left: float, size: int, kinds: Sequence[str]) -> None:
     """A square of pixels, whose kinds alternate in both directions."""
     side = 1 if len(kinds) == 1 else 2
     for row, column in product(range(size), repeat=2):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import torchconv2d
+from parity.definition.expected import layer_output
 
 BASE: dict[str, Any] = {"in_size": (7, 6, 4), "out_channels": 6, "kernel_size": (3, 2)}
 
@@ -210,3 +211,9 @@ def make_input(
 ) -> torch.Tensor:
     """An input for the layer."""
     return numbers((*batch, *layer.in_size), 17, layer.weight.dtype)
+
+
+def assert_within_the_bound(layer: torchconv2d.Conv2d, x: torch.Tensor) -> None:
+    """Whether gradients are recorded is the caller's choice."""
+    value, bound = layer_output(layer, x)
+    assert torch.all((layer(x).double() - value).abs() <= bound)

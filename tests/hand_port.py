@@ -31,7 +31,7 @@ def failure(*arguments: Any, **keywords: Any) -> str:
     return str(caught.value)
 
 
-def faults(*arguments: Any, **keywords: Any) -> str:
+def mistakes(*arguments: Any, **keywords: Any) -> str:
     found = re.search(r"^Explained by (.*) in the port\.$", failure(*arguments, **keywords), re.M)
     assert found
     return found[1]

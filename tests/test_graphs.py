@@ -43,7 +43,7 @@ def calls(program: ExportedProgram) -> Counter[str]:
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
-def test_a_script_holds_the_chosen_way_only(cell: Cell) -> None:
+def test_a_script_holds_the_chosen_lowering_only(cell: Cell) -> None:
     script = torch.jit.script(cell.layer)
     frozen = torch.jit.freeze(script)
     # Freezing folds the mask into the weight.
@@ -74,7 +74,7 @@ def test_a_frozen_script_runs_no_more_than_the_layer(cell: Cell) -> None:
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
-def test_the_exported_graph_holds_the_chosen_way_only(cell: Cell) -> None:
+def test_the_exported_graph_holds_the_chosen_lowering_only(cell: Cell) -> None:
     found = calls(here.program(cell.layer, cell.inputs[0]))
     assert found["aten.conv2d"] + found["aten.conv_transpose2d"] == CONVOLUTIONS[cell.name]
     assert found["aten.mul"] == (1 if cell.name == "masked" else 0)

@@ -127,7 +127,11 @@ def test_permuting_and_cropping_copy_nothing(name: str, channel_first: bool) -> 
         assert set(names) <= VIEWS | {"convolution"}, names
 
 
-@pytest.mark.parametrize("name", [name for name in VALID if "lhs" in name and "pixel" not in name])
+# To dilate a lone pixel changes nothing.
+DILATED = [name for name in VALID if "lhs_dilation" in VALID[name] and name != "one_pixel_lhs"]
+
+
+@pytest.mark.parametrize("name", DILATED)
 def test_no_dilated_input_is_ever_made(name: str) -> None:
     layer = make_layer(name)
     height, width = layer.geometry.axes
@@ -162,3 +166,24 @@ def test_over_padded_in_training_takes_dual_numbers() -> None:
     with forward_ad.dual_level():
         tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, dx))).tangent
     torch.testing.assert_close(tangent, layer(dx) - 1.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("WAYS", "LOWERINGS"),
+        ("Even", "OverPadded"),
+        ("Folded", "MatmulFold"),
+        ("Rows", "RowSums"),
+        ("Summed", "PartialSums"),
+    ],
+)
+def test_an_old_name_warns_and_is_the_new_one(old: str, new: str) -> None:
+    message = f"`torchconv2d.lowerings.{old}` is now called `{new}`"
+    with pytest.warns(DeprecationWarning, match=message):
+        assert getattr(lowerings, old) is getattr(lowerings, new)
+
+
+def test_a_name_that_never_was_is_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Odd'"):
+        lowerings.Odd  # noqa: B018  # pyright: ignore

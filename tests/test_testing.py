@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cases import normal_numbers, whole_numbers
-from hand_port import conv, faults, inputs
+from hand_port import conv, inputs, mistakes
 from torch import Tensor
 
 from parity.definition.convolution import convolve
@@ -98,7 +98,7 @@ def test_the_bound_is_not_a_loose_one() -> None:
 
     assert assert_parity(conv, narrow, inputs()) <= 1
     for dtype in (torch.float16, torch.bfloat16):
-        assert faults(conv, narrow, inputs(dtype)) == "no usual fault"
+        assert mistakes(conv, narrow, inputs(dtype)) == "no common porting mistake"
 
 
 def numpy_vjp(function: Any, *primals: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -126,8 +126,8 @@ def test_a_module_brings_its_own_weights() -> None:
     x, kernel, bias = inputs()
     layer = Conv2d((9, 8, 4), 6, 3, w_init=kernel, b_init=bias)
     assert 0 < assert_parity(layer, lambda x: conv(x, kernel, bias), [x], vjp=torch.func.vjp) <= 1
-    fault = faults(layer, lambda x: conv(x, kernel.flip(0, 1), bias), [x])
-    assert fault == "weight flipped along (2, 3)"
+    mistake = mistakes(layer, lambda x: conv(x, kernel.flip(0, 1), bias), [x])
+    assert mistake == "weight flipped along (2, 3)"
     assert torch.equal(layer.kernel, kernel)
     assert layer.weight.grad is None
     masked = Conv2d((9, 8, 4), 6, 3, w_init=kernel, b_init=bias, w_mask=kernel > 0)

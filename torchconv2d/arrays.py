@@ -34,7 +34,7 @@ def layer_dtype(dtype: object) -> torch.dtype:
     return dtype
 
 
-def held(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+def as_parameter(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
     """``param_type(tensor)``, if a module can hold it."""
     if not callable(param_type):
         raise TypeError(f"`param_type` must be a callable of a tensor, got {param_type!r}.")

@@ -138,11 +138,11 @@ class Conv2d(AllOrNothing):
             )
         self.w_init, self.b_init, self._w_mask = w_init, b_init, w_mask
         weight = torch.empty(self._weight_shape, device=device, dtype=dtype)
-        self.weight = cast(nn.Parameter, arrays.held(param_type, weight))
+        self.weight = cast(nn.Parameter, arrays.as_parameter(param_type, weight))
         if b_init is None:
             self.register_parameter("bias", None)
         else:
-            self.bias = cast(nn.Parameter, arrays.held(param_type, weight.new_empty(out)))
+            self.bias = cast(nn.Parameter, arrays.as_parameter(param_type, weight.new_empty(out)))
         mask = None if w_mask is None else weight.new_empty(self.kernel_shape)
         self.register_buffer("w_mask", mask)
         self.reset_parameters()

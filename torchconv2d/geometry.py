@@ -61,13 +61,13 @@ class Axis(NamedTuple):
         # The entry e and the tap u meet in the window w if before + e * L - u * r = w * s. This
         # tries all entries or all taps, whichever are fewer, and solves for the other.
         entries, taps = (self.size, self.lhs_dilation), (self.kernel, -self.rhs_dilation)
-        (few, step), (many, other) = sorted((entries, taps))
+        (few, step), (more, other) = sorted((entries, taps))
         if other < 0:  # count from the last
-            start, other = self.before + (many - 1) * other, -other
+            start, other = self.before + (more - 1) * other, -other
         else:
             start = self.before
         windows = range(0, self.out * self.stride, self.stride)
-        return any(_meets(start + i * step, many, other, windows) for i in range(few))
+        return any(_meets(start + i * step, more, other, windows) for i in range(few))
 
     def simplified(self) -> Axis:
         """The same axis, without a stride, a dilation or a crop that has no effect.

@@ -118,11 +118,11 @@ def _mask(case: Case, random: np.random.Generator) -> Array | None:
             raise ValueError(f"There is no mask {unknown!r}.")
 
 
-def _absolute_sum(one: Arrays, other: Arrays) -> Arrays:
+def _absolute_sum(first: Arrays, second: Arrays) -> Arrays:
     def add(a: Array | None, b: Array | None) -> Any:
         return None if a is None or b is None else abs(a) + abs(b)
 
-    return Arrays(*map(add, one, other))
+    return Arrays(*map(add, first, second))
 
 
 def _largest_sum(case: Case, arrays: Arrays) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
@@ -14,6 +13,7 @@ from pebble import ProcessExpired, ProcessPool
 from ..cases.case import Case
 from ..sides import jax_conv, known_bugs
 from . import interruption, suite
+from .cores import cores
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
 
@@ -61,7 +61,7 @@ def run(
             but at most 8, since each has torch and JAX in memory.
         jobs: the jobs of the workers.
     """
-    workers = workers or min(8, _cores())
+    workers = workers or min(8, cores())
     context = multiprocessing.get_context("spawn")  # neither JAX nor torch survives a fork
     pool = ProcessPool(
         workers, _REPLACE_EVERY, initializer=torch.set_num_threads, initargs=(1,), context=context
@@ -80,12 +80,6 @@ def run(
         except BaseException:  # Ctrl-C, or the caller stopped early
             pool.stop()
             raise
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # the cores that `taskset` and containers allow
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outcome]:

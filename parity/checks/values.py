@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -18,15 +19,16 @@ def exact(subject: Subject) -> Iterator[Finding]:
     """On small integers the port, JAX and the definition give the same bits."""
     right = subject.exact
     jax = subject.reference.results(subject.integers) if subject.with_jax else None
+    in_double = cache(lambda: subject.reference.in_double(subject.integers))  # asked at most once
     for quantity, value in right._asdict().items():
         if value is None:
             continue
         ours = getattr(subject.port, quantity)
         yield subject.judged("exact", quantity, _equal(ours, value), _difference(ours, value))
         if jax is not None and not _equal(theirs := getattr(jax, quantity), value):
-            again = getattr(subject.reference.in_double(subject.integers), quantity)
+            right_in_double = _equal(getattr(in_double(), quantity), value)
             detail = _difference(theirs, value)
-            yield _jax_differs(subject, "exact", quantity, _equal(again, value), detail)
+            yield _jax_differs(subject, "exact", quantity, right_in_double, detail)
 
 
 def rounding(subject: Subject) -> Iterator[Finding]:
@@ -37,6 +39,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
         port.results(case, arrays),
         expected.bound(arrays, case.geometry, value, case.torch_dtype),
     )
+    in_double = cache(lambda: subject.reference.in_double(arrays))  # asked at most once
     jax = jax_limits = None
     if subject.with_jax:
         jax = subject.reference.results(arrays)
@@ -56,7 +59,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
         verdict = Verdict.AGREES if ratio <= 1 else Verdict.DIFFERS
         yield Finding("rounding", quantity, verdict, detail, ratio, theirs)
         if allowed is not None and allowed > 1:
-            numbers = getattr(subject.reference.in_double(arrays), quantity)
+            numbers = getattr(in_double(), quantity)
             again = expected.ratio(numbers, right, getattr(jax_limits, quantity))
             yield _jax_differs(
                 subject, "rounding", quantity, again <= 1, f"error/bound {allowed:.3g}"

@@ -19,13 +19,13 @@ from . import processes
 class Row:
     """The findings under one setting.
 
-    ``obstacle`` is the reason why this machine does not support it. ``fault`` is an error of its
+    ``obstacle`` is the reason why this machine does not support it. ``error`` is an error of its
     process that belongs to no case.
     """
 
     setting: Setting
     obstacle: str | None = None
-    fault: str | None = None
+    error: str | None = None
     total: Tally = field(default_factory=Tally)
     by_dtype: dict[str, Tally] = field(default_factory=dict)
     failures: list[Outcome] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Row:
     @property
     def agrees(self) -> bool:
         """Whether nothing failed; a setting that could not be run did not fail."""
-        return self.fault is None and not self.failures
+        return self.error is None and not self.failures
 
     def add(self, outcome: Outcome) -> None:
         self.total.add(outcome)
@@ -96,13 +96,13 @@ def run(
             yield row, answer.value
         else:
             rest = own[done[name] :]
-            if answer.fault is not None and begun[name] and rest:
-                outcome = Outcome(rest[0], [_ended(answer.fault)])
+            if answer.error is not None and begun[name] and rest:
+                outcome = Outcome(rest[0], [_ended(answer.error)])
                 row.add(outcome)
                 yield row, outcome
                 rest = rest[1:]
-            elif answer.fault is not None:
-                row.fault, rest = answer.fault, []
+            elif answer.error is not None:
+                row.error, rest = answer.error, []
             done[name], begun[name] = 0, False
             if rest:
                 waiting.append(job._replace(arguments=(rest,)))
@@ -110,8 +110,8 @@ def run(
                 yield row, None
 
 
-def _ended(fault: str) -> Finding:
-    return Finding("process", "all", Verdict.DIFFERS, fault)
+def _ended(error: str) -> Finding:
+    return Finding("process", "all", Verdict.DIFFERS, error)
 
 
 def table(rows: Sequence[Row]) -> tuple[Sequence[str], list[Sequence[str]], str]:
@@ -123,7 +123,7 @@ def table(rows: Sequence[Row]) -> tuple[Sequence[str], list[Sequence[str]], str]
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """The errors of settings as a whole, and the settings that were not run."""
-    wrong = [f"{row.setting.name}: {row.fault}" for row in rows if row.fault is not None]
+    wrong = [f"{row.setting.name}: {row.error}" for row in rows if row.error is not None]
     return wrong + [
         f"cannot be run here: {row.setting.name}: {row.obstacle}"
         for row in rows
@@ -156,7 +156,7 @@ def section(rows: Sequence[Row]) -> dict[str, Any]:
             {
                 "setting": row.setting.name,
                 "obstacle": row.obstacle,
-                "fault": row.fault,
+                "error": row.error,
                 "worst": _worst(row),
                 "cases": row.total.cases,
                 "failed": row.total.failed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..checks import interruption
+from ..checks.cores import cores
 from ..sides.settings import Setting
 
 # A case takes about a second; this limit is for processes that hang.
@@ -38,12 +38,12 @@ class Value(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The last answer of a job. ``fault`` is its error, if there is one.
+    """The last answer of a job. ``error`` is its error, if there is one.
 
     ``died`` says whether the process crashed or was killed.
     """
 
-    fault: str | None = None
+    error: str | None = None
     died: bool = False
 
 
@@ -65,10 +65,10 @@ def run(
 
     Args:
         waiting: the jobs. Others may be added while they run.
-        workers: how many run at a time; None for one per core.
+        workers: how many run at a time; None for one per core that this process may use.
         patience: a job that has begun is killed after this many seconds without an answer.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     running: dict[Connection, _Running] = {}
     try:
         while waiting or running:

@@ -46,7 +46,7 @@ def test_the_worst_of_two_options_is_that_of_the_cases_with_both(summary):
 @pytest.mark.parametrize(
     ("ratio", "place"),
     [(0.0, 0), (EDGES[0], 0), (EDGES[3] * 0.999, 3), (EDGES[3] * 1.001, 4), (1.0, len(EDGES) - 1)]
-    + [(beyond, len(EDGES)) for beyond in (1.001, float("inf"), float("nan"))],
+    + [(larger, len(EDGES)) for larger in (1.001, float("inf"), float("nan"))],
 )
 def test_each_ratio_has_its_bin(ratio, place):
     spread = Spread()

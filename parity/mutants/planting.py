@@ -37,7 +37,7 @@ def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]
         tried = 0
         for case in cases:
             tried += 1
-            with _forgotten(), mutant():
+            with _caches_cleared(), mutant():
                 failed = _failed(case)
             if failed:
                 clean = _failed(case)
@@ -54,7 +54,7 @@ def _failed(case: Case) -> dict[str, None]:
 
 
 @contextmanager
-def _forgotten() -> Iterator[None]:
+def _caches_cleared() -> Iterator[None]:
     """Clear the caches of plans before the mutant, and after it."""
     kept = (functional._planned, Convolution.of)
     for planned in kept:

@@ -150,7 +150,7 @@ def _next_tap(original: Any, axis: Any) -> Any:
 
 
 def _swapped_weave(original: Any, lowering: Phases, *operands: Any) -> Tensor:
-    y, rows = original(lowering, *operands), lowering.grid[0]
+    y, rows = original(lowering, *operands), lowering.counts[0]
     return y if y.size(2) % rows else y.unflatten(2, (-1, rows)).flip(3).flatten(2, 3)
 
 

@@ -20,7 +20,7 @@ from torchconv2d.testing import rounding_bound
 Convolution = Callable[[Tensor, Tensor], Tensor]
 
 
-def _whole(*shape: int) -> Tensor:
+def _whole_numbers(*shape: int) -> Tensor:
     """Small integers, whose sums here are exact in float32."""
     return torch.randint(1, 4, shape).double()
 
@@ -112,7 +112,7 @@ def lone_column_of_one_channel() -> bool:
     """With a horizontal stride larger than the vertical one, which should have no effect."""
     kernels = (3, 2), (3, 3), (1, 2)
     for stride, out, (kh, kw) in product(((1, 2), (1, 3), (2, 3)), (1, 4, 8, 16, 32), kernels):
-        x, weight = _whole(2, 1, 9, kw), _whole(out, 1, kh, kw)
+        x, weight = _whole_numbers(2, 1, 9, kw), _whole_numbers(out, 1, kh, kw)
         if _differs(partial(F.conv2d, stride=stride), x, weight):
             return True
     return False
@@ -122,7 +122,10 @@ def transposed_to_one_channel_from_a_lone_column() -> bool:
     """The gradient by the input is wrong."""
     transposed = partial(F.conv_transpose2d, stride=(1, 2))
     # Memory out of bounds may happen to be right.
-    return any(_differs(transposed, _whole(1, 2, 16, 1), _whole(2, 1, 2, 3)) for _ in range(20))
+    return any(
+        _differs(transposed, _whole_numbers(1, 2, 16, 1), _whole_numbers(2, 1, 2, 3))
+        for _ in range(20)
+    )
 
 
 def channels_last_weight_of_groups() -> bool:
@@ -134,7 +137,7 @@ def channels_last_weight_of_groups() -> bool:
         ((2, 1, 7, 6), (5, 1, 3, 2), {}),
     )
     for (of_x, of_weight, settings), order in product(cases, ((0, 2, 3, 1), (2, 3, 1, 0))):
-        x, weight = _whole(*of_x), _whole(*of_weight)
+        x, weight = _whole_numbers(*of_x), _whole_numbers(*of_weight)
         if _differs(partial(F.conv2d, **settings), x, weight, order):
             return True
     return False
@@ -143,7 +146,7 @@ def channels_last_weight_of_groups() -> bool:
 def dilation_of_a_lone_tap_in_bfloat16() -> bool:
     """The values are wrong, or the process crashes."""
     for dilation, out in product(((1, 2), (2, 1), (1, 3)), (1, 4, 6, 16)):
-        x, weight = _whole(2, 4, 8, 3), _whole(out, 4, 4, 1)
+        x, weight = _whole_numbers(2, 4, 8, 3), _whole_numbers(out, 4, 4, 1)
         convolve = partial(F.conv2d, stride=(3, 2), padding=(0, 1), dilation=dilation)
         y = convolve(x.bfloat16(), weight.bfloat16())
         if not torch.equal(y, convolve(x, weight).bfloat16()):
@@ -161,7 +164,7 @@ def bfloat16_weight_gradients() -> bool:
             (draw.randint(low, high), draw.randint(low, high))
             for low, high in ((1, 3), (1, 3), (0, 1), (3, 6))
         )
-        x, weight = _whole(1, ins, *size), _whole(outs, ins // groups, *kernel)
+        x, weight = _whole_numbers(1, ins, *size), _whole_numbers(outs, ins // groups, *kernel)
         convolve = partial(F.conv2d, stride=stride, padding=padding, groups=groups)
         right = _gradients(convolve, x, weight)[2]
         ours = _gradients(convolve, x.bfloat16(), weight.bfloat16())[2].double()

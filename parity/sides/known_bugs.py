@@ -28,18 +28,20 @@ from .settings import capabilities
 
 
 class KnownBug(NamedTuple):
-    """``explains(case, check)`` says whether a case meets it; ``shows()`` runs an example here.
+    """``shows()`` runs an example on this machine.
 
     ``needs`` is an instruction set: no processor without it has shown the bug. It is None if all
     processors have shown it. An example may crash its process, which also counts as shown.
+    ``explains(case, check)`` says whether a case meets the bug. It is None if no case does, since
+    the layer avoids the bug.
     """
 
     name: str
     culprit: str
     upstream: str
-    explains: Callable[[Case, str], bool]
     shows: Callable[[], bool]
     needs: str | None = None
+    explains: Callable[[Case, str], bool] | None = None
 
     @property
     def can_show(self) -> bool | None:
@@ -52,7 +54,8 @@ class KnownBug(NamedTuple):
 
 def name_of(case: Case, check: str) -> str:
     """The name of the JAX bug that a check found on a case."""
-    names = (bug.name for bug in KNOWN if bug.culprit == "jax" and bug.explains(case, check))
+    bugs = (bug for bug in KNOWN if bug.culprit == "jax" and bug.explains is not None)
+    names = (bug.name for bug in bugs if bug.explains(case, check))
     return next(names, "JAX is wrong in a way that known_bugs.py does not list")
 
 
@@ -99,11 +102,6 @@ def _xla_reads_out_of_bounds() -> bool:
     return any(is_wrong() for _ in range(10))  # the memory out of bounds may happen to be zero
 
 
-def _never(case: Case, check: str) -> bool:
-    """The layer avoids the bug, so no case meets it."""
-    return False
-
-
 def _onednn_spreads_to_a_neighbour() -> bool:
     x, weight = torch.ones(1, 7, 6, 3).permute(0, 3, 1, 2), torch.ones(6, 3, 3, 2)
     x[0, 0, 3, 4] = torch.nan
@@ -137,25 +135,24 @@ KNOWN = (
         "than that after",
         "jax",
         "openxla/xla#48713",
-        _crops_before_and_pads_less_after,
         _xla_reads_out_of_bounds,
         "avx2",
+        _crops_before_and_pads_less_after,
     ),
     KnownBug(
         "XLA aborts the process while it compiles the kernel's gradient of some convolutions "
         "with a stride or a dilated input",
         "jax",
         "not reported",
-        _ended_a_process_that_asked_jax_alone,
         _xla_aborts,
         "avx2",
+        _ended_a_process_that_asked_jax_alone,
     ),
     KnownBug(
         "oneDNN's bfloat16 convolution reads channels in pairs; with an odd number per group it "
         "multiplies a neighbouring pixel by zero, which gives NaN for a NaN or an infinity",
         "oneDNN",
         "not reported",
-        _never,
         _onednn_spreads_to_a_neighbour,
         "avx512_bf16",
     ),
@@ -164,14 +161,12 @@ KNOWN = (
         "compute it, for example with an output padding as large as the stride",
         "torch",
         "not reported",
-        _never,
         examples.transposed_bfloat16_rounds_partial_sums,
     ),
     KnownBug(
         "F.conv_transpose2d in float16 rounds partial sums to float16",
         "torch",
         "not reported",
-        _never,
         examples.transposed_float16_rounds_partial_sums,
     ),
     KnownBug(
@@ -179,7 +174,6 @@ KNOWN = (
         "zeros, which gives NaN for a NaN or an infinity",
         "torch",
         "not reported",
-        _never,
         examples.transposed_weight_gradient_makes_nan,
     ),
     KnownBug(
@@ -187,14 +181,12 @@ KNOWN = (
         "channels-last weight, if oneDNN does not compute it",
         "torch",
         "not reported",
-        _never,
         examples.channels_last_weight_has_no_gradient,
     ),
     KnownBug(
         "A script that calls torch.is_autocast_cpu_enabled under autocast crashes the process",
         "torch",
         "not reported",
-        _never,
         examples.scripted_question_for_autocast,
     ),
     KnownBug(
@@ -202,7 +194,6 @@ KNOWN = (
         "the horizontal stride is larger than the vertical one",
         "oneDNN",
         "not reported",
-        _never,
         examples.lone_column_of_one_channel,
         "avx512_f",
     ),
@@ -211,7 +202,6 @@ KNOWN = (
         "single column",
         "oneDNN",
         "not reported",
-        _never,
         examples.transposed_to_one_channel_from_a_lone_column,
         "avx512_f",
     ),
@@ -219,7 +209,6 @@ KNOWN = (
         "A channels-last weight is read wrongly if it has several groups or an axis of size 1",
         "oneDNN",
         "not reported",
-        _never,
         examples.channels_last_weight_of_groups,
         "avx512_f",
     ),
@@ -228,7 +217,6 @@ KNOWN = (
         "out of bounds",
         "oneDNN",
         "not reported",
-        _never,
         examples.strided_pointwise_weight_gradient_writes_past_its_memory,
         "avx512_bf16",
     ),
@@ -236,7 +224,6 @@ KNOWN = (
         "In bfloat16 the dilation of a single tap may crash the process",
         "oneDNN",
         "not reported",
-        _never,
         examples.dilation_of_a_lone_tap_in_bfloat16,
         "avx512_bf16",
     ),
@@ -244,7 +231,6 @@ KNOWN = (
         "bfloat16 weight gradients are wrong for some small convolutions",
         "oneDNN",
         "not reported",
-        _never,
         examples.bfloat16_weight_gradients,
         "avx512_bf16",
     ),

@@ -93,7 +93,7 @@ class Phases(Lowering):
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
         height, width = map(_count, geometry.axes)
-        self.grid = (height, width)
+        self.counts = (height, width)  # of phases
         self.taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
         self.step_v, self.step_h = tap_steps(geometry)
         self.convolutions = nn.ModuleList(parts)
@@ -115,8 +115,8 @@ class Phases(Lowering):
         y = outputs[0]
         y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
         for i, of_phase in enumerate(outputs):
-            first, second = i // self.grid[1], i % self.grid[1]
-            places = every(y, (first, self.grid[0]), (second, self.grid[1]))
+            first, second = i // self.counts[1], i % self.counts[1]
+            places = every(y, (first, self.counts[0]), (second, self.counts[1]))
             places.copy_(of_phase)
         return y
 
@@ -129,8 +129,8 @@ class Phases(Lowering):
             for y in outputs
         ]
         lines = [
-            torch.stack(filled[i : i + self.grid[1]], 3).flatten(2, 3)
-            for i in range(0, len(filled), self.grid[1])
+            torch.stack(filled[i : i + self.counts[1]], 3).flatten(2, 3)
+            for i in range(0, len(filled), self.counts[1])
         ]
         stacked = torch.stack(lines, 2).flatten(1, 2).permute(0, 3, 1, 2)
         return stacked.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
@@ -145,7 +145,7 @@ class PhasesWeightGradient(WeightGradient):
     def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
         self._parts = parts
         height, width = map(_count, geometry.axes)
-        self._grid = (height, width)
+        self._counts = (height, width)  # of phases
         self._taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
         self._steps = tap_steps(geometry)
 
@@ -157,8 +157,8 @@ class PhasesWeightGradient(WeightGradient):
                 continue
             v, h = self._taps[i]
             taps = (v, step_v), (h, step_h)
-            first, second = divmod(i, self._grid[1])
-            of_phase = every(gradient, (first, self._grid[0]), (second, self._grid[1]))
+            first, second = divmod(i, self._counts[1])
+            of_phase = every(gradient, (first, self._counts[0]), (second, self._counts[1]))
             term = part(of_phase, x, every(weight, *taps))
             total = term.new_zeros(weight.shape) if total is None else total
             every(total, *taps).add_(term)

@@ -58,19 +58,19 @@ class Subpixel(Lowering):
         super().__init__(geometry, parts)
         (self.shared,) = parts
         height, width = map(_shared, geometry.axes)
-        self.grid = geometry.lhs_dilation
-        self.phases = self.grid[0] * self.grid[1]
+        self.counts = geometry.lhs_dilation  # of phases
+        self.phases = self.counts[0] * self.counts[1]
         self.groups = geometry.groups
         self.out = (geometry.height.out, geometry.width.out)
         self.per_group = geometry.out_channels // self.groups
         taps = [(axis.kernel // axis.lhs_dilation, axis.lhs_dilation) for axis in geometry.axes]
         self.split = (self.groups, self.per_group, geometry.in_per_group, *taps[0], *taps[1])
         self.top, self.left = map(_ahead, geometry.axes)
-        self.cut = (height.out * self.grid[0], width.out * self.grid[1]) != self.out
+        self.cut = (height.out * self.counts[0], width.out * self.counts[1]) != self.out
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = self.shared.forward(x, self._taps(weight), self._biases(bias)).permute(0, 2, 3, 1)
-        batch, rows, columns, (down, across) = y.size(0), y.size(1), y.size(2), self.grid
+        batch, rows, columns, (down, across) = y.size(0), y.size(1), y.size(2), self.counts
         y = y.reshape(batch, rows, columns, self.groups, down, across, self.per_group)
         y = y.permute(0, 1, 4, 2, 5, 3, 6)
         y = y.reshape(batch, rows * down, columns * across, self.groups * self.per_group)

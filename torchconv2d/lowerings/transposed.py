@@ -128,8 +128,8 @@ class Transposed(Lowering):
         self.cut = self.out != self.computed
         # torch does not use oneDNN for such a call. Its own code rounds the sum over the channels
         # to the input's dtype for each tap, and then adds these sums.
-        beyond = zip(self.output_padding, self.stride, strict=True)
-        self.rounds_partial_sums = any(padding >= stride for padding, stride in beyond)
+        paddings = zip(self.output_padding, self.stride, strict=True)
+        self.rounds_partial_sums = any(padding >= stride for padding, stride in paddings)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv_transpose2d(

@@ -238,9 +238,9 @@ def erf_inv(u: Floats) -> Floats:
     near, *far = _PIECES[u.dtype]
     factor = polynomial(near.coefficients, w - u.dtype.type(near.centre))
     for piece in far:
-        beyond = np.flatnonzero(w >= piece.start)
-        root = np.sqrt(w[beyond]) - u.dtype.type(piece.centre)
-        factor[beyond] = polynomial(piece.coefficients, root)
+        there = np.flatnonzero(w >= piece.start)
+        root = np.sqrt(w[there]) - u.dtype.type(piece.centre)
+        factor[there] = polynomial(piece.coefficients, root)
     factor[ends] = np.inf
     factor *= u
     return factor

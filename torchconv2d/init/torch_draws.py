@@ -11,7 +11,10 @@ from torch import Tensor
 
 
 class TorchDraws:
-    """Draws from a torch generator, the global one if None; methods as :class:`.random.Stream`."""
+    """Draws of a torch generator, the global one if None.
+
+    The methods are those of :class:`torchconv2d.random.Stream`.
+    """
 
     def __init__(self, generator: torch.Generator | None, device: torch.device) -> None:
         self.generator = generator

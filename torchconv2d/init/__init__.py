@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import arguments
+from .. import arguments
 from .initializer import Initializer, Source
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import arguments, arrays, random
+from .. import arguments, arrays, random
 from .torch_draws import TorchDraws
 
 Source: TypeAlias = random.Stream | TorchDraws

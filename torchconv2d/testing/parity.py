@@ -1,10 +1,8 @@
-"""The bound on rounding errors of a convolution, and an assertion that two functions agree."""
+"""An assertion that a port and its reference differ only by rounding, and why if they do not."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -13,70 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import versions
-from .arrays import floating
-from .usual_faults import LOSSES, ROUNDINGS, Change, rearrangements
+from ..arrays import floating
+from .bound import rounding_bound, unit_roundoff
+from .porting_mistakes import LOSSES, ROUNDINGS, Change, rearrangements
 
 Function = Callable[..., Any]
-
-
-def unit_roundoff(dtype: torch.dtype) -> float:
-    """The largest relative error of rounding a number to ``dtype``: half its ``eps``.
-
-    >>> unit_roundoff(torch.float32) == 2**-24
-    True
-    """
-    return torch.finfo(dtype).eps / 2
-
-
-def accumulator(dtype: torch.dtype) -> torch.dtype:
-    """The dtype that is expected to hold sums of products of ``dtype``.
-
-    >>> accumulator(torch.bfloat16)
-    torch.float32
-    """
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-
-
-def rounding_bound(
-    y64: Tensor, magnitude: Tensor, products: int | Tensor, dtype: torch.dtype
-) -> Tensor:
-    """How far each output may be from the true value: ``(K + 2) u_acc M + u_out |y64|``.
-
-    This is the error of a sum of ``K`` rounded products in any order, to first order (Higham,
-    *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1). It adds two roundings, for
-    the bias and for a masked weight, and the rounding of the result to ``dtype``. It ignores
-    underflow.
-
-    For complex numbers it bounds the modulus of the error, with ``4 (K + 4)`` instead of ``K + 2``.
-    If a complex product is computed from four real ones, each part is a sum of ``2 K`` products,
-    which with Cauchy's inequality gives ``2 sqrt(2) (K + 1)`` (compare lemma 3.5 there). If it is
-    computed from three, as in torch and JAX, the terms of the imaginary part, ``sum (a + b)(c + d)
-    - sum ac - sum bd``, add up to ``3 M`` (section 23.2.4). This gives slightly more than
-    ``sqrt(10) (K + 4)``, which is below ``4 (K + 4)`` for every ``K``.
-
-    Args:
-        y64: the value, computed in float64 or complex128.
-        magnitude: ``M``, the same convolution of absolute values, plus ``|bias|``.
-        products: ``K``, the number of products in an output, as one number or one per output.
-        dtype: the dtype of the result to judge.
-
-    Returns:
-        A float64 tensor of ``y64``'s shape.
-
-    Raises:
-        TypeError: an integer ``dtype``.
-
-    >>> x, weight = torch.randn(1, 3, 8, 9), torch.randn(4, 3, 3, 3)
-    >>> y64 = torch.conv2d(x.double(), weight.double())
-    >>> magnitude = torch.conv2d(x.double().abs(), weight.double().abs())
-    >>> bound = rounding_bound(y64, magnitude, 3 * 3 * 3, torch.float32)
-    >>> bool(((torch.conv2d(x, weight) - y64).abs() <= bound).all())
-    True
-    """
-    u_acc, u_out = unit_roundoff(accumulator(dtype)), unit_roundoff(dtype)
-    roundings = 4 * (products + 4) if dtype.is_complex else products + 2
-    return roundings * u_acc * magnitude + u_out * y64.abs()
 
 
 def assert_parity(
@@ -139,51 +78,12 @@ def assert_parity(
         for side, observed in sides.items():
             ratio = truths[i].ratios(observed).amax().item() if observed.numel() else 0.0
             if not ratio <= 1:
-                faults = " or ".join(run.faults(i, observed, truths[i])) or "no usual fault"
                 difference = truths[i].difference(side, sides)
-                raise AssertionError(f"{result}: {difference}\nExplained by {faults} in the port.")
+                mistakes = run.explanations(i, observed, truths[i]) or ["no common porting mistake"]
+                explained = f"Explained by {' or '.join(mistakes)} in the port."
+                raise AssertionError(f"{result}: {difference}\n{explained}")
             largest = max(largest, ratio)
     return largest
-
-
-@contextmanager
-def full_precision() -> Generator[None]:
-    """Make torch, and JAX if it is imported, multiply float32 numbers in full precision.
-
-    For torch this sets each ``fp32_precision`` of ``torch.backends`` for cuBLAS, cuDNN and oneDNN
-    to ``"ieee"``, which excludes TF32 and bfloat16. It sets the older
-    ``set_float32_matmul_precision`` and ``allow_tf32`` to match, since torch raises an error if
-    you read them and they do not match; before torch 2.9 there are only these. For JAX it uses
-    ``jax.default_matmul_precision("highest")``. At the end, also after an error, all settings are
-    restored.
-
-    Example:
-        >>> with full_precision():
-        ...     torch.get_float32_matmul_precision()
-        'highest'
-    """
-    b: Any = torch.backends
-    settings = versions.fp32_settings()
-    with ExitStack() as stack:
-        if "jax" in sys.modules:
-            jax: Any = sys.modules["jax"]
-            stack.enter_context(jax.default_matmul_precision("highest"))
-        # A setting that is "none" reads as the next more general one. So each shows its own value
-        # once the more general ones, which come first, are "none". (In torch 2.13, setting mkldnn's
-        # also sets the most general one, which does no harm.)
-        for setting in settings:
-            stack.callback(setattr, setting, "fp32_precision", setting.fp32_precision)
-            setting.fp32_precision = "none"
-        stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-        torch.set_float32_matmul_precision("highest")
-        tf32 = True  # if torch raises an error, because this contradicts the precisions
-        with suppress(RuntimeError):
-            tf32 = b.cudnn.allow_tf32
-        stack.callback(setattr, b.cudnn, "allow_tf32", tf32)
-        b.cudnn.allow_tf32 = False
-        for setting in settings:
-            setting.fp32_precision = "ieee"
-        yield
 
 
 class _Truth(NamedTuple):
@@ -219,6 +119,14 @@ class _Truth(NamedTuple):
             f"rounding bound. Worst at {at}: {shown}; error {error:.3g}, "
             f"bound {bound[at].item():.3g}, ratio {ratios[at].item():.3g}."
         )
+
+
+class _Mistaken(NamedTuple):
+    """A result of the port with one mistake in it, and the mistake's name in messages."""
+
+    name: str
+    value: Tensor
+    is_shift: bool = False
 
 
 class _Run(NamedTuple):
@@ -264,18 +172,21 @@ class _Run(NamedTuple):
         rows = zip(values, magnitudes, products, biases, strict=True)
         return [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
 
-    def faults(self, i: int, observed: Tensor, truth: _Truth) -> list[str]:
+    def explanations(self, i: int, observed: Tensor, truth: _Truth) -> list[str]:
         """The mistakes that each explain result ``i`` alone."""
         tolerance = truth.bound(observed.dtype).max()
 
-        def fits(name: str, value: Tensor) -> bool:
+        def fits(value: Tensor, is_shift: bool) -> bool:
             error = (observed - value).abs()
-            if "shifted" in name:  # A shift moves unknown entries in at the border.
+            if is_shift:  # A shift moves unknown entries in at the border.
                 error = error[tuple(slice(n // 3, n - n // 3) for n in error.shape)]
             return bool((error <= tolerance).all())
 
-        candidates = self.faulty(i, observed, truth.value)
-        found = [name for name, y in candidates if fits(name, y) and not fits(name, truth.value)]
+        found = [
+            name
+            for name, value, is_shift in self.mistaken(i, observed, truth.value)
+            if fits(value, is_shift) and not fits(truth.value, is_shift)
+        ]
         return found or [f"{name} rounded even in float64" for name in self.rounded()]
 
     def rounded(self) -> Iterator[str]:
@@ -288,27 +199,29 @@ class _Run(NamedTuple):
             if torch.equal(nearly, value) and not torch.equal(zero, value):
                 yield name
 
-    def faulty(self, i: int, observed: Tensor, value: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Result ``i`` with each mistake, by name."""
-        for name, change in rearrangements(value):
-            yield f"the result {name}", change(value)
+    def mistaken(self, i: int, observed: Tensor, value: Tensor) -> Iterator[_Mistaken]:
+        """Result ``i`` with each mistake."""
+        for name, change, is_shift in rearrangements(value):
+            yield _Mistaken(f"the result {name}", change(value), is_shift)
         spread = [j for j, each in enumerate(self.arguments) if sum(n > 1 for n in each.shape) > 1]
         for j, argument in enumerate(self.arguments):
-            for name, change in [*rearrangements(argument), *LOSSES]:
-                yield f"{self.names[j]} {name}", self.changed(i, {j: change})
+            for name, change, is_shift in [*rearrangements(argument), *LOSSES]:
+                yield _Mistaken(f"{self.names[j]} {name}", self.changed(i, {j: change}), is_shift)
         for j, k in permutations(spread, 2):
             if self.arguments[j].shape == self.arguments[k].shape:
                 change = partial(torch.mul, other=_wide(self.arguments[k]))
-                yield f"{self.names[j]} not times {self.names[k]}", self.changed(i, {j: change})
-        for name, change in ROUNDINGS:
+                name = f"{self.names[j]} not times {self.names[k]}"
+                yield _Mistaken(name, self.changed(i, {j: change}))
+        for name, change, _ in ROUNDINGS:
             reduced = self.changed(i, dict.fromkeys(spread, change))
-            yield f"all but biases {name}, which full_precision() forbids,", reduced
+            yield _Mistaken(f"all but biases {name}, which full_precision() forbids,", reduced)
         factor = (value.conj() * observed).sum() / value.abs().square().sum()
-        yield f"the result times {factor.item():.6g}", factor * value
+        yield _Mistaken(f"the result times {factor.item():.6g}", factor * value)
         for axis, size in enumerate(value.shape):
             if size < value.numel():
                 others = [other for other in range(value.dim()) if other != axis]
-                yield f"a bias along {axis}", value + (observed - value).mean(others, keepdim=True)
+                bias = (observed - value).mean(others, keepdim=True)
+                yield _Mistaken(f"a bias along {axis}", value + bias)
 
     def changed(self, i: int, changes: Mapping[int, Change]) -> Tensor:
         """Result ``i`` in float64, after changing some arguments."""

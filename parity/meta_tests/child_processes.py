@@ -19,11 +19,11 @@ def wrong_layer() -> None:
     """A ``switch`` that makes layers wrong for one of their options."""
     forward = Conv2d.forward
 
-    def faulty(layer: Conv2d, x: torch.Tensor) -> torch.Tensor:
+    def wrong(layer: Conv2d, x: torch.Tensor) -> torch.Tensor:
         y = forward(layer, x)
         return y.flip(-2) if layer.stride == (2, 1) else y
 
-    Conv2d.forward = faulty
+    Conv2d.forward = wrong
 
 
 def leaves() -> None:
