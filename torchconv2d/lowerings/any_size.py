@@ -32,6 +32,11 @@ class AnySize(Convolution):
         rhs_dilation: dilates the kernel.
         groups: of the channels.
         in_per_group: input channels of a group.
+
+    >>> convolve = AnySize((2, 2), "SAME", (1, 1), (1, 1), groups=1, in_per_group=3)
+    >>> weight = torch.randn(8, 3, 3, 3)
+    >>> [convolve(torch.randn(1, 3, rows, 9), weight, None).shape[2:] for rows in (7, 12)]
+    [torch.Size([4, 5]), torch.Size([6, 5])]
     """
 
     def __init__(
