@@ -118,7 +118,8 @@ class Convolution:
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
         if self._gradient_kind is None:
-            weight, x = with_dense_gradient(weight), with_dense_gradient(x)
+            if not is_functional(x):  # a sharded tensor has no such shape
+                weight, x = with_dense_gradient(weight), with_dense_gradient(x)
             return lowering.outputs(x, weight, bias)
         if not weight.is_complex():
             return self._apply(x, weight, bias)
