@@ -57,20 +57,25 @@ def is_channels_innermost(x: Tensor) -> bool:
 def dense_as(model: Tensor, x: Tensor) -> Tensor:
     """``x`` without gaps, channels-last or not as the model is; torch's gradients are like this."""
     if is_channels_innermost(model):
-        return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    return x.contiguous()
+        return _dense(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return _dense(x)
 
 
 def with_dense_gradient(x: Tensor) -> Tensor:
     """The same tensor, whose gradient will be as `dense_as` says."""
     if not x.requires_grad:
         return x
-    # The gradient is given its shape by `reshape`, which copies what has gaps.
+    # The gradient takes the same way back, and is copied if it has gaps.
     if x.is_contiguous():
-        return x.flatten().reshape(x.shape)
+        return _dense(x)
     if is_channels_innermost(x) and (nhwc := x.permute(0, 2, 3, 1)).is_contiguous():
-        return nhwc.flatten().reshape(nhwc.shape).permute(0, 3, 1, 2)
+        return _dense(nhwc).permute(0, 3, 1, 2)
     return x
+
+
+def _dense(x: Tensor) -> Tensor:
+    """Without gaps. The strides are those of the sizes even for an axis of size 1."""
+    return x.flatten().reshape(x.shape)
 
 
 class DimensionNumbers(NamedTuple):

@@ -118,7 +118,7 @@ class Convolution:
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
         if self._gradient_kind is None:
-            if not is_functional(x):  # a sharded tensor has no such shape
+            if not is_functional(x):  # a sharded tensor cannot be flattened
                 weight, x = with_dense_gradient(weight), with_dense_gradient(x)
             return lowering.outputs(x, weight, bias)
         if not weight.is_complex():
@@ -197,12 +197,14 @@ class _Differentiable(torch.autograd.Function):
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
         of_x = of_weight = of_bias = None
         if for_x:
-            of_x = dense_as(x, convolve.input_gradient(gradient, like[1]).to(x.dtype))
+            of_x = convolve.input_gradient(gradient, like[1]).to(x.dtype)
         if for_weight:
             of_weight = convolve.weight_gradient(gradient, *like).to(weight.dtype)
-            of_weight = dense_as(weight, of_weight)
         if for_bias:
             of_bias = gradient.sum((0, 2, 3)).to(weight.dtype)
+        if not is_functional(gradient):  # a sharded tensor cannot be flattened
+            of_x = None if of_x is None else dense_as(x, of_x)
+            of_weight = None if of_weight is None else dense_as(weight, of_weight)
         return of_x, of_weight, of_bias, None
 
     @staticmethod
