@@ -12,6 +12,7 @@ from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .loading import AllOrNothing
 from .lowerings import Convolution, Lowering, ScriptedConvolution
 from .lowerings.traced import checked
+from .versions import is_tracing
 
 _STRIDED = torch.strided
 
@@ -279,7 +280,7 @@ class Conv2d(AllOrNothing):
                     f"`weight`{self._of_layer} must have the shape {self._weight_shape}, got "
                     f"{tuple(weight.shape)}; make a new layer for another shape."
                 )
-            if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+            if is_tracing():
                 x = checked(x, list(self.in_size))
         self._check_input(x, weight)
         if mask is not None:

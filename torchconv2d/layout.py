@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from .versions import is_tracing
+
 Permutation = tuple[int, int, int, int]
 
 NCHW: Permutation = (0, 1, 2, 3)
@@ -36,8 +38,7 @@ def adjoint_weight(weight: Tensor, groups: int) -> Tensor:
 
 def _flipped(weight: Tensor) -> Tensor:
     if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-        if tracing and torch.onnx.is_in_onnx_export():
+        if is_tracing() and torch.onnx.is_in_onnx_export():
             # The older exporter computes this for a constant weight, but not a flip.
             for axis in (2, 3):
                 last = weight.shape[axis] - 1

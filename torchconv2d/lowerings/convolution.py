@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from ..layout import adjoint_weight, dense_as, with_dense_gradient
-from ..versions import is_exporting
+from ..versions import is_exporting, is_tracing
 from .choose import (
     choose,
     choose_for_export,
@@ -61,9 +61,10 @@ class Convolution:
         self.lowering = lower(geometry, kind)
         # Graphs and DTensors use one convolution in place of partial sums.
         sums = issubclass(kind, PartialSums)
-        self._functional = lower(geometry, one_convolution(geometry)) if sums else None
+        self._functional = lower(geometry, one_convolution(geometry)) if sums else self.lowering
         exported = choose_for_export(geometry)
         self._exported = self.lowering if exported is kind else lower(geometry, exported)
+        self._is_same_in_graphs = not sums and exported is kind
         if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
             weight_gradient = choose_weight_gradient(geometry, kind)
         self._gradient_kind = weight_gradient
@@ -114,7 +115,7 @@ class Convolution:
         trains = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
         if not trains or torch.compiler.is_compiling():
             return lowering.forward(x, weight, bias)
-        if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+        if is_tracing():
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
         if self._gradient_kind is None:
@@ -134,10 +135,11 @@ class Convolution:
         return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
 
     def _lowering_for(self, x: Tensor) -> Lowering:
-        if is_exporting() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+        if self._is_same_in_graphs:
+            return self.lowering
+        if is_exporting() or is_tracing():
             return self._exported
-        functional = self._functional
-        return self.lowering if functional is None or not is_functional(x) else functional
+        return self._functional if is_functional(x) else self.lowering
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The lowering's outputs, for a weight from ``Lowering.readable``."""

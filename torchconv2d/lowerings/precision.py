@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore
 
-from ..versions import constant_in_graphs, float32_is_reduced, is_exporting
+from ..versions import constant_in_graphs, float32_is_reduced, is_exporting, is_tracing
 
 # The dtypes that may need a wider dtype for their computation.
 NARROW = (torch.float16, torch.bfloat16, torch.complex64)
@@ -52,7 +52,7 @@ def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dty
         if not x.is_cpu:
             return None
         if dtype == torch.bfloat16 and not torch.is_grad_enabled():
-            moves = is_exporting() or torch.jit.is_tracing()  # pyright: ignore
+            moves = is_exporting() or is_tracing()
             if not moves and native_bfloat16(odd_channels):
                 return None
     return torch.float64 if float32_is_reduced(x.device.type) else torch.float32

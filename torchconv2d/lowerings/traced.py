@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Pair
+from ..versions import is_tracing
 
 
 def is_tracing_onnx() -> bool:
     """Whether the older ONNX exporter is at work, ``torch.onnx.export(..., dynamo=False)``."""
-    tracing: bool = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-    return tracing and torch.onnx.is_in_onnx_export()
+    return is_tracing() and torch.onnx.is_in_onnx_export()
 
 
 class UnevenConvolution(torch.autograd.Function):
