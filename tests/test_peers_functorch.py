@@ -123,7 +123,7 @@ COMPOSITIONS: dict[str, Callable[[Function, Operands], Any]] = {
 }
 
 
-@thinned("name, subject, composition", NAMES, SUBJECTS, COMPOSITIONS, keep=200)
+@thinned("name, subject, composition", NAMES, SUBJECTS, COMPOSITIONS, keep=90)
 def test_compositions(name: str, subject: str, composition: str) -> None:
     its = sample(name).whole()
     compose = COMPOSITIONS[composition]
@@ -132,7 +132,7 @@ def test_compositions(name: str, subject: str, composition: str) -> None:
     torch.testing.assert_close(found, right, rtol=0, atol=0)
 
 
-@thinned("name, subject", NAMES, SUBJECTS, keep=42)
+@thinned("name, subject", NAMES, SUBJECTS, keep=24)
 def test_vmap_of_each_operand_along_each_axis(name: str, subject: str) -> None:
     its = sample(name).whole()
     run, operands = SUBJECTS[subject](its), its.operands

@@ -44,7 +44,7 @@ def described(tensors: list[Tensor]) -> list[Any]:
 
 
 @pytest.mark.parametrize("sizes", ["plain", "symbolic"])
-@thinned("name, subject", NAMES, SUBJECTS, keep=60)
+@thinned("name, subject", NAMES, SUBJECTS, keep=9)
 def test_fake_tensors_have_the_metadata_of_real_ones(name: str, subject: str, sizes: str) -> None:
     its = sample(name)
     run = trained(SUBJECTS[subject](its))
@@ -57,7 +57,7 @@ def test_fake_tensors_have_the_metadata_of_real_ones(name: str, subject: str, si
     assert all(each.fake_mode is mode for each in found)
 
 
-@thinned("name, subject", NAMES, SUBJECTS, keep=42)
+@thinned("name, subject", NAMES, SUBJECTS, keep=9)
 def test_each_operation_agrees_with_its_fake(name: str, subject: str) -> None:
     its = sample(name)
     run = trained(SUBJECTS[subject](its))
@@ -65,7 +65,7 @@ def test_each_operation_agrees_with_its_fake(name: str, subject: str) -> None:
         run(*leaves(its))
 
 
-@thinned("name, subject, mode", NAMES, SUBJECTS, ["real", "fake", "symbolic"], keep=60)
+@thinned("name, subject, mode", NAMES, SUBJECTS, ["real", "fake", "symbolic"], keep=9)
 def test_make_fx(name: str, subject: str, mode: str) -> None:
     """The graph of forward and backward, run on other numbers than it was made of."""
     its = sample(name)
@@ -77,7 +77,7 @@ def test_make_fx(name: str, subject: str, mode: str) -> None:
         torch.testing.assert_close(graph(*operands), run(*operands), rtol=1e-12, atol=1e-12)
 
 
-@thinned("name, subject, dynamic", NAMES, SUBJECTS, [False, True], keep=30)
+@thinned("name, subject, dynamic", NAMES, SUBJECTS, [False, True], keep=6)
 def test_aot_autograd(name: str, subject: str, dynamic: bool) -> None:
     """Torch's own check, which compares outputs and gradients."""
     its = sample(name)

@@ -154,7 +154,7 @@ def test_lazy_layers_that_have_not_run_are_refused() -> None:
 
 
 # What torch says of its error inputs of conv2d, and what the package says in its place; None where
-# its functional form, which has no bias, has no such rule. Torch's negative padding crops here: that
+# its functional form, which has no bias, has no such rule. Negative padding crops here: that
 # input is refused for its channels, which are wrong as well.
 MESSAGES = {
     "should be the same": None,

@@ -27,8 +27,8 @@ NOT_APPLICABLE = {
     "complex32": "the package has no half-precision complex type, and torch no CPU kernel of it",
 }
 
-every_sample = pytest.mark.parametrize("name", NAMES)
-every_subject = pytest.mark.parametrize("subject", SUBJECTS)
+STRIDES = ("channels innermost", "reversed", "every second", "sliced")
+LAZY = ("conjugate", "negative", "negative conjugate")
 
 
 @pytest.mark.parametrize("operator", COUNTS)
@@ -38,9 +38,7 @@ def test_no_sample_of_torchs_is_left_out(operator: str) -> None:
     assert info.supported_dtypes("cpu") == {*DTYPES, torch.int64}
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@every_subject
-@every_sample
+@thinned("name, subject, dtype", NAMES, SUBJECTS, DTYPES, keep=252)
 def test_values_lie_within_the_rounding_bound(name: str, subject: str, dtype: torch.dtype) -> None:
     its = sample(name, dtype)
     wide = torch.complex128 if dtype.is_complex else torch.float64
@@ -70,9 +68,7 @@ def noncontiguous(tensor: Tensor, how: str) -> Tensor:
     return tensor.new_full((*tensor.shape[:-1], tensor.size(-1) + 3), 77.0)[..., 1:-2].copy_(tensor)
 
 
-@pytest.mark.parametrize("how", ["channels innermost", "reversed", "every second", "sliced"])
-@every_subject
-@every_sample
+@thinned("name, subject, how", NAMES, SUBJECTS, STRIDES, keep=84)
 def test_strides_of_operands_do_not_matter(name: str, subject: str, how: str) -> None:
     its = sample(name).whole()
     run, truth = SUBJECTS[subject](its), its.torchs(*its.operands)
@@ -93,9 +89,7 @@ def test_strides_of_operands_do_not_matter(name: str, subject: str, how: str) ->
                 assert torch.equal(gradient, other)
 
 
-@pytest.mark.parametrize("view", ["conjugate", "negative", "negative conjugate"])
-@every_subject
-@every_sample
+@thinned("name, subject, view", NAMES, SUBJECTS, LAZY, keep=84)
 def test_lazy_bits_of_operands_are_obeyed(name: str, subject: str, view: str) -> None:
     dtype = torch.float64 if view == "negative" else torch.complex128
     its = sample(name, dtype).whole()
@@ -125,7 +119,7 @@ def test_lazy_bits_of_operands_are_obeyed(name: str, subject: str, view: str) ->
         assert torch.equal(gradient, other)
 
 
-@thinned("name, subject, dtype", NAMES, SUBJECTS, [torch.float64, torch.complex128], keep=60)
+@thinned("name, subject, dtype", NAMES, SUBJECTS, [torch.float64, torch.complex128], keep=42)
 def test_gradients(name: str, subject: str, dtype: torch.dtype) -> None:
     """Torch's own check: batched, forward mode, second order, of strided cotangents."""
     its = sample(name, dtype)
