@@ -63,6 +63,27 @@ def test_draws_without_a_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> 
             assert_kept(drawn, f"{draw}, 12345, (1000, 1000), {dtype}")
 
 
+# Random123's kat_vectors of threefry2x32 in 20 rounds: counter, key, answer; high words first.
+KNOWN_ANSWERS = [
+    (0x00000000_00000000, (0x00000000, 0x00000000), (0x6B200159, 0x99BA4EFE)),
+    (0xFFFFFFFF_FFFFFFFF, (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+    (0x243F6A88_85A308D3, (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
+def test_known_answers_of_random123(
+    counter: int, key: tuple[int, int], answer: tuple[int, int]
+) -> None:
+    """Two of the counters have a high word, as draws of more than 2**32 numbers have."""
+    words = random.key(key)
+    high, low = random._threefry(words, counter, 1)  # pyright: ignore[reportPrivateUsage]
+    assert (high.tolist(), low.tolist()) == ([answer[0]], [answer[1]])
+    if 0 < counter < 2**64 - 1:  # and within a block that begins before
+        block = random._threefry(words, counter - 2, 5)  # pyright: ignore[reportPrivateUsage]
+        assert (int(block[0][2]), int(block[1][2])) == answer
+
+
 def test_keys() -> None:
     assert random.key(2**40 + 1).tolist() == random.key(1).tolist() == [0, 1]
     assert random.key(-1).tolist() == random.key(np.int64(2**32 - 1)).tolist() == [0, 2**32 - 1]
