@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from peers_known import known
 from thinned import thinned
 from torch import Tensor
 from torch._subclasses import CrossRefFakeMode, FakeTensorMode
@@ -51,7 +50,7 @@ def test_fake_tensors_have_the_metadata_of_real_ones(name: str, subject: str, si
     real = run(*leaves(its))
     mode = FakeTensorMode(shape_env=ShapeEnv() if sizes == "symbolic" else None)
     fakes = [mode.from_tensor(each, static_shapes=sizes == "plain") for each in leaves(its)]
-    with known("symbolic sizes"), mode:
+    with mode:
         found = run(*fakes)
     assert described(found) == described(real)
     assert all(each.fake_mode is mode for each in found)
@@ -70,8 +69,7 @@ def test_make_fx(name: str, subject: str, mode: str) -> None:
     """The graph of forward and backward, run on other numbers than it was made of."""
     its = sample(name)
     run = trained(SUBJECTS[subject](its))
-    with known("symbolic sizes"):
-        graph = make_fx(run, tracing_mode=mode)(*leaves(its))
+    graph = make_fx(run, tracing_mode=mode)(*leaves(its))
     others = [(each.detach() * 0.5 - 1.0).requires_grad_() for each in its.operands]
     for operands in (leaves(its), others):
         torch.testing.assert_close(graph(*operands), run(*operands), rtol=1e-12, atol=1e-12)
@@ -82,5 +80,4 @@ def test_aot_autograd(name: str, subject: str, dynamic: bool) -> None:
     """Torch's own check, which compares outputs and gradients."""
     its = sample(name)
     run, operands = SUBJECTS[subject](its), tuple(leaves(its))
-    with known("symbolic sizes"):
-        optests.aot_autograd_check(run, operands, {}, dynamic, try_check_data_specialization=True)
+    optests.aot_autograd_check(run, operands, {}, dynamic, try_check_data_specialization=True)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from grid_layers import NAMES, Cell
-from peers_known import known
 from thinned import thinned
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
@@ -52,8 +51,7 @@ def test_batched_gradients(name: str) -> None:
     )
     cotangents = [arrays.cotangent, second, -2 * second]
     stacked = torch.stack([cell.tensor(each.conj()) for each in cotangents])
-    with known("batched gradients"):
-        found = torch.autograd.grad(cell.run(*operands), operands, stacked, is_grads_batched=True)
+    found = torch.autograd.grad(cell.run(*operands), operands, stacked, is_grads_batched=True)
     right = [cell.right(each)[1:] for each in cotangents]
     equal(found, [torch.stack(each) for each in zip(*right, strict=True)])
 
@@ -66,8 +64,7 @@ def test_most_layers_have_a_jacobian() -> None:
 def test_jacobians_in_one_call(name: str) -> None:
     cell = grid_layers.cell(name, batch=None)
     y, *right = cell.right()
-    with known("batched gradients"):
-        jacobians = torch.autograd.functional.jacobian(cell.run, cell.operands, vectorize=True)
+    jacobians = torch.autograd.functional.jacobian(cell.run, cell.operands, vectorize=True)
     wide = torch.complex128 if y.is_complex() else torch.float64
     cotangent = cell.cotangent.to(wide)
     for jacobian, gradient in zip(jacobians, right, strict=True):
@@ -83,16 +80,15 @@ def test_linearized(name: str, along: str) -> None:
         cell = grid_layers.cell(name, memory="contiguous")
     changes, right = cell.tangent() if along == "all" else cell.tangent_of_input()
     operands = tuple(each.detach() for each in cell.operands)
-    with known("linearize", cell.layer.lowering):
-        if along == "all":
-            y, linear = torch.func.linearize(cell.run, *operands)
-        else:  # of a layer that trains
-            y, linear = torch.func.linearize(cell.layer, cell.x)
-        assert torch.equal(y, cell.right()[0])
-        for _ in range(3):
-            dirt = [torch.full_like(right, torch.nan) for _ in range(4)]
-            del dirt
-            assert torch.equal(linear(*changes), right)
+    if along == "all":
+        y, linear = torch.func.linearize(cell.run, *operands)
+    else:  # of a layer that trains
+        y, linear = torch.func.linearize(cell.layer, cell.x)
+    assert torch.equal(y, cell.right()[0])
+    for _ in range(3):
+        dirt = [torch.full_like(right, torch.nan) for _ in range(4)]
+        del dirt
+        assert torch.equal(linear(*changes), right)
 
 
 @thinned("name", NAMES, keep=20)
@@ -101,8 +97,7 @@ def test_gradients_are_contiguous(name: str) -> None:
     operands = cell.operands
     gradients = torch.autograd.grad(cell.run(*operands), operands, cell.cotangent)
     right = [each.view(-1) for each in cell.right()[1:]]
-    with known("contiguous gradients"):
-        equal([each.view(-1) for each in gradients], right)
+    equal([each.view(-1) for each in gradients], right)
     cell.layer(x := cell.x.requires_grad_()).backward(cell.cotangent)
     found = [x.grad, *(each.grad for each in cell.layer.parameters())]
     equal([each.view(-1) for each in found], right)

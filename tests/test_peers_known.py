@@ -1,11 +1,10 @@
-"""The shortest case of each kind of failure that torch's and ONNX's tables found."""
+"""The shortest case of each kind of failure that torch's and ONNX's tables once found."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from cases import whole_numbers
-from peers_known import mark
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -16,7 +15,6 @@ pytestmark = [
 ]
 
 
-@mark("batched gradients")
 def test_batched_gradients_of_a_transposed_layer() -> None:
     conv = interop.from_layer(nn.ConvTranspose2d(3, 3, 3, 2, 2, 1), (3, 4, 4))
     x = whole_numbers((1, 3, 4, 4), 5, torch.float32).requires_grad_()
@@ -28,7 +26,6 @@ def test_batched_gradients_of_a_transposed_layer() -> None:
         torch.testing.assert_close(mine, torch.stack(right))
 
 
-@mark("symbolic sizes")
 def test_the_functional_form_with_symbolic_sizes() -> None:
     def run(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         return conv_general_dilated(x, kernel, (2, 3), "SAME", (1, 2))
@@ -38,7 +35,6 @@ def test_the_functional_form_with_symbolic_sizes() -> None:
     assert torch.equal(graph(*operands), run(*operands))
 
 
-@mark("contiguous gradients")
 def test_gradients_can_be_viewed() -> None:
     conv = Conv2d((7, 6, 4), 6, (3, 2), w_init=2.0)
     x = whole_numbers((2, 7, 6, 4), 8, torch.float32).requires_grad_()
@@ -47,7 +43,6 @@ def test_gradients_can_be_viewed() -> None:
         assert torch.equal(gradient.view(-1), gradient.flatten())
 
 
-@mark("linearize")
 def test_the_linear_function_of_phases() -> None:
     conv = Conv2d((7, 6, 4), 6, (3, 2), (3, 2), lhs_dilation=(2, 3), w_init=2.0)
     x = whole_numbers((2, 7, 6, 4), 9, torch.float32)

@@ -149,7 +149,7 @@ def test_memory_formats(kind: str, number: int) -> None:
 
 def test_lazy_layers_that_have_not_run_are_refused() -> None:
     for kind in (nn.LazyConv2d, nn.LazyConvTranspose2d):
-        with pytest.raises(ValueError, match="run it once before"):
+        with pytest.raises(ValueError, match="first run it once"):
             interop.from_layer(kind(5, 3), (4, 3, 6))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 import torch_tables as tables
-from peers_known import known
 from thinned import thinned
 from torch import Tensor
 from torch_tables import COUNTS, NAMES, SUBJECTS, sample
@@ -125,20 +124,19 @@ def test_gradients(name: str, subject: str, dtype: torch.dtype) -> None:
     its = sample(name, dtype)
     run, forward = SUBJECTS[subject](its), dtype == torch.float64
     operands = tuple(each.detach().requires_grad_() for each in its.operands)
-    with known("batched gradients"):
-        assert torch.autograd.gradcheck(
-            run,
-            operands,
-            check_batched_grad=True,
-            check_forward_ad=forward,
-            check_batched_forward_grad=forward,
-            fast_mode=True,
-        )
-        assert torch.autograd.gradgradcheck(
-            run,
-            operands,
-            gen_non_contig_grad_outputs=True,
-            check_batched_grad=True,
-            check_fwd_over_rev=forward,
-            fast_mode=True,
-        )
+    assert torch.autograd.gradcheck(
+        run,
+        operands,
+        check_batched_grad=True,
+        check_forward_ad=forward,
+        check_batched_forward_grad=forward,
+        fast_mode=True,
+    )
+    assert torch.autograd.gradgradcheck(
+        run,
+        operands,
+        gen_non_contig_grad_outputs=True,
+        check_batched_grad=True,
+        check_fwd_over_rev=forward,
+        fast_mode=True,
+    )

@@ -76,7 +76,7 @@ def with_dense_gradient(x: Tensor) -> Tensor:
 
 def _dense(x: Tensor) -> Tensor:
     """Without gaps. The strides are those of the sizes even for an axis of size 1."""
-    return x.flatten().reshape(x.shape)
+    return x.reshape(-1).reshape(x.shape)  # batched gradients do not know `flatten`
 
 
 class DimensionNumbers(NamedTuple):

@@ -118,12 +118,12 @@ class Convolution:
         if is_tracing():
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
-        if self._gradient_kind is None:
-            if not is_functional(x):  # a sharded tensor cannot be flattened
-                weight, x = with_dense_gradient(weight), with_dense_gradient(x)
-            return lowering.outputs(x, weight, bias)
-        if not weight.is_complex():
+        if self._gradient_kind is not None and not weight.is_complex():
             return self._apply(x, weight, bias)
+        if not is_functional(x):  # a sharded tensor cannot be flattened
+            weight, x = with_dense_gradient(weight), with_dense_gradient(x)
+        if self._gradient_kind is None:
+            return lowering.outputs(x, weight, bias)
         # Three real convolutions, as torch computes complex ones.
         of_real, of_both = (None, None) if bias is None else (bias.real, bias.real + bias.imag)
         real = self._apply(x.real, weight.real, of_real)
