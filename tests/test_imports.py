@@ -61,9 +61,9 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 
 # Each may import those to its left only, so that a reader can go bottom up.
-LAYERS = ["versions", "geometry", "arguments", "arrays", "layout", "loading", "special", "random"]
-LAYERS += ["torch_draws", "initializer", "init", "lowerings", "functional", "conv2d", "interop"]
-LAYERS += ["usual_faults", "testing", "__init__", "__main__"]
+LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "layout", "state"]
+LAYERS += ["special", "random", "torch_draws", "initializer", "init", "lowerings", "functional"]
+LAYERS += ["conv2d", "interop", "usual_faults", "testing", "__init__", "__main__"]
 
 
 def imported(text: str, package: str) -> set[str]:

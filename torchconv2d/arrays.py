@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .messages import elided, shown
+
 DTYPES = (
     torch.float16,
     torch.bfloat16,
@@ -22,13 +24,23 @@ DTYPES = (
     torch.complex128,
 )
 
+# Whose numbers torch converts; float4 and the integers of less than a byte are not among them.
+_CONVERTED = {
+    getattr(torch, name, None)
+    for name in (
+        *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+        *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"),
+        *("float16", "bfloat16", "float32", "float64", "complex32", "complex64", "complex128"),
+    )
+}
+
 
 def layer_dtype(dtype: object) -> torch.dtype:
     """One that convolutions have; torch's default for None."""
     if dtype is None:
         return torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype):
-        raise TypeError(f"`dtype` must be a torch.dtype or None, got {dtype!r}.")
+        raise TypeError(f"`dtype` must be a torch.dtype or None, got {shown(dtype)}.")
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be one of {', '.join(map(str, DTYPES))}; got {dtype}.")
     return dtype
@@ -37,12 +49,12 @@ def layer_dtype(dtype: object) -> torch.dtype:
 def held(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
     """What ``param_type`` makes of a tensor, if a module can hold it."""
     if not callable(param_type):
-        raise TypeError(f"`param_type` must be a callable of a tensor, got {param_type!r}.")
+        raise TypeError(f"`param_type` must be a callable of a tensor, got {shown(param_type)}.")
     made = param_type(tensor)
     if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
             "`param_type` must make a torch.nn.Parameter or a torch.nn.Buffer, "
-            f"{param_type!r} made {type(made).__name__}."
+            f"{shown(param_type)} made {type(made).__name__}."
         )
     return made
 
@@ -59,13 +71,42 @@ def _without_unit(name: str, value: Any) -> Any:
     return value.to_decimal()
 
 
+def not_readable(tensor: Tensor) -> str | None:
+    """Why there are no numbers to be read one by one, and the remedy; None if there are."""
+    if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        return "a dense tensor, got an uninitialized one; run the lazy layer once before"
+    if hasattr(tensor, "get_mask"):
+        return "a dense tensor, got a MaskedTensor; call `.to_tensor(0)`"
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized:
+        return "a dense tensor; call `.to_dense()`, `.dequantize()` or `.to_padded_tensor(0)`"
+    return not_converted(tensor.dtype)
+
+
+def not_converted(dtype: torch.dtype) -> str | None:
+    """The same of a dtype."""
+    if dtype not in _CONVERTED:
+        return f"of numbers that torch converts, got {dtype}; unpack them, as float32"
+    return None
+
+
+def is_shared_out(tensor: Tensor) -> bool:
+    """Whether it is a DTensor, of which each process has a part."""
+    return hasattr(tensor, "device_mesh")
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a DTensor, brought together from all processes; any other tensor as it is."""
+    return cast(Any, tensor).full_tensor() if is_shared_out(tensor) else tensor
+
+
 def _dense(name: str, tensor: Tensor) -> Tensor:
     """The tensor, if it holds its numbers one by one."""
+    refusal = not_readable(tensor)
+    if refusal is not None:
+        raise TypeError(f"`{name}` must be {refusal}.")
     if tensor.is_meta:
         raise ValueError(f"`{name}` must hold numbers, got a tensor on the meta device.")
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
-        raise TypeError(f"`{name}` must be a dense tensor; call `.to_dense()` or `.dequantize()`.")
-    return tensor
+    return whole(tensor.detach())
 
 
 def not_dense(x: object) -> TypeError:
@@ -76,15 +117,31 @@ def not_dense(x: object) -> TypeError:
     return TypeError(f"The input must be a dense tensor, got a {kind} one: call `.to_dense()`.")
 
 
+def _masked(value: object, depth: int = 0) -> int:
+    """How many entries a masked array of NumPy hides, also within lists."""
+    if isinstance(value, np.ma.MaskedArray):
+        return int(np.ma.count_masked(cast(Any, value)))
+    if isinstance(value, (list, tuple)) and depth < 32:  # NumPy's own limit
+        return sum(_masked(each, depth + 1) for each in cast("list[object]", value))
+    return 0
+
+
 def _wrapped(name: str, value: object) -> Tensor:
     """An array of another library, a number or nested lists of them, as a tensor."""
+    hidden = _masked(value)
+    if hidden:
+        raise ValueError(
+            f"`{name}` must have all its numbers, and {hidden} of this masked array are masked; "
+            "say what they are, `array.filled(0)`."
+        )
     try:
         # Copied, because what torch wraps must be writable, and JAX's arrays are not.
         array: np.ndarray[Any, Any] = np.array(cast(Any, value))
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
-    except TypeError as error:
-        raise TypeError(f"`{name}` must be an array of numbers: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever another library raises as it hands out its numbers
+        kind = ValueError if isinstance(error, (ValueError, RuntimeError, OSError)) else TypeError
+        raise kind(f"`{name}` must be an array of numbers: {elided(str(error))}") from error
     if array.dtype.type.__module__ == "ml_dtypes":  # JAX's bfloat16 and float8
         array = array.astype(np.float32)
     if array.dtype.kind not in "biufc":
@@ -92,6 +149,8 @@ def _wrapped(name: str, value: object) -> Tensor:
             f"`{name}` must be an array of numbers, a number or a callable of the shape, "
             f"got {type(value).__name__}."
         )
+    if not array.dtype.isnative:  # of a file that was written on another machine
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has none
         array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
     if array.dtype.type is np.ulonglong:  # nor this one, which is what 2**63 becomes
@@ -107,7 +166,7 @@ def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
         ValueError: a ragged list, or a complex array for a real ``dtype``.
     """
     value = _without_unit(name, value)
-    tensor = _dense(name, value.detach()) if isinstance(value, Tensor) else _wrapped(name, value)
+    tensor = _dense(name, value) if isinstance(value, Tensor) else _wrapped(name, value)
     if tensor.is_complex() and not dtype.is_complex:
         raise ValueError(
             f"`{name}` is complex ({tensor.dtype}) and the layer real ({dtype}); "

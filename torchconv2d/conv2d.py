@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from . import arguments, arrays, init
 from .geometry import Geometry, plan
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
-from .loading import AllOrNothing
 from .lowerings import Convolution, Lowering, ScriptedConvolution
+from .messages import shown
+from .state import AllOrNothing, Kept, stored, write
 
 _STRIDED = torch.strided
 
@@ -124,7 +125,7 @@ class Conv2d(AllOrNothing):
             *sides, self.in_channels = self.in_size
         self.groups = arguments.groups(groups, self.in_channels, self.out_channels)
         if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"`name` must be a str or None, got {name!r}.")
+            raise TypeError(f"`name` must be a str or None, got {shown(name)}.")
         self.name = name
 
         geometry = plan(
@@ -184,29 +185,33 @@ class Conv2d(AllOrNothing):
     def reset_parameters(self) -> None:
         """Fill mask, weight and bias anew, drawn in this order, as at construction.
 
-        On the meta device arrays are checked and nothing is drawn.
+        On the meta device arrays are checked and nothing is drawn. All are filled or, where one is
+        refused, none. Of a DTensor each process takes its part of what the first one draws.
+
+        Raises:
+            TypeError, ValueError: an initializer gives what is no array of numbers, or does not fit.
+            RuntimeError: one of them cannot be written, as an expanded tensor.
         """
         out = self.out_channels
         bias_shape = (1, out, 1, 1) if self.channel_first else (1, 1, out)
         sources = (
-            ("w_mask", self._w_mask, self.kernel_shape, self._fit_mask, self.w_mask),
-            ("w_init", self.w_init, self.kernel_shape, self._fit_weight, self.weight),
-            ("b_init", self.b_init, bias_shape, self._fit_bias, self.bias),
+            ("w_mask", self._w_mask, self.kernel_shape, self._fit_mask, "w_mask"),
+            ("w_init", self.w_init, self.kernel_shape, self._fit_weight, "weight"),
+            ("b_init", self.b_init, bias_shape, self._fit_bias, "bias"),
         )
-        fresh: list[tuple[Tensor, Tensor]] = []
+        fresh: dict[str, Tensor] = {}
         # Arrays first, so that a bad one is refused before a random number is drawn.
         for drawing in (False, True):
-            for name, source, shape, fit, target in sources:
+            for name, source, shape, fit, stored_as in sources:
+                target = getattr(self, stored_as)
                 if target is None or source is None or callable(source) is not drawing:
                     continue
                 if drawing:
                     if target.is_meta:
                         continue
                     source = self._drawn(name, source, shape)
-                fresh.append((target, fit(name, source)))
-        with torch.no_grad():
-            for target, value in fresh:
-                target.copy_(value)
+                fresh[stored_as] = fit(name, source)
+        write(self, fresh)
 
     def _drawn(self, name: str, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:
         if isinstance(source, type) and issubclass(source, init.Initializer):
@@ -234,21 +239,17 @@ class Conv2d(AllOrNothing):
         """Multiply the mask into the stored weight and drop it, for export; returns the layer.
 
         Raises:
-            RuntimeError: the weight is not stored but computed, by a parametrization or pruning.
+            RuntimeError: the weight is not stored but computed, by a parametrization or pruning; or
+                it cannot be written, as an expanded tensor.
         """
         if self.w_mask is None:
             return self
-        weight = self._parameters.get("weight", self._buffers.get("weight"))
-        if weight is None:
-            raise RuntimeError(
-                "`fold_mask` needs a stored weight, and this one is computed at each forward; call "
-                "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or "
-                "torch.nn.utils.prune.remove(layer, 'weight') before."
-            )
-        with torch.no_grad():
-            weight.mul_(kernel_to_weight(self.w_mask))
-        self.w_mask = None
-        self._w_mask = None
+        weight = arrays.whole(stored(self, "weight", "fold_mask").detach())
+        mask = kernel_to_weight(arrays.whole(self.w_mask)).to(weight.dtype)
+        with Kept(self):
+            write(self, {"weight": weight * mask})
+            self.w_mask = None
+            self._w_mask = None
         return self
 
     def forward(self, x: Tensor) -> Tensor:

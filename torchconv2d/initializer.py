@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from . import arguments, arrays, random
+from .messages import shown
 from .torch_draws import TorchDraws
 
 Source: TypeAlias = random.Stream | TorchDraws
@@ -43,7 +44,7 @@ class Initializer(ABC):
             except TypeError as error:
                 raise TypeError(
                     "`seed` must be None, an int, a key of two 32-bit words, a "
-                    f"torchconv2d.random.Stream or a torch.Generator, got {seed!r}."
+                    f"torchconv2d.random.Stream or a torch.Generator, got {shown(seed)}."
                 ) from error
         self.seed = seed
 

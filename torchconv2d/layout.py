@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 
+from .messages import shown
+
 Permutation = tuple[int, int, int, int]
 
 NCHW: Permutation = (0, 1, 2, 3)
@@ -71,7 +73,7 @@ def dimension_numbers(value: Any) -> DimensionNumbers:
     if not isinstance(value, (tuple, list)) or len(cast(Sequence[object], value)) != 3:
         raise TypeError(
             "`dimension_numbers` must be None, three strings such as ('NHWC', 'HWIO', 'NHWC'), "
-            f"or a ConvDimensionNumbers; got {value!r}."
+            f"or a ConvDimensionNumbers; got {shown(value)}."
         )
     lhs, rhs, out = cast(Sequence[object], value)
     batch_channel = ("N", "C")
@@ -80,7 +82,7 @@ def dimension_numbers(value: Any) -> DimensionNumbers:
         if set(_spatial(side, spec, batch_channel)) != set(spatial):
             raise TypeError(
                 "`dimension_numbers` must name the same two spatial axes three times, "
-                f"got {value!r}."
+                f"got {shown(value)}."
             )
     return DimensionNumbers(
         _positions(cast(str, lhs), (*batch_channel, *spatial)),
@@ -99,7 +101,7 @@ def _spatial(side: str, spec: object, others: tuple[str, str]) -> list[str]:
     ):
         raise TypeError(
             f"The {side} string of `dimension_numbers` must have four different characters, "
-            f"{others[0]!r} and {others[1]!r} among them; got {spec!r}."
+            f"{others[0]!r} and {others[1]!r} among them; got {shown(spec)}."
         )
     return [character for character in spec if character not in others]
 
@@ -115,6 +117,6 @@ def _from_specs(value: Any) -> DimensionNumbers:
     if any(sorted(spec) != [0, 1, 2, 3] for spec in specs):
         raise TypeError(
             "`dimension_numbers` must permute four axes, (0, 1, 2, 3), in each of its three specs; "
-            f"got {value!r}."
+            f"got {shown(value)}."
         )
     return DimensionNumbers(*cast(list[Permutation], specs))
