@@ -1,0 +1,64 @@
+"""Values and names as messages show them: short, whatever an argument or a file holds."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Collection, Sized
+from itertools import islice
+from typing import cast
+
+_LONGEST = 160  # characters of one value or name
+_FIRST = 8  # entries of a list
+
+
+class _Repr(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = _LONGEST
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write out an integer of thousands of digits.
+        return repr(x) if x.bit_length() <= 256 else f"an int of {x.bit_length()} bits"
+
+
+_repr = _Repr()
+
+
+def elided(text: str) -> str:
+    """The text on one line, without the middle where it is long.
+
+    >>> elided("body/conv")
+    'body/conv'
+    >>> len(elided("body/" * 100_000))
+    183
+    """
+    size = len(text)
+    if size > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
+    # No line may end within a message, and no terminal obey a file.
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return f"{text} ({size} characters)" if size > _LONGEST else text
+
+
+def shown(value: object) -> str:
+    """The ``repr`` of a value, or the first entries and their count.
+
+    >>> shown((3, 2)), shown([0] * 1000)
+    ('(3, 2)', '[0, 0, 0, 0, 0, 0, ...] (1000 entries)')
+    """
+    text = _repr.repr(value)
+    text = elided(" ".join(text.split("\n")))
+    many = isinstance(value, (list, tuple, dict, set, frozenset))
+    size = len(cast(Sized, value)) if many else 0
+    return f"{text} ({size} entries)" if size > _repr.maxlist else text
+
+
+def listed(entries: Collection[object]) -> str:
+    """The first entries, and how many more there are.
+
+    >>> listed(range(1000))
+    '0, 1, 2, 3, 4, 5, 6, 7 and 992 more'
+    """
+    text = ", ".join(str(each) for each in islice(entries, _FIRST))
+    return f"{text} and {len(entries) - _FIRST} more" if len(entries) > _FIRST else text
