@@ -99,7 +99,7 @@ def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
     if len(entries) not in (1, 2):
         raise TypeError(
             f"`{name}` must have one entry, for both axes, or two, (vertical, horizontal); "
-            f"got {len(entries)}: {shown(value)}."
+            f"got {len(entries)}: {shown(entries)}."
         )
     return (integer(name, entries[0], 1, below), integer(name, entries[-1], 1, below))
 
@@ -162,15 +162,16 @@ def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
     if both is not None:
         return (both, both), (both, both)
     if not isinstance(padding, (tuple, list)) or not padding:
-        raise ValueError(f"{PADDING_RULE}; got {shown(padding)} of type {_type(cast(object, padding))}.")
+        found = cast(object, padding)
+        raise ValueError(f"{PADDING_RULE}; got {shown(found)} of type {_type(found)}.")
     entries = cast(Sequence[object], padding)
     if len(entries) == 2 and all(as_index(entry) is not None for entry in entries):
         vertical, horizontal = (cast(int, as_index(entry)) for entry in entries)
         return (vertical, vertical), (horizontal, horizontal)
     if len(entries) > 2 or not all(isinstance(entry, (tuple, list)) for entry in entries):
         kinds = listed([_type(entry) for entry in entries])
-        raise ValueError(f"{PADDING_RULE}; got {shown(padding)}, with entries of type {kinds}.")
+        raise ValueError(f"{PADDING_RULE}; got {shown(entries)}, with entries of type {kinds}.")
     pads = [tuple(as_index(p) for p in cast(Sequence[object], entry)) for entry in entries]
     if any(len(p) != 2 or None in p for p in pads):
-        raise ValueError(f"{PADDING_RULE}; got {shown(padding)}.")
+        raise ValueError(f"{PADDING_RULE}; got {shown(entries)}.")
     return cast(Pair, pads[0]), cast(Pair, pads[-1])

@@ -73,7 +73,7 @@ def _without_unit(name: str, value: Any) -> Any:
 
 def not_readable(tensor: Tensor) -> str | None:
     """Why there are no numbers to be read one by one, and the remedy; None if there are."""
-    if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+    if isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer)):
         return "a dense tensor, got an uninitialized one; run the lazy layer once before"
     if hasattr(tensor, "get_mask"):
         return "a dense tensor, got a MaskedTensor; call `.to_tensor(0)`"
@@ -120,7 +120,7 @@ def not_dense(x: object) -> TypeError:
 def _masked(value: object, depth: int = 0) -> int:
     """How many entries a masked array of NumPy hides, also within lists."""
     if isinstance(value, np.ma.MaskedArray):
-        return int(np.ma.count_masked(cast(Any, value)))
+        return int(cast(Any, np.ma).count_masked(value))
     if isinstance(value, (list, tuple)) and depth < 32:  # NumPy's own limit
         return sum(_masked(each, depth + 1) for each in cast("list[object]", value))
     return 0

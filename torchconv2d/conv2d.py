@@ -189,7 +189,8 @@ class Conv2d(AllOrNothing):
         refused, none. Of a DTensor each process takes its part of what the first one draws.
 
         Raises:
-            TypeError, ValueError: an initializer gives what is no array of numbers, or does not fit.
+            TypeError, ValueError: an initializer makes no array of numbers, or one that does not
+                fit.
             RuntimeError: one of them cannot be written, as an expanded tensor.
         """
         out = self.out_channels

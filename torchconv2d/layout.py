@@ -73,7 +73,7 @@ def dimension_numbers(value: Any) -> DimensionNumbers:
     if not isinstance(value, (tuple, list)) or len(cast(Sequence[object], value)) != 3:
         raise TypeError(
             "`dimension_numbers` must be None, three strings such as ('NHWC', 'HWIO', 'NHWC'), "
-            f"or a ConvDimensionNumbers; got {shown(value)}."
+            f"or a ConvDimensionNumbers; got {shown(cast(object, value))}."
         )
     lhs, rhs, out = cast(Sequence[object], value)
     batch_channel = ("N", "C")
@@ -82,7 +82,7 @@ def dimension_numbers(value: Any) -> DimensionNumbers:
         if set(_spatial(side, spec, batch_channel)) != set(spatial):
             raise TypeError(
                 "`dimension_numbers` must name the same two spatial axes three times, "
-                f"got {shown(value)}."
+                f"got {shown(cast(object, value))}."
             )
     return DimensionNumbers(
         _positions(cast(str, lhs), (*batch_channel, *spatial)),
@@ -117,6 +117,6 @@ def _from_specs(value: Any) -> DimensionNumbers:
     if any(sorted(spec) != [0, 1, 2, 3] for spec in specs):
         raise TypeError(
             "`dimension_numbers` must permute four axes, (0, 1, 2, 3), in each of its three specs; "
-            f"got {shown(value)}."
+            f"got {shown(cast(object, value))}."
         )
     return DimensionNumbers(*cast(list[Permutation], specs))

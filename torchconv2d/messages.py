@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Collection, Sized
+from collections.abc import Callable, Collection, Sized
 from itertools import islice
-from typing import cast
+from typing import TypeVar, cast
+
+Entry = TypeVar("Entry")
 
 _LONGEST = 160  # characters of one value or name
 _FIRST = 8  # entries of a list
@@ -54,11 +56,11 @@ def shown(value: object) -> str:
     return f"{text} ({size} entries)" if size > _repr.maxlist else text
 
 
-def listed(entries: Collection[object]) -> str:
+def listed(entries: Collection[Entry], show: Callable[[Entry], str] = str) -> str:
     """The first entries, and how many more there are.
 
     >>> listed(range(1000))
     '0, 1, 2, 3, 4, 5, 6, 7 and 992 more'
     """
-    text = ", ".join(str(each) for each in islice(entries, _FIRST))
+    text = ", ".join(map(show, islice(entries, _FIRST)))
     return f"{text} and {len(entries) - _FIRST} more" if len(entries) > _FIRST else text

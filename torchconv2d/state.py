@@ -131,7 +131,7 @@ def _copy(targets: list[Tensor], values: list[Tensor]) -> None:
     places = [_here(each) for each in targets]
     if places:
         with torch.no_grad():
-            torch._foreach_copy_(places, values)
+            cast(Any, torch)._foreach_copy_(places, values)
     for each in filter(arrays.is_shared_out, targets):
         torch.autograd.graph.increment_version(each)  # as writing into it would have
 

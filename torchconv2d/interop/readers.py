@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import torch
 from torch import nn
 
+from .. import arguments
 from ..geometry import Pair, dilate
+from ..messages import elided, shown
 from .padding import named, of_gradient, same_of_gradient
 
 
@@ -20,6 +23,7 @@ class Source(NamedTuple):
     """A layer's properties, named as ``Conv2d`` names them; the padding may be SAME_LOWER, too.
 
     ``params`` and ``mask`` are as the framework stores them. ``in_size`` is None if unknown.
+    ``frozen`` has the names of the parameters, by ours, that are not trained.
     """
 
     framework: str
@@ -28,15 +32,34 @@ class Source(NamedTuple):
     bias: bool
     out_channels: int
     kernel_size: Pair
-    stride: Any = 1
+    stride: Pair = (1, 1)
     padding: Any = "VALID"
-    lhs_dilation: Any = 1
-    rhs_dilation: Any = 1
+    lhs_dilation: Pair = (1, 1)
+    rhs_dilation: Pair = (1, 1)
     groups: int = 1
     mask: Any = None
     channel_first: bool = False
     name: str | None = None
     in_size: Sequence[int] | None = None
+    frozen: tuple[str, ...] = ()
+    training: bool = True
+
+    @staticmethod
+    def of(**properties: Any) -> Source:
+        """The properties in the forms that the arithmetic of padding needs.
+
+        Raises:
+            TypeError, ValueError: one of them is of no convolution; the message names it.
+        """
+        for name in ("kernel_size", "stride", "lhs_dilation", "rhs_dilation"):
+            if name in properties:
+                properties[name] = arguments.pair(name, properties[name])
+        for name, least in (("out_channels", 0), ("groups", 1)):
+            if name in properties:
+                properties[name] = arguments.integer(name, properties[name], least)
+        padding = properties["padding"]
+        properties["padding"] = arguments.padding(padding, ("SAME", "SAME_LOWER", "VALID"))
+        return Source(**properties)
 
     def upsampling(self, pads: Callable[[int, int, int], Pair] | None = None) -> Source:
         """The transposed layer of these properties: its stride dilates the input.
@@ -45,12 +68,11 @@ class Source(NamedTuple):
             pads: of the dilated input, from axis, extent of the kernel and stride; None if
                 ``padding`` has them already.
         """
-        stride, dilation = _pair(self.stride), _pair(self.rhs_dilation)
-        extents = [dilate(k, r) for k, r in zip(self.kernel_size, dilation, strict=True)]
+        extents = [dilate(k, r) for k, r in zip(self.kernel_size, self.rhs_dilation, strict=True)]
         padding = self.padding
         if pads is not None:
-            padding = [pads(i, extents[i], stride[i]) for i in (0, 1)]
-        return self._replace(stride=1, padding=padding, lhs_dilation=stride)
+            padding = [pads(i, extents[i], self.stride[i]) for i in (0, 1)]
+        return self._replace(stride=(1, 1), padding=padding, lhs_dilation=self.stride)
 
 
 def _brainstate(layer: Any) -> Source:
@@ -58,9 +80,9 @@ def _brainstate(layer: Any) -> Source:
     if "bias" in params:  # It may be anything that broadcasts to this.
         out = layer.out_channels
         shape = (1, out, 1, 1) if layer.channel_first else (1, 1, out)
-        params["bias"] = np.broadcast_to(params["bias"], shape)
+        params["bias"] = _broadcast("bias", params["bias"], shape)
     mask = layer.w_mask
-    return Source(
+    return Source.of(
         framework="brainstate",
         kind="conv",
         params=params,
@@ -72,7 +94,7 @@ def _brainstate(layer: Any) -> Source:
         lhs_dilation=getattr(layer, "lhs_dilation", 1),
         rhs_dilation=layer.rhs_dilation,
         groups=layer.groups,
-        mask=None if mask is None else np.broadcast_to(mask, layer.kernel_shape),
+        mask=None if mask is None else _broadcast("w_mask", mask, layer.kernel_shape),
         channel_first=layer.channel_first,
         name=layer.name,
         in_size=layer.in_size,
@@ -97,13 +119,13 @@ def _flax(layer: Any) -> Source:
     if isinstance(padding, str):
         _zeros("padding", padding, ("SAME", "SAME_LOWER", "VALID"))
         padding = padding.upper()
-    elif not isinstance(padding, int):
-        padding = [_pair(pad) for pad in padding]
+    elif arguments.as_index(padding) is None:
+        padding = [_sides(pad) for pad in padding]
     if linen:
         params = layer.variables if layer.scope is not None else None
     else:
         params = {"kernel": layer.kernel, "bias": layer.bias}
-    return Source(
+    return Source.of(
         framework="flax",
         kind="conv",
         params=params,
@@ -127,7 +149,7 @@ def _flax_transposed(layer: Any) -> Source:
 def _equinox(layer: Any) -> Source:
     _two_dimensional("num_spatial_dims", layer.num_spatial_dims, layer.num_spatial_dims)
     _zeros("padding_mode", layer.padding_mode, ("ZEROS",))
-    return Source(
+    return Source.of(
         framework="equinox",
         kind="conv",
         params={"weight": layer.weight, "bias": layer.bias},
@@ -143,13 +165,15 @@ def _equinox(layer: Any) -> Source:
 
 
 def _equinox_transposed(layer: Any) -> Source:
-    def pads(i: int, extent: int, stride: int) -> Pair:
-        padding, extra = layer.padding, layer.output_padding[i]
-        if padding in ("SAME", "SAME_LOWER"):
-            return same_of_gradient(extent, stride, padding, extra)
-        return of_gradient(extent, (0, 0) if padding == "VALID" else padding[i], extra)
+    source, more = _equinox(layer)._replace(kind="transposed"), _extra(layer.output_padding)
+    padding = source.padding
 
-    return _equinox(layer)._replace(kind="transposed").upsampling(pads)
+    def pads(i: int, extent: int, stride: int) -> Pair:
+        if padding in ("SAME", "SAME_LOWER"):
+            return same_of_gradient(extent, stride, padding, more[i])
+        return of_gradient(extent, (0, 0) if padding == "VALID" else padding[i], more[i])
+
+    return source.upsampling(pads)
 
 
 def _keras(layer: Any) -> Source:
@@ -161,11 +185,13 @@ def _keras(layer: Any) -> Source:
     _computes_in(layer.compute_dtype, layer.variable_dtype)
     config: dict[str, Any] = layer.get_build_config() or {}
     shape = config.get("input_shape", ())[1:]
-    return Source(
+    variables = {"weight": layer.kernel, "bias": layer.bias}
+    return Source.of(
         framework="keras",
         kind="conv",
         params={"kernel": layer.kernel, "bias": layer.bias},
         bias=layer.use_bias,
+        frozen=tuple(name for name in variables if not _is_trained(layer, variables[name])),
         out_channels=getattr(layer, "filters", 0),
         kernel_size=layer.kernel_size,
         stride=layer.strides,
@@ -179,8 +205,10 @@ def _keras(layer: Any) -> Source:
 
 
 def _keras_depthwise(layer: Any) -> Source:
-    source = _keras(layer)
-    channels, multiplier = layer.kernel.shape[2:]
+    source, shape = _keras(layer), tuple(layer.kernel.shape)
+    if len(shape) != 4:
+        _refuse("kernel", shape, "it must have four axes")
+    channels, multiplier = shape[2:]
     return source._replace(kind="depthwise", out_channels=channels * multiplier, groups=channels)
 
 
@@ -193,15 +221,20 @@ def _torch(layer: Any) -> Source:
     if isinstance(layer.weight, nn.parameter.UninitializedParameter):
         raise ValueError("The lazy layer has no weights yet; run it once before.")
     padding = layer.padding
-    return Source(
+    with torch.enable_grad():  # a weight that is computed is as trained as what it is made of
+        params = {"weight": layer.weight, "bias": layer.bias}
+    trained = {name: each is None or each.requires_grad for name, each in params.items()}
+    return Source.of(
         framework="torch",
         kind="conv",
-        params={"weight": layer.weight, "bias": layer.bias},
+        params=params,
         bias=layer.bias is not None,
+        frozen=tuple(name for name in params if not trained[name]),
+        training=layer.training,
         out_channels=layer.out_channels,
         kernel_size=layer.kernel_size,
         stride=layer.stride,
-        padding=padding.upper() if isinstance(padding, str) else [_pair(pad) for pad in padding],
+        padding=padding.upper() if isinstance(padding, str) else padding,
         rhs_dilation=layer.dilation,
         groups=layer.groups,
         channel_first=True,
@@ -209,10 +242,10 @@ def _torch(layer: Any) -> Source:
 
 
 def _torch_transposed(layer: Any) -> Source:
-    source = _torch(layer)._replace(kind="transposed")
-    return source.upsampling(
-        lambda i, extent, _: of_gradient(extent, source.padding[i], layer.output_padding[i])
-    )
+    source, more = _torch(layer)._replace(kind="transposed"), _extra(layer.output_padding)
+    if isinstance(source.padding, str):
+        _refuse("padding", source.padding, "give it in numbers")
+    return source.upsampling(lambda i, extent, _: of_gradient(extent, source.padding[i], more[i]))
 
 
 # By package and name of the type; torch has others of these names outside `torch.nn`.
@@ -237,12 +270,28 @@ _COMPUTING = {
 }
 
 
-def reader(layer: Any) -> Callable[[Any], Source]:
-    """What reads a layer of this type.
+def read(layer: Any) -> Source:
+    """The properties of a layer.
 
     Raises:
-        TypeError: nothing does; or the type is a subclass that computes in a way of its own.
+        TypeError: there is nothing that reads it; the type is a subclass that computes in a way of
+            its own; a property is missing, or not of its type.
+        ValueError: a property that has no equal here, or is of no convolution.
     """
+    reads = _reader(layer)
+    try:
+        return reads(layer)
+    except (TypeError, ValueError, MemoryError):
+        raise
+    except Exception as error:  # the properties are whatever a program has made of them
+        why = elided(str(error) or type(error).__name__)
+        raise TypeError(
+            f"`layer` must have the properties of its type, {type(layer).__name__}, but they "
+            f"cannot be read ({type(error).__name__}): {why}."
+        ) from error
+
+
+def _reader(layer: Any) -> Callable[[Any], Source]:
     own: set[str] = set()
     for cls in type(layer).__mro__:
         known = [
@@ -269,12 +318,12 @@ def reader(layer: Any) -> Callable[[Any], Source]:
 
 
 def _refuse(name: str, value: object, instead: str) -> None:
-    raise ValueError(f"`{name}` {value!r} has no equal here; {instead}.")
+    raise ValueError(f"`{name}` {shown(value)} has no equal here; {instead}.")
 
 
-def _zeros(name: str, value: str, known: tuple[str, ...]) -> None:
+def _zeros(name: str, value: object, known: tuple[str, ...]) -> None:
     """Refuse to pad with anything else than zeros."""
-    if value.upper() not in {each.upper() for each in known}:
+    if not isinstance(value, str) or value.upper() not in {each.upper() for each in known}:
         instead = "pad the input yourself (torch.nn.functional.pad has the modes), and port the "
         _refuse(name, value, f"{instead}layer made without padding")
 
@@ -295,15 +344,42 @@ def _or_one(value: Any) -> Any:
     return 1 if value is None else value
 
 
-def _pair(value: Any) -> Pair:
-    return (value, value) if isinstance(value, int) else tuple(value)
+def _is_trained(layer: Any, variable: Any) -> bool:
+    """Whether a Keras layer trains a variable of its own; one that it lacks does not matter."""
+    return variable is None or bool(layer.trainable and getattr(variable, "trainable", True))
 
 
-def _named(source: Source, output_padding: Sequence[int] | None = None) -> Source:
+def _sides(padding: Any) -> Any:
+    """One number, or two, for before and after."""
+    return padding if arguments.as_index(padding) is None else (padding, padding)
+
+
+def _extra(output_padding: Any) -> Pair:
+    """Two numbers, none of them negative."""
+    both = _sides(output_padding)
+    if not isinstance(both, (tuple, list)) or len(cast("Sequence[object]", both)) != 2:
+        raise ValueError(
+            f"`output_padding` must be an int or two of them, got {shown(output_padding)}."
+        )
+    vertical, horizontal = cast("Sequence[object]", both)
+    return (
+        arguments.integer("output_padding", vertical, 0),
+        arguments.integer("output_padding", horizontal, 0),
+    )
+
+
+def _broadcast(name: str, value: Any, shape: tuple[int, ...]) -> Any:
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must broadcast to {shown(shape)}: {error}.") from error
+
+
+def _named(source: Source, output_padding: Any = None) -> Source:
     """The transposed layer whose string padding is lax's or Keras's, or in numbers this one's."""
     if not isinstance(source.padding, str):
         return source.upsampling()
     if source.padding not in ("SAME", "VALID"):
         _refuse("padding", source.padding, "give it in numbers")
-    extra = (None, None) if output_padding is None else output_padding
+    extra = (None, None) if output_padding is None else _extra(output_padding)
     return source.upsampling(lambda i, k, s: named(k, s, source.padding, extra[i]))

@@ -152,13 +152,24 @@ def _has_one_phase(geometry: Geometry) -> bool:
 
 
 def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
-    """Whether torch's own gradients are slow there, or make NaN where none belongs.
+    """Whether torch's own gradients are slow there, make NaN where none belongs, or read a view.
 
     Of a plain convolution torch's gradients are right, and fast unless the input has few channels.
     """
     if lowering in (BiasOnly, ZeroInsertion):
         return False
+    if lowering is Plain and _starts_within(geometry):
+        return True
     return lowering not in (Plain, Padded) or has_few_outputs(geometry.adjoint())
+
+
+def _starts_within(geometry: Geometry) -> bool:
+    """Whether a crop makes torch save a view that starts elsewhere in memory than the input.
+
+    Under ``torch.autograd.graph.allow_mutation_on_saved_tensors`` torch copies what is saved before
+    it is changed, and finds it by its address. It does not find that view.
+    """
+    return any(axis.window.start > 0 for axis in geometry.axes)
 
 
 def choose_weight_gradient(
