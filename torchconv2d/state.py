@@ -80,11 +80,7 @@ def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
         refusal = not_writable(target)
         if refusal is not None:
             raise RuntimeError(f"`{name}` cannot be written: {refusal_of(name, refusal)}")
-        if target.shape != value.shape:
-            raise ValueError(
-                f"The layer's `{name}` must have the shape {tuple(value.shape)} that the layer was "
-                f"made with, and has {tuple(target.shape)}; put that back, or make another layer."
-            )
+        check_shape(name, target, tuple(value.shape))
         if not target.is_meta:
             targets.append(target)
             fresh.append(_part(value.to(target.device, target.dtype), target))
@@ -106,6 +102,15 @@ def stored(module: nn.Module, name: str, caller: str) -> Tensor:
             f"torch.nn.utils.prune.remove(layer, {name!r}) before."
         )
     return tensor
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a parameter or buffer that was replaced by one of another shape."""
+    if tensor.shape != shape:
+        raise ValueError(
+            f"The layer's `{name}` must have the shape {shape} that it was made with, and has "
+            f"{tuple(tensor.shape)}; put that back, or make another layer."
+        )
 
 
 def not_writable(tensor: Tensor) -> str | None:

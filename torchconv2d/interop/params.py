@@ -14,7 +14,7 @@ from .. import arrays
 from ..conv2d import Conv2d
 from ..layout import kernel_to_weight
 from ..messages import elided, listed, shown
-from ..state import stored, write
+from ..state import check_shape, stored, write
 from . import leaves
 from .frameworks import FRAMEWORKS, Framework
 from .numbers import numpy_array, shape_of, shape_told
@@ -65,8 +65,9 @@ def _checked(
     """The layer's new parameters, by its own names."""
     kinds = _kinds(conv, framework, kind)
     shapes = _kernel_shapes(conv, framework)
+    own = {"weight": _weight_shape(conv), "bias": (conv.out_channels,)}
     for name in ("weight",) if conv.bias is None else ("weight", "bias"):
-        _real(stored(conv, name, "load_params"))
+        check_shape(name, _real(stored(conv, name, "load_params")), own[name])
     found = leaves.read(params, prefix)
     of_weight = _name(row.weight, found)
     wanted = {of_weight: shapes[kinds[0]]}
@@ -132,9 +133,9 @@ def export_params(
 
     Raises:
         TypeError: no such layer.
-        ValueError: an unknown framework, or a kind that it does not have.
-        RuntimeError: the layer is on the meta device, or its weight was replaced by one of another
-            shape.
+        ValueError: an unknown framework, or a kind that it does not have; a weight that was
+            replaced by one of another shape.
+        RuntimeError: the layer is on the meta device.
 
     Example:
         >>> conv = Conv2d((28, 28, 4), 8, 3, groups=2, b_init=0)
@@ -184,14 +185,11 @@ def whole_weight(conv: Conv2d) -> Tensor:
     """The weight, without its mask, of all processes.
 
     Raises:
-        RuntimeError: the layer is on the meta device, or its weight has another shape.
+        RuntimeError: the layer is on the meta device.
+        ValueError: its weight was replaced by one of another shape.
     """
     weight = _real(conv.weight.detach())
-    if weight.shape != (shape := _weight_shape(conv)):
-        raise RuntimeError(
-            f"The layer's `weight` must have the shape {shape} that it was made with, and has "
-            f"{tuple(weight.shape)}; put that back, or make another layer."
-        )
+    check_shape("weight", weight, _weight_shape(conv))
     return arrays.whole(weight)
 
 

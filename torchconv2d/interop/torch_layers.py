@@ -22,9 +22,9 @@ def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
 
     Raises:
         TypeError: no such layer.
-        ValueError: there is none; the message says which property stands in the way.
-        RuntimeError: the layer is on the meta device, or its weight was replaced by one of another
-            shape.
+        ValueError: there is none; the message says which property stands in the way. Or the weight
+            was replaced by one of another shape.
+        RuntimeError: the layer is on the meta device.
 
     Example:
         >>> to_torch(Conv2d((28, 32, 3), 8, 3))
