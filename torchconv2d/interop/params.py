@@ -160,7 +160,8 @@ def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
     kernels = FRAMEWORKS[framework].kernels.items()
     # A kernel is depthwise if it has one input a group; any other has no such shape.
     return {
-        kind: tuple(kernel.stored(weight, conv.groups).shape)
+        # A flip changes no shape, and on the meta device it takes torch a millisecond.
+        kind: tuple(kernel._replace(flipped=False).stored(weight, conv.groups).shape)
         for kind, kernel in kernels
         if kind != "depthwise" or conv.groups == conv.in_channels
     }
