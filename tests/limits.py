@@ -40,7 +40,12 @@ def within(space: int) -> Generator[None]:
 
 def state_of(module: nn.Module) -> list[tuple[Any, ...]]:
     """All that a write could change of parameters and buffers."""
-    named = [*module.named_parameters(), *module.named_buffers()]
+    named = [
+        (f"{prefix}.{name}", tensor)
+        for prefix, each in module.named_modules()
+        for name, tensor in (*each._parameters.items(), *each._buffers.items())
+        if tensor is not None
+    ]
     return [
         (
             name,
