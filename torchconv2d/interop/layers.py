@@ -19,7 +19,8 @@ from . import leaves
 from .frameworks import FRAMEWORKS
 from .numbers import dtype_of
 from .params import load_params
-from .readers import Source, read
+from .readers import read
+from .source import Source
 
 
 def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = None) -> Conv2d:

@@ -7,80 +7,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from .. import arguments
-from ..geometry import Pair, dilate
-from ..messages import elided, shown
+from ..geometry import Pair
+from ..messages import elided
 from .padding import named, of_gradient, same_of_gradient
-
-
-class Source(NamedTuple):
-    """A layer's properties, named as ``Conv2d`` names them; the padding may be SAME_LOWER, too.
-
-    ``params`` and ``mask`` are as the framework stores them. ``in_size`` is None if unknown.
-    ``frozen`` has the names of the parameters, by ours, that are not trained.
-    """
-
-    framework: str
-    kind: str
-    params: Mapping[str, Any] | None
-    bias: bool
-    out_channels: int
-    kernel_size: Pair
-    stride: Pair = (1, 1)
-    padding: Any = "VALID"
-    lhs_dilation: Pair = (1, 1)
-    rhs_dilation: Pair = (1, 1)
-    groups: int = 1
-    mask: Any = None
-    channel_first: bool = False
-    name: str | None = None
-    in_size: Sequence[int] | None = None
-    frozen: tuple[str, ...] = ()
-    training: bool = True
-
-    @staticmethod
-    def of(**properties: Any) -> Source:
-        """The properties in the forms that the arithmetic of padding needs.
-
-        Raises:
-            TypeError, ValueError: one of them is of no convolution; the message names it.
-        """
-        for name in ("kernel_size", "stride", "lhs_dilation", "rhs_dilation"):
-            if name in properties:
-                properties[name] = arguments.pair(name, properties[name])
-        for name, least in (("out_channels", 0), ("groups", 1)):
-            if name in properties:
-                properties[name] = arguments.integer(name, properties[name], least)
-        padding = properties["padding"]
-        properties["padding"] = arguments.padding(padding, ("SAME", "SAME_LOWER", "VALID"))
-        return Source(**properties)
-
-    def upsampling(self, pads: Callable[[int, int, int], Pair] | None = None) -> Source:
-        """The transposed layer of these properties: its stride dilates the input.
-
-        Args:
-            pads: of the dilated input, from axis, extent of the kernel and stride; None if
-                ``padding`` has them already.
-        """
-        extents = [dilate(k, r) for k, r in zip(self.kernel_size, self.rhs_dilation, strict=True)]
-        padding = self.padding
-        if pads is not None:
-            padding = [pads(i, extents[i], self.stride[i]) for i in (0, 1)]
-        return self._replace(stride=(1, 1), padding=padding, lhs_dilation=self.stride)
+from .source import (
+    Source,
+    broadcast,
+    check_dtype,
+    check_rank,
+    check_zeros,
+    or_one,
+    output_pair,
+    refuse,
+    sides,
+)
 
 
 def _brainstate(layer: Any) -> Source:
     params = dict(layer.weight.value)
     if "bias" in params:  # It may be anything that broadcasts to this.
         out = layer.out_channels
-        shape = (1, out, 1, 1) if layer.channel_first else (1, 1, out)
-        params["bias"] = _broadcast("bias", params["bias"], shape)
+        first = arguments.flag("channel_first", layer.channel_first)
+        shape = (1, out, 1, 1) if first else (1, 1, out)
+        params["bias"] = broadcast("bias", params["bias"], shape)
     mask = layer.w_mask
     return Source.of(
         framework="brainstate",
@@ -94,7 +49,7 @@ def _brainstate(layer: Any) -> Source:
         lhs_dilation=getattr(layer, "lhs_dilation", 1),
         rhs_dilation=layer.rhs_dilation,
         groups=layer.groups,
-        mask=None if mask is None else _broadcast("w_mask", mask, layer.kernel_shape),
+        mask=None if mask is None else broadcast("w_mask", mask, layer.kernel_shape),
         channel_first=layer.channel_first,
         name=layer.name,
         in_size=layer.in_size,
@@ -107,20 +62,22 @@ def _brainstate_transposed(layer: Any) -> Source:
 
 def _flax(layer: Any) -> Source:
     """Linen's layers and nnx's, which hold their parameters themselves."""
-    _two_dimensional("kernel_size", layer.kernel_size, np.size(layer.kernel_size))
+    size = layer.kernel_size
+    many = isinstance(size, (tuple, list))
+    check_rank("kernel_size", size, len(cast("Sequence[object]", size)) if many else 1)
     linen = hasattr(layer, "features")
     for name in ("conv_general_dilated", "conv_general_dilated_cls"):
         function = getattr(layer, name, None)
         if function is not None and not getattr(function, "__module__", "").startswith("jax."):
-            _refuse(name, function, "port the convolution that it calls")
-    _computes_in(layer.dtype, layer.param_dtype)
-    _computes_in(getattr(layer, "preferred_element_type", None), layer.param_dtype)
+            refuse(name, function, "port the convolution that it calls")
+    check_dtype(layer.dtype, layer.param_dtype)
+    check_dtype(getattr(layer, "preferred_element_type", None), layer.param_dtype)
     padding = layer.padding
     if isinstance(padding, str):
-        _zeros("padding", padding, ("SAME", "SAME_LOWER", "VALID"))
+        check_zeros("padding", padding, ("SAME", "SAME_LOWER", "VALID"))
         padding = padding.upper()
-    elif arguments.as_index(padding) is None:
-        padding = [_sides(pad) for pad in padding]
+    elif isinstance(padding, (tuple, list)):
+        padding = [sides(pad) for pad in cast("Sequence[object]", padding)]
     if linen:
         params = layer.variables if layer.scope is not None else None
     else:
@@ -132,10 +89,10 @@ def _flax(layer: Any) -> Source:
         bias=layer.use_bias,
         out_channels=layer.features if linen else layer.out_features,
         kernel_size=layer.kernel_size,
-        stride=_or_one(layer.strides),
+        stride=or_one(layer.strides),
         padding=padding,
-        lhs_dilation=_or_one(getattr(layer, "input_dilation", 1)),
-        rhs_dilation=_or_one(layer.kernel_dilation),
+        lhs_dilation=or_one(getattr(layer, "input_dilation", 1)),
+        rhs_dilation=or_one(layer.kernel_dilation),
         groups=getattr(layer, "feature_group_count", 1),
         mask=layer.mask,
         name=getattr(layer, "name", None),
@@ -143,12 +100,13 @@ def _flax(layer: Any) -> Source:
 
 
 def _flax_transposed(layer: Any) -> Source:
-    return _named(_flax(layer)._replace(kind="transposed" if layer.transpose_kernel else "conv"))
+    flipped = arguments.flag("transpose_kernel", layer.transpose_kernel)
+    return _named(_flax(layer)._replace(kind="transposed" if flipped else "conv"))
 
 
 def _equinox(layer: Any) -> Source:
-    _two_dimensional("num_spatial_dims", layer.num_spatial_dims, layer.num_spatial_dims)
-    _zeros("padding_mode", layer.padding_mode, ("ZEROS",))
+    check_rank("num_spatial_dims", layer.num_spatial_dims, layer.num_spatial_dims)
+    check_zeros("padding_mode", layer.padding_mode, ("ZEROS",))
     return Source.of(
         framework="equinox",
         kind="conv",
@@ -165,7 +123,7 @@ def _equinox(layer: Any) -> Source:
 
 
 def _equinox_transposed(layer: Any) -> Source:
-    source, more = _equinox(layer)._replace(kind="transposed"), _extra(layer.output_padding)
+    source, more = _equinox(layer)._replace(kind="transposed"), output_pair(layer.output_padding)
     padding = source.padding
 
     def pads(i: int, extent: int, stride: int) -> Pair:
@@ -177,12 +135,12 @@ def _equinox_transposed(layer: Any) -> Source:
 
 
 def _keras(layer: Any) -> Source:
-    if not layer.built:
-        raise ValueError("The Keras layer has no weights yet; build it, or run it once, before.")
+    if not arguments.flag("built", layer.built):
+        raise ValueError("The Keras layer has no `kernel` yet; build it, or run it once, before.")
     activation = getattr(layer.activation, "__name__", layer.activation)
     if activation != "linear":
-        _refuse("activation", activation, "port the layer made without, and apply it to the result")
-    _computes_in(layer.compute_dtype, layer.variable_dtype)
+        refuse("activation", activation, "port the layer made without, and apply it to the result")
+    check_dtype(layer.compute_dtype, layer.variable_dtype)
     config: dict[str, Any] = layer.get_build_config() or {}
     shape = config.get("input_shape", ())[1:]
     variables = {"weight": layer.kernel, "bias": layer.bias}
@@ -207,7 +165,7 @@ def _keras(layer: Any) -> Source:
 def _keras_depthwise(layer: Any) -> Source:
     source, shape = _keras(layer), tuple(layer.kernel.shape)
     if len(shape) != 4:
-        _refuse("kernel", shape, "it must have four axes")
+        refuse("kernel", shape, "it must have four axes")
     channels, multiplier = shape[2:]
     return source._replace(kind="depthwise", out_channels=channels * multiplier, groups=channels)
 
@@ -217,9 +175,9 @@ def _keras_transposed(layer: Any) -> Source:
 
 
 def _torch(layer: Any) -> Source:
-    _zeros("padding_mode", layer.padding_mode, ("zeros",))
+    check_zeros("padding_mode", layer.padding_mode, ("zeros",))
     if isinstance(layer.weight, nn.parameter.UninitializedParameter):
-        raise ValueError("The lazy layer has no weights yet; run it once before.")
+        raise ValueError("The lazy layer has no `weight` yet; run it once before.")
     padding = layer.padding
     with torch.enable_grad():  # a weight that is computed is as trained as what it is made of
         params = {"weight": layer.weight, "bias": layer.bias}
@@ -242,9 +200,9 @@ def _torch(layer: Any) -> Source:
 
 
 def _torch_transposed(layer: Any) -> Source:
-    source, more = _torch(layer)._replace(kind="transposed"), _extra(layer.output_padding)
+    source, more = _torch(layer)._replace(kind="transposed"), output_pair(layer.output_padding)
     if isinstance(source.padding, str):
-        _refuse("padding", source.padding, "give it in numbers")
+        refuse("padding", source.padding, "give it in numbers")
     return source.upsampling(lambda i, extent, _: of_gradient(extent, source.padding[i], more[i]))
 
 
@@ -317,62 +275,9 @@ def _reader(layer: Any) -> Callable[[Any], Source]:
     raise TypeError(f"`layer` must be one of {kinds}; got {name}. {hint}")
 
 
-def _refuse(name: str, value: object, instead: str) -> None:
-    raise ValueError(f"`{name}` {shown(value)} has no equal here; {instead}.")
-
-
-def _zeros(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Refuse to pad with anything else than zeros."""
-    if not isinstance(value, str) or value.upper() not in {each.upper() for each in known}:
-        instead = "pad the input yourself (torch.nn.functional.pad has the modes), and port the "
-        _refuse(name, value, f"{instead}layer made without padding")
-
-
-def _computes_in(dtype: Any, param_dtype: Any) -> None:
-    if dtype is not None and np.dtype(dtype) != np.dtype(param_dtype):
-        instead = "port the layer made without, and use torch.autocast or `.to(dtype)`"
-        _refuse("dtype", np.dtype(dtype).name, instead)
-
-
-def _two_dimensional(name: str, value: object, rank: int) -> None:
-    if rank != 2:
-        instead = "a one-dimensional layer is one of height 1; of others there are none"
-        _refuse(name, value, f"there must be two spatial dimensions, not {rank}: {instead}")
-
-
-def _or_one(value: Any) -> Any:
-    return 1 if value is None else value
-
-
 def _is_trained(layer: Any, variable: Any) -> bool:
     """Whether a Keras layer trains a variable of its own; one that it lacks does not matter."""
     return variable is None or bool(layer.trainable and getattr(variable, "trainable", True))
-
-
-def _sides(padding: Any) -> Any:
-    """One number, or two, for before and after."""
-    return padding if arguments.as_index(padding) is None else (padding, padding)
-
-
-def _extra(output_padding: Any) -> Pair:
-    """Two numbers, none of them negative."""
-    both = _sides(output_padding)
-    if not isinstance(both, (tuple, list)) or len(cast("Sequence[object]", both)) != 2:
-        raise ValueError(
-            f"`output_padding` must be an int or two of them, got {shown(output_padding)}."
-        )
-    vertical, horizontal = cast("Sequence[object]", both)
-    return (
-        arguments.integer("output_padding", vertical, 0),
-        arguments.integer("output_padding", horizontal, 0),
-    )
-
-
-def _broadcast(name: str, value: Any, shape: tuple[int, ...]) -> Any:
-    try:
-        return np.broadcast_to(value, shape)
-    except ValueError as error:
-        raise ValueError(f"`{name}` must broadcast to {shown(shape)}: {error}.") from error
 
 
 def _named(source: Source, output_padding: Any = None) -> Source:
@@ -380,6 +285,6 @@ def _named(source: Source, output_padding: Any = None) -> Source:
     if not isinstance(source.padding, str):
         return source.upsampling()
     if source.padding not in ("SAME", "VALID"):
-        _refuse("padding", source.padding, "give it in numbers")
-    extra = (None, None) if output_padding is None else _extra(output_padding)
+        refuse("padding", source.padding, "give it in numbers")
+    extra = (None, None) if output_padding is None else output_pair(output_padding)
     return source.upsampling(lambda i, k, s: named(k, s, source.padding, extra[i]))
