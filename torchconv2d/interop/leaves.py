@@ -100,7 +100,7 @@ def _name(names: tuple[object, ...]) -> str:
 
 
 def _parts(name: object) -> Path:
-    return tuple(part for part in re.split("[./]", str(name)) if part)
+    return tuple(filter(None, re.split("[./]", str(name))))
 
 
 def _flat(
