@@ -50,7 +50,7 @@ def load_params(
 
     Example:
         >>> conv = Conv2d((28, 28, 1), 8, 3)
-        >>> load_params(conv, {"params": {"kernel": np.ones((3, 3, 1, 8), np.float32)}}, "flax")
+        >>> load_params(conv, {"params": {"kernel": torch.ones(3, 3, 1, 8)}}, "flax")
         >>> conv.weight.sum().item()
         72.0
     """
