@@ -99,6 +99,13 @@ class Axis(NamedTuple):
             after=after,
         ).simplified()
 
+    def uncropped(self) -> Axis:
+        """The axis of what a crop leaves of an input that is not dilated; else the axis itself."""
+        if self.lhs_dilation > 1 or self.window.length == 0:
+            return self
+        before, after = max(self.before, 0), max(self.after, 0)
+        return self._replace(size=self.window.length, before=before, after=after)
+
     @property
     def window(self) -> Window:
         """The crop and the zeros, also where a crop reaches past the input.
