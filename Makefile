@@ -1,8 +1,9 @@
-# Each target sets up what it needs: a virtual environment with the tested set of packages.
+# Each target first creates the virtual environment that it needs, with the tested set of packages.
 #
-# PYTHON is the first of these that runs and is of a supported version: each is run, since a name on
-# the PATH may be that of a program that does nothing but fail. `make PYTHON=/path/to/python` wins.
-# The ends of the range are two environments more, of 6 GB each; their NumPys take fewer Pythons.
+# PYTHON is the first of these that runs and has a supported version. Each is run, since a program of
+# that name on the PATH may only fail. `make PYTHON=/path/to/python` overrides the choice.
+# The oldest and the newest set have their own environments, of 6 GB each. Their versions of NumPy
+# support fewer Pythons.
 RUNNING = $(shell for each in $(3) python3 python; do if "$$each" -c 'import sys; \
 	sys.exit(not (3, $(1)) <= sys.version_info[:2] <= (3, $(2)))' >/dev/null 2>&1; \
 	then command -v "$$each"; break; fi; done)
@@ -17,7 +18,7 @@ VENV_NEWEST := .venv-newest
 READY := $(VENV)/.ready
 # Two processes, each with one thread: the layers in tests are small.
 MANY := -n 2 --dist worksteal -p no:benchmark
-# What needs no JAX, and no compiler.
+# The tests that need neither JAX nor a compiler.
 QUICK := tests torchconv2d --doctest-modules -m "not slow"
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(MANY)
 
@@ -30,7 +31,7 @@ test: $(READY)
 	$(PYTEST) $(QUICK)
 	$(PYTEST) parity
 
-# The two ends of the range, of what `test` runs that needs no JAX.
+# The part of `test` that needs no JAX, on the oldest and the newest versions.
 test-oldest: $(VENV_OLDEST)/.ready
 	OMP_NUM_THREADS=1 $(VENV_OLDEST)/bin/python -m pytest $(MANY) $(QUICK)
 
@@ -41,12 +42,12 @@ test-newest: $(VENV_NEWEST)/.ready
 bench: $(READY)
 	$(VENV)/bin/python -m pytest benchmarks --benchmark-only --benchmark-columns=median,iqr,rounds
 
-# The site, in out/docs. A warning is an error, and so is a reference that leads nowhere.
+# The site, in out/docs. Warnings and broken references are errors.
 docs: $(READY)
 	$(VENV)/bin/python docs/draw.py
 	$(VENV)/bin/python -m sphinx -W --keep-going -n -q docs out/docs
 
-# A wheel and an sdist in dist/; the examples of the wheel run where there is no JAX.
+# A wheel and an sdist in dist/. The wheel's examples run in an environment without JAX.
 package: $(READY)
 	rm -rf dist out/fresh
 	$(VENV)/bin/python -m build --no-isolation
@@ -67,12 +68,12 @@ format: $(READY)
 clean:
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_NEWEST) out dist .pytest_cache .ruff_cache .hypothesis
 
-# Made anew whenever the packages asked for change. The mark comes last, so that an installation
-# that was cut short is taken up again. $(1): the Python, $(2): the set, $(3): the extras.
+# Updated when the required packages change. The mark is written last, so that an interrupted
+# installation is resumed. $(1): the Python, $(2): the set, $(3): the extras.
 comma := ,
 define ENVIRONMENT
 	$(if $(1),,$(error No Python that $@ can use runs here: 3.11 to 3.13, or 3.11 and 3.12 for the oldest \
-		set, 3.12 and 3.13 for the newest. Say which: make PYTHON=/path/to/python, or PYTHON_OLDEST=, \
+		set, 3.12 and 3.13 for the newest. Choose one: make PYTHON=/path/to/python, or PYTHON_OLDEST=, \
 		PYTHON_NEWEST=))
 	@echo "$(@D): $(1), $$('$(1)' --version), constraints/$(2).txt"
 	test -x $(@D)/bin/python || '$(1)' -m venv $(@D)

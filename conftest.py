@@ -1,4 +1,4 @@
-"""What `tests/` and `parity/` share: a fixture, and the names of what no device ran."""
+"""Shared by `tests/` and `parity/`: a fixture, and a list of the tests that need a CUDA device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @pytest.fixture(scope="module")
 def one_thread() -> Generator[None]:
-    """For small layers others only get in the way."""
+    """Use one thread: with small layers more threads are slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -19,7 +19,7 @@ def one_thread() -> Generator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The tests of CUDA that were skipped, test by test: the usual summary has one line for all."""
+    """List the skipped CUDA tests one by one; the usual summary has one line for all of them."""
     skipped = terminalreporter.stats.get("skipped", [])
     names = Counter(r.nodeid.partition("[")[0] for r in skipped if "cuda" in r.keywords)
     if names:

@@ -1,8 +1,19 @@
-"""The shapes that ``choose.py`` gives figures of, and the time of every lowering."""
+"""The shapes whose figures ``choose.py`` cites: the time of every lowering and gradient."""
 
 from __future__ import annotations
 
-from torchconv2d.lowerings import choose
+from functools import partial
+
+import torch
+
+from torchconv2d.lowerings import Convolution, WeightGradient, choose
+from torchconv2d.lowerings.choose import (
+    BorderedWeightGradient,
+    PaddedWeightGradient,
+    PhasesWeightGradient,
+    RunsWeightGradient,
+    choose_weight_gradient,
+)
 
 from . import contenders
 from .contenders import Data
@@ -16,6 +27,10 @@ CITED = (
     Shape("one channel, large", 1, (256, 256), (64, 1, 1), (3, 3)),
     Shape("three channels, 4x4", 16, (32, 32), (64, 3, 1), (4, 4), lhs_dilation=(2, 2)),
     Shape("three channels, undilated", 4, (128, 128), (64, 3, 1), (3, 3)),
+    *(
+        Shape(f"three channels, {size}x{size}", 1, (size, size), (32, 3, 1), (3, 3))
+        for size in (8, 12, 16, 24, 48)  # 800,000 products are 31x31
+    ),
     Shape("both dilated by 2", 4, (28, 28), (64, 64, 1), (3, 3), (1, 1), (2, 2), (2, 2)),
     Shape("16 groups, both", 4, (28, 28), (64, 64, 16), (3, 3), (1, 1), (3, 3), (2, 2)),
     Shape("depthwise, both", 4, (28, 28), (64, 64, 64), (3, 3), (1, 1), (2, 2), (3, 3)),
@@ -24,9 +39,56 @@ CITED = (
     Shape("empty phases", 4, (28, 28), (64, 32, 1), (2, 2), lhs_dilation=(4, 4)),
 )
 
+_SAMPLED = ((2, 2), (1, 1), (1, 1))  # strides, and no dilations
+_UP = ((1, 1), (2, 2), (1, 1))
+
+# For each pair of weight gradients, the shapes on which they are compared.
+GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, ...]] = {
+    (PaddedWeightGradient, BorderedWeightGradient): (
+        Shape("depthwise, 14x14", 8, (14, 14), (576, 576, 576), (3, 3), *_SAMPLED),
+        Shape("depthwise, 28x28", 8, (28, 28), (192, 192, 192), (3, 3), *_SAMPLED),
+        Shape("depthwise, 32x32", 8, (32, 32), (144, 144, 144), (3, 3), *_SAMPLED),
+        Shape("depthwise, 40x40", 8, (40, 40), (144, 144, 144), (3, 3), *_SAMPLED),
+        Shape("depthwise, 56x56", 8, (56, 56), (144, 144, 144), (3, 3), *_SAMPLED),
+        Shape("depthwise, 112x112", 8, (112, 112), (96, 96, 96), (3, 3), *_SAMPLED),
+        Shape("one group, 56x56", 8, (56, 56), (128, 128, 1), (3, 3), *_SAMPLED),
+        Shape("one group, 112x112", 8, (112, 112), (32, 32, 1), (3, 3), *_SAMPLED),
+    ),
+    (RunsWeightGradient, PhasesWeightGradient): tuple(
+        Shape(f"3x3, {out} outputs", 8, (28, 28), (64, out, 1), (3, 3), *_UP)
+        for out in (4, 8, 12, 16, 24, 32, 64)
+    ),
+}
+
 
 def report() -> None:
-    """Milliseconds of inference, a line a shape."""
+    """Milliseconds, one line per shape: first of inference, then of the weight gradient."""
+    _report_lowerings()
+    for kinds, shapes in GRADIENTS.items():
+        for shape in shapes:
+            _report_gradients(shape, kinds)
+
+
+def _report_gradients(shape: Shape, kinds: tuple[type[WeightGradient], ...]) -> None:
+    data, geometry = Data(shape), shape.geometry
+    x, gradient = (
+        torch.from_numpy(array).permute(0, 3, 1, 2) for array in (data.x, data.cotangent)
+    )
+    weight = torch.from_numpy(data.kernel).permute(3, 2, 0, 1).contiguous()
+    field = {
+        kind.__name__: partial(
+            Convolution(geometry, weight_gradient=kind).weight_gradient, gradient, x, weight
+        )
+        for kind in kinds
+    }
+    times = interleave(field, rounds=15)
+    chosen = choose_weight_gradient(geometry, choose(geometry))
+    name = "torch's own" if chosen is None else chosen.__name__
+    figures = ", ".join(f"{name} {each.median * 1e3:.2f}" for name, each in times.items())
+    print(f"{shape.name:28} chosen {name}: {figures}", flush=True)
+
+
+def _report_lowerings() -> None:
     for shape in CITED:
         data, candidates = Data(shape), applicable(shape)
         field = {

@@ -1,4 +1,4 @@
-"""Who runs a shape: the layer, the reference, and what users write by hand."""
+"""The contenders on a shape: the layer, the reference, and handwritten ports."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _in_torch(function: Convolution, weight: Tensor, data: Data, training: bool)
 def reference(shape: Shape, data: Data, training: bool) -> Contender:
     """``brainstate.nn.Conv2d``, jitted."""
     arguments = shape.arguments
-    if shape.is_dilated:  # with which it takes no string
+    if shape.is_dilated:  # then it takes no string padding
         arguments["padding"] = [(axis.before, axis.after) for axis in shape.geometry.axes]
     x, kernel, cotangent = map(jax.numpy.asarray, (data.x, data.kernel, data.cotangent))
 
@@ -104,7 +104,7 @@ def reference(shape: Shape, data: Data, training: bool) -> Contender:
 
 
 def textbook(shape: Shape) -> Convolution:
-    """What is written by hand: to NCHW, zeros inserted, ``F.pad``, ``F.conv2d``, and back."""
+    """The handwritten port: to NCHW, insert zeros, ``F.pad``, ``F.conv2d``, and back."""
     height, width = shape.geometry.axes
     pads = (width.before, width.after, height.before, height.after)
     (down, across), (_, _, groups) = shape.lhs_dilation, shape.channels
@@ -124,7 +124,7 @@ def textbook(shape: Shape) -> Convolution:
 
 
 def even_bound(shape: Shape) -> Convolution:
-    """As many outputs with as much padding on both sides of an axis: torch's own speed."""
+    """torch's speed for the same number of outputs, with equal padding on both sides."""
     height, width = shape.geometry.axes
 
     def even(axis: Axis) -> int:
@@ -149,7 +149,7 @@ def useful(shape: Shape) -> Shape:
 
 
 def products(geometry: Geometry) -> int:
-    """The multiplications by entries of one image, none by zero."""
+    """The multiplications by entries of one image, without those by zeros."""
     meetings = [
         sum(
             0 <= place < axis.dilated and place % axis.lhs_dilation == 0
@@ -163,7 +163,7 @@ def products(geometry: Geometry) -> int:
 
 
 def keras(shape: Shape) -> Convolution | None:
-    """Keras 3 on torch, where it is installed and has such a layer."""
+    """Keras 3 on torch, if it is installed and has such a layer."""
     if (
         shape.is_dilated
         or not isinstance(shape.padding, str)

@@ -1,4 +1,4 @@
-"""The ratios that count as done, and what of a table falls short of them."""
+"""The ratios that the layer should reach, and the rows of a table that do not reach them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from typing import NamedTuple
 from .rows import Row
 from .timing import Ratio
 
-# How far a median may be off by chance where the demand is just "not slower".
+# The chance error of a median that is allowed if the demand is only "not slower".
 _NOISE = 0.03
 
 
+class Finding(NamedTuple):
+    """One line of the report; ``short`` if it says that a demand is not met."""
+
+    text: str
+    short: bool = False
+
+
 class Demand(NamedTuple):
-    """``figure`` of a row must reach ``limit``, from above or, if ``at_most``, from below."""
+    """``figure`` of a row must be at least ``limit``, or at most ``limit`` if ``at_most``."""
 
     text: str
     figure: Callable[[Row], Ratio | None]
@@ -30,7 +37,7 @@ class Demand(NamedTuple):
 
 
 def _dilation(at_least: int) -> Callable[[Row], bool]:
-    """Dilated by so much on both axes, with as many taps to a window as entries to skip."""
+    """Whether the input is dilated by ``at_least`` or more on both axes, without a stride."""
     return lambda row: min(row.shape.lhs_dilation) >= at_least and row.shape.stride == (1, 1)
 
 
@@ -66,26 +73,27 @@ def _bound(text: str, limit: float, *, even: bool) -> Demand:
     return Demand(text, lambda row: row.bound, limit, lambda row: row.even is even, at_most=True)
 
 
-def are_met(rows: Sequence[Row], training: bool) -> bool:
-    """Whether no row falls short of a demand."""
-    return not any(demand.short(row) for demand in demands(training) for row in rows)
+def verdict(short: bool) -> str:
+    return "SHORT" if short else "met"
 
 
-def report(rows: Sequence[Row], training: bool) -> list[str]:
-    """A line a demand: met, or by which layers not; then the means."""
-    lines: list[str] = []
+def report(rows: Sequence[Row], training: bool) -> list[Finding]:
+    """One line per demand, with the layers that do not meet it; then the means."""
+    findings: list[Finding] = []
     for demand in demands(training):
         concerned = [row for row in rows if demand.concerns(row) and demand.figure(row)]
         short = [row for row in concerned if demand.short(row)]
         sign = "<=" if demand.at_most else ">="
-        result = "SHORT" if short else "met"
         if not concerned:
             continue
-        lines.append(
+        text = (
             f"{demand.text:36} {sign} {demand.limit:4.2f}  {len(concerned) - len(short):2} of "
-            f"{len(concerned):2}  {result}"
+            f"{len(concerned):2}  {verdict(bool(short))}"
         )
-        lines += [f"    {row.shape.name}: {demand.figure(row).median:.2f}" for row in short]
+        findings.append(Finding(text, bool(short)))
+        findings += [
+            Finding(f"    {row.shape.name}: {demand.figure(row).median:.2f}") for row in short
+        ]
     for name, figures in (
         ("reference / layer", [row.reference for row in rows if row.reference]),
         ("textbook / layer", [row.textbook for row in rows]),
@@ -93,5 +101,6 @@ def report(rows: Sequence[Row], training: bool) -> list[str]:
     ):
         if figures:
             mean = statistics.geometric_mean(figure.median for figure in figures)
-            lines.append(f"geometric mean of {name}: {mean:.2f}, of {len(figures)} layers")
-    return lines
+            text = f"geometric mean of {name}: {mean:.2f}, of {len(figures)} layers"
+            findings.append(Finding(text))
+    return findings

@@ -1,6 +1,6 @@
-"""A kernel drawn from a seed, beside the reference: ``python -m benchmarks.draws``.
+"""Time drawing a kernel from a seed, here and in the reference: ``python -m benchmarks.draws``.
 
-Both sides are timed in turns in one process; the medians and their ratio are printed.
+It times both sides in turns in one process, and prints the medians and their ratio.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What heads every table: processor, threads, versions."""
+"""The heading of every table: processor, threads, versions."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def machine() -> dict[str, str]:
 
 
 def heading() -> str:
-    """One line of it."""
+    """The heading, in one line."""
     return ", ".join(f"{name} {value}" for name, value in machine().items())

@@ -1,4 +1,4 @@
-"""The README's table, from what the last runs wrote: ``python -m benchmarks --readme``."""
+"""The README's table, from the files of the last runs: ``python -m benchmarks --readme``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def table(folder: Path) -> str:
-    """A row a layer: how many times as long the others take, forward and in training.
+    """One row per layer: how many times as long the others take, forward and in training.
 
     Raises:
-        FileNotFoundError: one of the two runs has not been made.
+        FileNotFoundError: the file of one of the two runs is missing.
     """
     forward, training = (
         json.loads((folder / f"{name}.json").read_text()) for name in ("forward", "training")

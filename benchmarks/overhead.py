@@ -1,4 +1,4 @@
-"""What a call costs beyond ``torch.nn.Conv2d``'s, on an input so small that nothing else counts."""
+"""The extra cost of a call over ``torch.nn.Conv2d``, on an input so small that it dominates."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from torchconv2d import Conv2d, conv_general_dilated
 
+from .demands import Finding, verdict
 from .timing import interleave
 
 LIMIT = 5.0  # microseconds, of the layer
@@ -23,17 +24,18 @@ print(1e3 * (time.perf_counter() - start))
 """
 
 
-def importing(rounds: int = 7) -> str:
-    """What the import takes where torch is imported already."""
+def importing(rounds: int = 7) -> Finding:
+    """The time of the import if torch is imported already."""
     command = [sys.executable, "-c", _IMPORT]
     took = [float(subprocess.check_output(command, text=True)) for _ in range(rounds)]
     median = statistics.median(took)
-    verdict = "met" if median <= IMPORT_LIMIT else "SHORT"
-    return f"import torchconv2d: + {median:.0f} ms over torch's  {verdict}"
+    short = median > IMPORT_LIMIT
+    text = f"import torchconv2d: + {median:.0f} ms over torch's  {verdict(short)}"
+    return Finding(text, short)
 
 
-def overhead(rounds: int = 41) -> list[str]:
-    """Microseconds over torch's own layer: of the layer in both layouts, and of its twin."""
+def overhead(rounds: int = 41) -> list[Finding]:
+    """Microseconds over torch's layer: for the layer in both layouts, and for the function."""
     x = torch.randn(1, 8, 8, 16)
     first = x.permute(0, 3, 1, 2)
     theirs = torch.nn.Conv2d(16, 16, 3, padding=1, bias=False)
@@ -54,10 +56,15 @@ def overhead(rounds: int = 41) -> list[str]:
             rounds,
         )
     base = times["torch"].rounds
-    lines = [f"torch.nn.Conv2d on 1x8x8x16: {times['torch'].median * 1e6:.1f} us a call"]
+    text = f"torch.nn.Conv2d on 1x8x8x16: {times['torch'].median * 1e6:.1f} us a call"
+    findings = [Finding(text)]
     for name in ("layer", "channel-first", "stateless"):
         more = [(seconds - base[i]) * 1e6 for i, seconds in times[name].rounds.items()]
         low, median, high = statistics.quantiles(more, n=4)
-        verdict = "" if name == "stateless" else "  met" if median <= LIMIT else "  SHORT"
-        lines.append(f"    {name:14} + {median:.1f} us ({low:.1f} to {high:.1f}){verdict}")
-    return lines
+        text = f"    {name:14} + {median:.1f} us ({low:.1f} to {high:.1f})"
+        if name == "stateless":  # no limit is set for it
+            findings.append(Finding(text))
+        else:
+            short = median > LIMIT
+            findings.append(Finding(f"{text}  {verdict(short)}", short))
+    return findings

@@ -1,4 +1,4 @@
-"""The ratios and the sweeps, drawn."""
+"""Plots of the ratios and the sweeps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .machine import machine
 from .rows import Row
 from .sweeps import Sweep
 
-# Of Okabe and Ito (2008), told apart by the color-blind too.
+# Colors of Okabe and Ito (2008), which color-blind people can distinguish.
 _COLORS = {"reference": "#D55E00", "textbook": "#0072B2", "torchconv2d": "#000000"}
 
 
 def ratios(rows: Sequence[Row], training: bool, path: Path) -> None:
-    """Two dots a layer: how many times longer the reference and the textbook port take."""
+    """Two dots per layer: how many times as long the reference and the textbook port take."""
     figure, axes = pyplot.subplots(figsize=(8, 0.24 * len(rows) + 1.2), layout="constrained")
     places = range(len(rows))
     for name in ("textbook", "reference"):
@@ -36,7 +36,7 @@ def ratios(rows: Sequence[Row], training: bool, path: Path) -> None:
 
 
 def costs(sweeps: Sequence[Sweep], path: Path) -> None:
-    """One panel a sweep, both axes logarithmic."""
+    """One panel per sweep, with logarithmic axes."""
     figure, panels = pyplot.subplots(
         1, len(sweeps), figsize=(3 * len(sweeps), 3), layout="constrained"
     )

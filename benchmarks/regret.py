@@ -13,12 +13,12 @@ from .rows import applicable
 from .shapes import SHAPES, Shape
 from .timing import interleave, ratio
 
-# A shape has so many multiplications that calls do not outweigh them, and few enough to be timed.
+# Bounds on a shape's multiplications: many enough to outweigh calls, few enough to be timed.
 _LEAST, _MOST = 2e6, 4e8
 
 
 def random_shapes(count: int, seed: int) -> Iterator[Shape]:
-    """Such as networks have: one in three dilated, one in four grouped, one in four depthwise."""
+    """Shapes like those of networks: a third dilated, a quarter grouped, a quarter depthwise."""
     chance = random.Random(seed)
     found = 0
     while found < count:
@@ -61,7 +61,7 @@ def _random_shape(chance: random.Random) -> Shape:
 
 
 def regret(shape: Shape, training: bool, rounds: int = 5) -> tuple[float, str, str]:
-    """Chosen over best, and both names."""
+    """The chosen lowering's time / the best one's, and the names of both."""
     data = Data(shape)
     candidates = {lowering.__name__: lowering for lowering in applicable(shape)}
     field = {
@@ -75,7 +75,7 @@ def regret(shape: Shape, training: bool, rounds: int = 5) -> tuple[float, str, s
 
 
 def report(count: int, training: bool, seed: int) -> None:
-    """Every shape over the limit, then the shares."""
+    """Print every shape over the limit, then the shares within it."""
     limit = 1.15 if training else 1.10
     for name, shapes in (
         ("the table", iter(SHAPES)),
@@ -87,7 +87,7 @@ def report(count: int, training: bool, seed: int) -> None:
             if len(applicable(shape)) < 2:
                 continue
             figure, chosen, best = regret(shape, training)
-            if figure > limit:  # once more, with more turns: most are chance
+            if figure > limit:  # measure again with more turns, since most are due to chance
                 figure, chosen, best = regret(shape, training, rounds=15)
             figures.append(figure)
             if figure > limit:

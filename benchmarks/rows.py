@@ -1,4 +1,4 @@
-"""One shape, every contender: the rows of the table."""
+"""The rows of the table: the times of every contender on one shape."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .timing import Contender, Ratio, Times, interleave, ratio
 
 
 class Row(NamedTuple):
-    """What a shape took. Ratios are of times, but for ``useful``, which is one of rates.
+    """The ratios of one shape. They are ratios of times, except ``useful``, a ratio of rates.
 
-    ``reference``, ``textbook`` and ``keras`` are the other's time over the layer's, ``bound`` and
-    ``best`` the layer's over the other's; None where there is no such contender.
+    ``reference``, ``textbook`` and ``keras`` are the other's time / the layer's; ``bound`` and
+    ``best`` are the layer's time / the other's. None if there is no such contender.
     """
 
     shape: Shape
@@ -74,7 +74,7 @@ def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
 
 
 def applicable(shape: Shape) -> list[type[Lowering]]:
-    """The lowerings that compute a shape, without zero insertion."""
+    """The lowerings that apply to a shape, except zero insertion."""
     return [
         lowering
         for lowering in LOWERINGS

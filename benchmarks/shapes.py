@@ -1,4 +1,4 @@
-"""Layers of real networks: the table that speed is told by."""
+"""Layers of real networks, on which the benchmarks measure speed."""
 
 from __future__ import annotations
 

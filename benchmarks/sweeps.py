@@ -1,4 +1,4 @@
-"""Cost against one thing at a time: batch, side, channels, kernel, dilation of the input."""
+"""Time against one size: batch, side, channels, kernel, or dilation of the input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UP = Shape("sweep", 4, (16, 16), (32, 32, 1), (4, 4), (1, 1), (2, 2))
 
 
 class Sweep(NamedTuple):
-    """Milliseconds of each contender by value."""
+    """Milliseconds of each contender for each value."""
 
     title: str
     values: Sequence[int]
@@ -33,7 +33,7 @@ def sweeps() -> list[Sweep]:
 
 
 def _dilated(n: int) -> Shape:
-    """With two taps to each window, whatever the dilation."""
+    """A shape whose windows meet two taps, whatever the dilation."""
     return _UP._replace(lhs_dilation=(n, n), kernel=(2 * n, 2 * n))
 
 

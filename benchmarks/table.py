@@ -16,7 +16,7 @@ HEADER = (
 
 
 def line(row: Row, short: Sequence[str]) -> str:
-    """One row: the others' time over the layer's, with quartiles; the layer's over bounds."""
+    """One row: the others' time / the layer's, with quartiles; the layer's / the bounds."""
     name = f"{row.shape.name}, {row.shape.batch}x{row.shape.size[0]}x{row.shape.size[1]}"
     marks = "" if not short else "  short: " + "; ".join(short)
     return (
@@ -39,7 +39,7 @@ def _median(ratio: Ratio | None) -> str:
 
 
 def record(rows: Sequence[Row], training: bool, demands: Sequence[str]) -> dict[str, Any]:
-    """All of it, for a file."""
+    """The whole table, for a JSON file."""
     return {
         "machine": machine(),
         "training": training,

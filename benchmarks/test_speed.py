@@ -1,11 +1,11 @@
-"""The table under pytest-benchmark, for statistics and comparisons of runs: `make bench`."""
+"""The table under pytest-benchmark, for statistics and to compare runs: `make bench`."""
 
 import pytest
 
 from . import contenders
 from .shapes import SHAPES
 
-# The evenly padded bound is one for an undilated input.
+# The evenly padded bound is only for undilated inputs.
 PAIRS = [
     pytest.param(shape, contender, id=f"{shape.name}-{contender}")
     for shape in SHAPES

@@ -1,4 +1,4 @@
-"""Contenders timed side by side: in one process, in turns, so that what drifts drifts for all."""
+"""Times contenders in one process, in turns, so that drift of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 Contender = Callable[[], object]
 
-# Seconds: a turn lasts at least so long, however short a call is; one that takes longer than the
-# other has fewer turns, three at least.
+# Seconds: a turn lasts at least about `_TURN`. A contender whose call takes `_SLOW` or longer has
+# at most three turns.
 _TURN, _SLOW = 2e-3, 0.3
 
 
 class Times(NamedTuple):
-    """Seconds a call took, by round."""
+    """Seconds per call, by round."""
 
     rounds: dict[int, float]
 
@@ -35,7 +35,7 @@ class Ratio(NamedTuple):
 
 
 def ratio(one: Times, other: Times) -> Ratio:
-    """``one / other``, formed in each round, where both saw the same machine."""
+    """``one / other``, computed within each round, since the machine may drift between rounds."""
     both = one.rounds.keys() & other.rounds.keys()
     ratios = [one.rounds[i] / other.rounds[i] for i in both]
     low, median, high = statistics.quantiles(ratios, n=4)
@@ -43,7 +43,7 @@ def ratio(one: Times, other: Times) -> Ratio:
 
 
 def interleave(contenders: Mapping[str, Contender], rounds: int = 15) -> dict[str, Times]:
-    """Times each contender once a round, in an order that is drawn anew."""
+    """Times each contender once per round, in a new random order."""
     calls = {name: min(_time(call, 1) for _ in range(2)) for name, call in contenders.items()}
     repeats = {name: max(1, round(_TURN / seconds)) for name, seconds in calls.items()}
     turns = {name: rounds if calls[name] < _SLOW else min(3, rounds) for name in contenders}
@@ -63,7 +63,7 @@ def interleave(contenders: Mapping[str, Contender], rounds: int = 15) -> dict[st
 
 
 def _time(call: Contender, repeats: int) -> float:
-    call()  # its own data back into the caches, of which the last contender had the use
+    call()  # load its data into the caches again, after the previous contender
     start = time.perf_counter()
     for _ in range(repeats):
         call()

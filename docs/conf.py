@@ -10,10 +10,10 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 html_theme = "furo"
 html_title = f"torchconv2d {version}"
 
-# Links to `page.md#heading`, which code hosts make, too.
+# Links to `page.md#heading`, which code hosts also support.
 myst_heading_anchors = 3
 
-# Types are said in words, with shapes. Defaults as the code has them.
+# Docstrings say the types, with shapes. Defaults are shown as in the code.
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
@@ -22,5 +22,5 @@ autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 88
 napoleon_use_ivar = True
 
-# What Python and torch document themselves; the site is built offline, without their inventories.
+# Names that Python and torch document; the site is built offline, without their inventories.
 nitpick_ignore_regex = [("py:.*", r"(abc|torch)\..*")]

@@ -1,7 +1,7 @@
-"""The drawings of how-it-computes.md, by the geometry that the package computes by.
+"""The drawings of how-it-computes.md, made with the package's own geometry.
 
-``make docs`` runs it. What it draws is kept, for code hosts show the page too; the colours can be
-read on white and on black.
+``make docs`` runs it. The drawings are committed, since code hosts show the page too. The colours
+are readable on white and on black.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PHASES = "abcd"
 
 
 class Drawing:
-    """SVG elements, and how far they reach. ``left`` columns come before the first entry."""
+    """SVG elements and their extent. ``left`` columns come before the first entry."""
 
     def __init__(self, title: str, left: int = 0) -> None:
         self.parts = [f"<title>{title}</title>", f"<style>{STYLE}</style>"]
@@ -58,7 +58,7 @@ class Drawing:
         self.width = max(self.width, x + wide + MARGIN)
 
     def axis(self, axis: Axis) -> None:
-        """The entries, with the zeros that are inserted and those around."""
+        """The entries, the inserted zeros and the padding."""
         for column in range(-max(axis.before, 0), axis.dilated + max(axis.after, 0)):
             entry = _entry(axis, column)
             self.cell(column, *(("zero", "0") if entry is None else ("entry", f"x{entry}")))
@@ -67,7 +67,7 @@ class Drawing:
     def window(
         self, axis: Axis, output: int, at: int, kind: str, label: str, taps: Sequence[int] = ()
     ) -> None:
-        """The taps of an output, each below what it meets, and in column ``at`` the output."""
+        """The taps of an output, each below the entry it meets; the output in column ``at``."""
         corner = output * axis.stride - axis.before
         columns = [corner + tap * axis.rhs_dilation for tap in range(axis.kernel)]
         for column, following in pairwise([*columns, at]):
@@ -95,7 +95,7 @@ class Drawing:
 
 
 def _entry(axis: Axis, column: int) -> int | None:
-    """Which entry of the input lies in a column, if any does."""
+    """The index of the entry in a column, or None."""
     entry, between = divmod(column, axis.lhs_dilation)
     return entry if not between and 0 <= entry < axis.size else None
 
@@ -109,10 +109,10 @@ def uneven_padding() -> Drawing:
     drawing = Drawing("Uneven padding", left=side.padding)
     at = size + side.padding + 1
     for words, axis, dropped in (
-        ("SAME with stride 2: one zero, and that after", same, 0),
-        ("torch's padding=1: as many outputs, of other windows", torchs, 0),
+        ("SAME with stride 2: one zero, after the input", same, 0),
+        ("torch's padding=1: as many outputs, from other windows", torchs, 0),
         (
-            f"OverPadded: padding={side.padding}, and the first output is dropped",
+            f"OverPadded: padding={side.padding}; the first output is dropped",
             evenly,
             side.dropped,
         ),
@@ -141,18 +141,18 @@ def dilation() -> Drawing:
 
 
 def split_phases() -> Drawing:
-    whole = Axis(6, 3, 3, 2, 1, 0, 1)  # SAME
-    found = phases.split(whole)
-    step = whole.lhs_dilation // gcd(whole.rhs_dilation, whole.lhs_dilation)
+    axis = Axis(6, 3, 3, 2, 1, 0, 1)  # SAME
+    found = phases.split(axis)
+    step = axis.lhs_dilation // gcd(axis.rhs_dilation, axis.lhs_dilation)
     drawing = Drawing("The phases of a dilated input")
     drawing.caption("lhs_dilation=2 with stride 3, as defined")
-    drawing.axis(whole)
-    for i in range(whole.out):
-        drawing.window(whole, i, 13, PHASES[i % len(found)], f"y{i}")
+    drawing.axis(axis)
+    for i in range(axis.out):
+        drawing.window(axis, i, 13, PHASES[i % len(found)], f"y{i}")
     drawing.top += ROW / 2
     for number, phase in enumerate(found):
-        taps = range(phase.first_tap, whole.kernel, step)
-        names = ", ".join(f"y{i}" for i in range(number, whole.out, len(found)))
+        taps = range(phase.first_tap, axis.kernel, step)
+        names = ", ".join(f"y{i}" for i in range(number, axis.out, len(found)))
         kernel = ", ".join(f"k{tap}" for tap in taps)
         drawing.caption(f"{names}: a plain convolution with {kernel}, stride {phase.axis.stride}")
         drawing.axis(phase.axis)
@@ -164,28 +164,28 @@ def split_phases() -> Drawing:
 
 
 def sub_pixel() -> Drawing:
-    whole = Axis(4, 4, 1, 2, 1, 2, 2)
-    shared, ahead, steps = subpixel._shared(whole), subpixel._ahead(whole), whole.lhs_dilation
+    axis = Axis(4, 4, 1, 2, 1, 2, 2)
+    shared, ahead, steps = subpixel._shared(axis), subpixel._ahead(axis), axis.lhs_dilation
     drawing = Drawing("Sub-pixel convolution", left=shared.before)
     drawing.caption("lhs_dilation=2, kernel 4: two kernels of 2")
     drawing.axis(shared)
     for window, phase in product(range(shared.out), range(steps)):
         i = window * steps + phase - ahead
-        kind, label = (PHASES[phase], f"y{i}") if 0 <= i < whole.out else ("zero", "-")
-        taps = range(steps - 1 - phase, whole.kernel, steps)
+        kind, label = (PHASES[phase], f"y{i}") if 0 <= i < axis.out else ("zero", "-")
+        taps = range(steps - 1 - phase, axis.kernel, steps)
         drawing.window(shared, window, 7, kind, label, taps)
         drawing.top += 9 * (phase == steps - 1)
     drawing.top += ROW / 2
-    drawing.caption("In two dimensions: four, woven into one image")
+    drawing.caption("In two dimensions: four, interleaved into one image")
     top = drawing.top
     for number in range(4):
-        _grid(drawing, top + number // 2 * 3.5 * ROW, number % 2 * 3.5 - 1, 3, [PHASES[number]])
-    _grid(drawing, top + ROW / 4, 7, 6, PHASES)
+        _square(drawing, top + number // 2 * 3.5 * ROW, number % 2 * 3.5 - 1, 3, [PHASES[number]])
+    _square(drawing, top + ROW / 4, 7, 6, PHASES)
     drawing.top = top + 6.75 * ROW
     return drawing
 
 
-def _grid(drawing: Drawing, top: float, left: float, size: int, kinds: Sequence[str]) -> None:
+def _square(drawing: Drawing, top: float, left: float, size: int, kinds: Sequence[str]) -> None:
     """A square of pixels, whose kinds alternate in both directions."""
     side = 1 if len(kinds) == 1 else 2
     for row, column in product(range(size), repeat=2):
@@ -194,7 +194,7 @@ def _grid(drawing: Drawing, top: float, left: float, size: int, kinds: Sequence[
 
 
 def drawings() -> Iterable[tuple[Path, str]]:
-    """Each file and what it holds."""
+    """Each file and its content."""
     for draw in (uneven_padding, dilation, split_phases, sub_pixel):
         yield FOLDER / f"{draw.__name__.replace('_', '-')}.svg", draw().svg()
 

@@ -19,7 +19,7 @@ RUN_BY = {
 
 
 def blocks(page: str, language: str = "python") -> list[str]:
-    """The blocks of code on a page; each runs by itself."""
+    """The blocks of code on a page; each runs on its own."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 

@@ -1,11 +1,12 @@
-"""A trained face detector, moved from TensorFlow to torch: ``python examples/faces.py``.
+"""A trained face detector, ported from TensorFlow to torch: ``python examples/faces.py``.
 
 The networks are those of Zhang et al., *Joint Face Detection and Alignment using Multi-task
-Cascaded Convolutional Networks* (2016), with the weights that the package ``mtcnn`` (MIT licence)
-carries as lists of Keras arrays. TensorFlow is not needed: ``pip install '.[examples]'``.
+Cascaded Convolutional Networks* (2016). The package ``mtcnn`` (MIT licence) has their weights, as
+lists of Keras arrays. TensorFlow is not needed: ``pip install '.[examples]'``.
 
-The first network looks at the whole picture in many sizes, the second at what the first proposes,
-the third at what the second leaves; that one also finds eyes, nose and the corners of the mouth.
+The first network looks at the whole picture in many sizes, the second at the boxes that the first
+proposes, the third at the boxes that the second keeps. The third also finds eyes, nose and the
+corners of the mouth.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from torch.nn import functional as F
 from torchconv2d import Conv2d, init, interop
 
 SMALLEST = 40  # the width of the smallest face, in pixels
-SHRINK = 0.709  # a side of each picture by that of the one before: half the area
-WINDOW, STEP = 12, 2  # what the first network looks at, and how far apart
+SHRINK = 0.709  # the factor from the sides of one picture to the next: half the area
+WINDOW, STEP = 12, 2  # the size of the first network's windows, and their distance
 FIRST_POOLS = [(2, True), None, None]
 
 
 class Shape(NamedTuple):
-    """Of the second and the third: side of the pictures, pooling (size, SAME), number of heads."""
+    """For the second and third network: side of the pictures, pooling (size, SAME), heads."""
 
     side: int
     pools: Sequence[tuple[int, bool] | None]
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class Faces(NamedTuple):
-    """Boxes ``(x1, y1, x2, y2)`` in pixels, scores, and of each face five points ``(x, y)``."""
+    """Boxes ``(x1, y1, x2, y2)`` in pixels, scores, and five points ``(x, y)`` for each face."""
 
     boxes: Tensor
     scores: Tensor
@@ -86,7 +87,7 @@ def detect(picture: Image.Image) -> Faces:
 
     boxes = squares(boxes)
     offsets, points, scores = network("onet")(crops(image, boxes, NETWORKS["onet"].side))
-    # All x of the points come before all y, as parts of the box.
+    # The network gives first all x of the points, then all y, as fractions of the box.
     points = points.unflatten(1, (2, 5)).mT * sides(boxes)[:, None] + boxes[:, None, :2] - 1
     boxes, points, scores = likely(moved(boxes, offsets), points, scores, least=0.8)
     boxes, points, scores = best(boxes, points, scores, most=0.7, smaller=True)
@@ -94,14 +95,14 @@ def detect(picture: Image.Image) -> Faces:
 
 
 def network(name: str) -> Network:
-    """The second or the third, with its weights."""
+    """The second or the third network, with its weights."""
     return Network(weights_of(name), *NETWORKS[name])
 
 
 def weights_of(name: str) -> list[Any]:
-    """The arrays that ``mtcnn`` carries, which need not be imported for it.
+    """The arrays in the package ``mtcnn``, without importing it.
 
-    They are pickled, so this trusts the package as importing it would.
+    They are pickled, so loading them trusts the package as much as importing it.
     """
     package = importlib.util.find_spec("mtcnn")
     if package is None or package.origin is None:
@@ -113,7 +114,7 @@ def weights_of(name: str) -> list[Any]:
 
 
 def convolution(arrays: Iterator[Any], in_size: Sequence[int]) -> Conv2d:
-    """The layer of the next two arrays."""
+    """A layer with the next two arrays."""
     kernel, bias = next(arrays), next(arrays)
     conv = Conv2d(in_size, len(bias), kernel.shape[:2], padding="VALID", b_init=init.ZeroInit())
     interop.load_params(conv, [kernel, bias], "keras")
@@ -128,7 +129,7 @@ def dense(arrays: Iterator[Any]) -> nn.Linear:
 
 
 class PReLU(nn.Module):
-    """Slopes for the last axis."""
+    """PReLU with slopes for the last axis."""
 
     def __init__(self, slopes: Any) -> None:
         super().__init__()
@@ -139,7 +140,7 @@ class PReLU(nn.Module):
 
 
 class Pool(nn.Module):
-    """The largest of each window; if ``same``, the last ones stick out."""
+    """The largest of each window; if ``same``, the last windows may extend beyond the input."""
 
     def __init__(self, size: int, same: bool) -> None:
         super().__init__()
@@ -166,7 +167,7 @@ class Body(nn.Sequential):
 
 
 class Network(nn.Module):
-    """The second and the third: a body, and dense heads of which the last tells how sure it is."""
+    """The second and the third network: a body, and dense heads, the last of which is the score."""
 
     def __init__(self, arrays: Sequence[Any], side: int, pools: Sequence[Any], heads: int) -> None:
         super().__init__()
@@ -176,14 +177,14 @@ class Network(nn.Module):
         self.heads = nn.ModuleList(dense(rest) for _ in range(heads))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        # The dense weights were trained on pictures that are read column by column.
+        # The dense weights were trained on pictures in column-major order.
         features = self.dense(self.body(x).transpose(1, 2).flatten(1))
         *others, score = [head(features) for head in self.heads]
         return [*others, score.softmax(-1)[:, 1]]
 
 
 def proposals(image: Tensor, arrays: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    """Boxes and scores by the first network, whose heads are convolutions, too."""
+    """Boxes and scores by the first network, whose heads are also convolutions."""
     boxes, scores = [torch.empty(0, 4)], [torch.empty(0)]
     scale = WINDOW / SMALLEST
     while min(size := [int(side * scale) for side in image.shape[1:3]]) >= WINDOW:
@@ -208,23 +209,23 @@ def proposals(image: Tensor, arrays: Sequence[Any]) -> tuple[Tensor, Tensor]:
 
 
 def sides(boxes: Tensor) -> Tensor:
-    """Width and height, both borders counted."""
+    """Width and height, including both border pixels."""
     return boxes[:, 2:] - boxes[:, :2] + 1
 
 
 def moved(boxes: Tensor, offsets: Tensor) -> Tensor:
-    """Corrected by what a network found, in parts of the sides."""
+    """Boxes moved by a network's offsets, which are fractions of the sides."""
     return boxes + offsets * sides(boxes).repeat(1, 2)
 
 
 def squares(boxes: Tensor) -> Tensor:
-    """About the same middle."""
+    """Squares with the same centres."""
     middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).amax(1) / 2
     return torch.cat([middle - half[:, None], middle + half[:, None]], 1)
 
 
 def crops(image: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """What is in each box, ``(side, side, 3)``; zeros beyond the picture."""
+    """The pixels in each box, ``(side, side, 3)``, with zeros beyond the picture."""
     height, width = image.shape[1:3]
     steps = torch.linspace(0, 1, side)
     at = boxes[:, None, :2] + steps[:, None] * (boxes[:, 2:] - boxes[:, :2])[:, None]
@@ -235,15 +236,16 @@ def crops(image: Tensor, boxes: Tensor, side: int) -> Tensor:
 
 
 def likely(*tensors: Tensor, least: float) -> list[Tensor]:
-    """The rows with a score, the last tensor, of at least that."""
+    """The rows whose score (in the last tensor) is at least ``least``."""
     kept = tensors[-1] > least
     return [each[kept] for each in tensors]
 
 
 def best(*tensors: Tensor, most: float, smaller: bool = False) -> list[Tensor]:
-    """Of boxes that overlap more than that the one with the best score; boxes first, scores last.
+    """Of boxes that overlap by more than ``most``, keep the one with the best score.
 
-    The overlap is the common area by that of both together, or by that of the smaller box.
+    The first tensor has the boxes, the last the scores. The overlap is the common area divided by
+    the area of the union, or of the smaller box.
     """
     order = tensors[-1].argsort(descending=True)
     boxes = tensors[0][order]
@@ -256,7 +258,7 @@ def best(*tensors: Tensor, most: float, smaller: bool = False) -> list[Tensor]:
 
 
 def draw(picture: Image.Image, faces: Faces) -> None:
-    """Boxes and points, into the picture."""
+    """Draw boxes and points into the picture."""
     pen = ImageDraw.Draw(picture)
     for box, points in zip(faces.boxes.tolist(), faces.points.tolist(), strict=True):
         pen.rectangle(box, outline="yellow", width=3)

@@ -1,8 +1,8 @@
 """One seed, two frameworks, one training run: ``python examples/train_side_by_side.py``.
 
-The same small classifier of scikit-learn's handwritten digits is built in brainstate and in
-PyTorch from one seed, no weight copied, and trained with plain SGD on both sides. The losses
-coincide to the rounding of their steps; the curves and their difference are drawn.
+This builds the same small classifier of scikit-learn's handwritten digits in brainstate and in
+PyTorch from one seed, without copying weights, and trains both with plain SGD. The losses differ
+only by the rounding of each step. The script draws both curves and their difference.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sklearn.datasets import load_digits
 import torchconv2d
 
 STEPS, BATCH, RATE = 200, 64, 0.1
-# A mask that lets the first layer look to the left and up only.
+# A mask that lets the first layer read only pixels to the left and above.
 CAUSAL = np.tri(9, 9, dtype=np.float32)[4].reshape(3, 3, 1, 1)
 
 
 class Run(NamedTuple):
-    """Of one side: the kernels at the start, and the loss of each step."""
+    """One side's kernels at the start, and the loss of each step."""
 
     kernels: list[np.ndarray]
     losses: np.ndarray
@@ -41,17 +41,17 @@ def batches(seed: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def layers(conv2d: Any, init: Any) -> list[Any]:
-    """The convolutions, down, up and to the ten classes, whichever library they are from."""
+    """The convolutions of either library: downsampling, upsampling, and to the ten classes."""
     bias = init.Normal(0.0, 0.1)
     return [
-        conv2d((8, 8, 1), 12, 3, stride=2, b_init=bias, w_mask=CAUSAL),  # SAME: pads (0, 1)
+        conv2d((8, 8, 1), 12, 3, stride=2, b_init=bias, w_mask=CAUSAL),  # SAME pads (0, 1)
         conv2d((4, 4, 12), 16, 3, lhs_dilation=2, padding=[(1, 2), (1, 2)], b_init=bias),
         conv2d((8, 8, 16), 10, 8, padding="VALID", b_init=bias),
     ]
 
 
 def train_torch(seed: int) -> Run:
-    """With this package's layers."""
+    """Train with this package's layers."""
     with torchconv2d.random.seeded(seed):
         down, up, classes = layers(torchconv2d.Conv2d, torchconv2d.init)
     model = torch.nn.Sequential(down, torch.nn.Tanh(), up, torch.nn.Tanh(), classes)
@@ -69,7 +69,7 @@ def train_torch(seed: int) -> Run:
 
 
 def train_brainstate(seed: int) -> Run:
-    """With the reference's."""
+    """Train with the reference's layers."""
     brainstate.random.seed(seed)
     down, up, classes = layers(brainstate.nn.Conv2d, brainstate.nn.init)
     states = {name: layer.weight for name, layer in zip("abc", (down, up, classes), strict=True)}
@@ -92,7 +92,7 @@ def train_brainstate(seed: int) -> Run:
 
 
 def draw(ours: Run, theirs: Run, path: Path) -> None:
-    """Both curves above, their difference below."""
+    """Draw both curves above, their difference below."""
     figure = Figure((8, 6), 100, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     above.plot(theirs.losses, linewidth=4, color="tab:orange", alpha=0.6, label="brainstate")
@@ -107,7 +107,7 @@ def draw(ours: Run, theirs: Run, path: Path) -> None:
 
 
 def main(seed: int = 42, folder: Path = Path("out")) -> None:
-    """Train both, print how far apart they are, and draw the curves into ``folder``."""
+    """Train both, print how much they differ, and draw the curves into ``folder``."""
     ours, theirs = train_torch(seed), train_brainstate(seed)
     equal = all(map(np.array_equal, ours.kernels, theirs.kernels))
     print(f"initial kernels equal to the last bit: {equal}")

@@ -8,12 +8,11 @@ import os
 import signal
 import sys
 
-# This must precede any import of JAX: on an accelerator JAX would not round as IEEE arithmetic
-# does.
+# This must precede any import of JAX, whose rounding on an accelerator is not IEEE arithmetic's.
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-# While `python -m` still looks for the module: the imports take seconds, and Ctrl-C should end
-# them without a traceback.
+# `python -m` is still looking for the module: the imports take seconds, and Ctrl-C should end them
+# without a traceback.
 if sys.argv[0] == "-m":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 # This backend of Keras needs no further package.

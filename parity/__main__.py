@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--known",
         action="store_true",
-        help="tell which bugs of XLA, oneDNN and torch show on which code path of this machine",
+        help="list which bugs of XLA, oneDNN and torch appear on which code path of this machine",
     )
     parser.add_argument(
         "--image", type=Path, metavar="PATH", help="a picture to use instead of scikit-learn's two"

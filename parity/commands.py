@@ -94,7 +94,7 @@ def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
 
 
 def run_on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:
-    """Run the grid, or one case, under each of these settings, or under all, and print a table."""
+    """Run the grid or one case, under these settings or under all, and print a table."""
     settings = [SETTINGS[name] for name in names or SETTINGS]
     cases = [case] if case is not None else grid()
     runs = sum(each.dtype in s.dtypes for s in settings if s.obstacle is None for each in cases)

@@ -1,7 +1,7 @@
-"""The table of layers that drives the tests; ``refusals.py`` has what must be refused.
+"""The table of layers that drives the tests; ``refusals.py`` has the arguments to refuse.
 
-Every case is a dictionary of arguments of ``Conv2d``. Height and width, channels in and out, and
-whatever has one value per axis differ, so that no swap can go unseen.
+Every case is a dictionary of arguments of ``Conv2d``. Height and width, input and output channels,
+and all values per axis differ, so that swaps show.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import torchconv2d
+from parity.definition.expected import layer_output
 
 BASE: dict[str, Any] = {"in_size": (7, 6, 4), "out_channels": 6, "kernel_size": (3, 2)}
 
@@ -126,7 +127,7 @@ VALID: dict[str, dict[str, Any]] = {
         "padding": [(3, 2), (4, 5)],
     },
     "few_input_channels": {
-        "in_size": (47, 40, 2),
+        "in_size": (83, 70, 2),
         "out_channels": 12,
         "kernel_size": (5, 7),
         "stride": (2, 3),
@@ -172,7 +173,7 @@ VALID: dict[str, dict[str, Any]] = {
 
 
 def whole_numbers(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> torch.Tensor:
-    """Small whole numbers, -4 to 4, complex ones in both parts: sums of them are exact."""
+    """Integers from -4 to 4, in both parts of complex numbers: their sums are exact."""
     generator = torch.Generator().manual_seed(seed)
     value = torch.randint(-4, 5, shape, generator=generator).to(dtype)
     if dtype.is_complex:
@@ -194,7 +195,7 @@ def make_layer(
     numbers: Any = whole_numbers,
     **changes: Any,
 ) -> torchconv2d.Conv2d:
-    """The layer of a valid case, its kernel drawn by ``numbers`` from the case's name."""
+    """The layer of a valid case; ``numbers`` draws its kernel, with a seed from the name."""
     arguments = {
         **BASE,
         "w_init": lambda shape: numbers(shape, len(case), dtype),
@@ -208,5 +209,11 @@ def make_layer(
 def make_input(
     layer: torchconv2d.Conv2d, numbers: Any = whole_numbers, batch: tuple[int, ...] = (2,)
 ) -> torch.Tensor:
-    """An input that the layer takes."""
+    """An input for the layer."""
     return numbers((*batch, *layer.in_size), 17, layer.weight.dtype)
+
+
+def assert_within_the_bound(layer: torchconv2d.Conv2d, x: torch.Tensor) -> None:
+    """Whether gradients are recorded is the caller's choice."""
+    value, bound = layer_output(layer, x)
+    assert torch.all((layer(x).double() - value).abs() <= bound)

@@ -1,4 +1,4 @@
-"""A port such as users write, its inputs, and what `assert_parity` says of it."""
+"""A typical handwritten port, its inputs, and the message of `assert_parity` about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchconv2d.testing import assert_parity
 
 
 def conv(x, kernel, bias=None, pads=(1, 1, 1, 1), stride=1, groups=1) -> Tensor:
-    """A port such as users write: NHWC and HWIO; ``pads`` left, right, top, bottom."""
+    """A typical handwritten port: NHWC and HWIO; ``pads`` are left, right, top, bottom."""
     x = torch.nn.functional.pad(x.permute(0, 3, 1, 2), pads)
     y = torch.conv2d(x, kernel.permute(3, 2, 0, 1), None, stride, groups=groups)
     return y.permute(0, 2, 3, 1) if bias is None else y.permute(0, 2, 3, 1) + bias
@@ -31,7 +31,7 @@ def failure(*arguments: Any, **keywords: Any) -> str:
     return str(caught.value)
 
 
-def faults(*arguments: Any, **keywords: Any) -> str:
+def mistakes(*arguments: Any, **keywords: Any) -> str:
     found = re.search(r"^Explained by (.*) in the port\.$", failure(*arguments, **keywords), re.M)
     assert found
     return found[1]

@@ -1,6 +1,6 @@
-"""Hostile mappings, each with what a right load of it would be, or None for a refusal.
+"""Hostile mappings, each with the correct result of loading it, or None if it must be refused.
 
-That is decided by how each was made, and never by the package.
+How a mapping was made decides its result; the package does not.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import nn
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 SHAPES = {"kernel": (3, 2, 2, 6), "bias": (6,)}
-# Of NumPy's and safetensors' dtypes those that float32 holds.
+# The dtypes of NumPy and safetensors whose numbers float32 holds.
 FITTING = ("<f4", ">f4", "<f2", ">f2", "i1", "u1", "<i2", ">u2", "?")
 UNFIT = ("<f8", ">f8", "<i4", "<i8", "<u4", "<c8", "<c16", "S4", "U3", "O", "M8[s]", "i4,f4")
 
 
 class Raises:
-    """An array each of whose properties raises."""
+    """An array whose properties all raise."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype", "value", "__array__"):
@@ -32,7 +32,7 @@ class Raises:
 
 
 class Claims:
-    """An array that is less than it says it is."""
+    """An array with fewer numbers than its shape claims."""
 
     dtype, shape = np.dtype("f4"), SHAPES["bias"]
 
@@ -42,7 +42,7 @@ class Claims:
 
 @dataclasses.dataclass
 class Module:
-    """As Equinox's."""
+    """A dataclass, as Equinox's modules are."""
 
     kernel: Any
     bias: Any
@@ -50,18 +50,18 @@ class Module:
 
 @dataclasses.dataclass
 class Variable:
-    """As brainstate's states and Keras's variables."""
+    """An object with a value, as brainstate's states and Keras's variables are."""
 
     value: Any
 
 
 def numbers(draw: random.Random, shape: tuple[int, ...], dtype: str = "<f4") -> Any:
-    """Whole numbers, which each of these dtypes holds; of a bool they are 0 and 1."""
+    """Integers that each of these dtypes holds; for a bool, 0 and 1."""
     whole = np.frombuffer(draw.randbytes(int(np.prod(shape))), "u1") % 64
     return whole.reshape(shape).astype(dtype)
 
 
-# What no layer holds, in the place of a bias.
+# Values that replace a bias and that no layer can hold.
 NOT_A_BIAS: list[Callable[[random.Random], Any]] = [
     lambda draw: np.ma.masked_greater(numbers(draw, (6,)) + np.arange(6), 3),
     lambda draw: torch.nested.nested_tensor([torch.ones(6)], layout=torch.jagged),
@@ -102,7 +102,7 @@ def deep() -> Any:
 
 
 def mapping(draw: random.Random) -> tuple[Any, str, Arrays | None]:
-    """A container of parameters, a prefix, and what is right."""
+    """A container of parameters, a prefix, and the correct result."""
     arrays = {name: numbers(draw, shape, draw.choice(FITTING)) for name, shape in SHAPES.items()}
     right: Arrays | None = {name: each.astype("f4") for name, each in arrays.items()}
     layer = tuple(
@@ -112,41 +112,41 @@ def mapping(draw: random.Random) -> tuple[Any, str, Arrays | None]:
         ((*layer, name), each) for name, each in arrays.items()
     ]
     prefix = draw.choice(("", "/".join(layer), ".".join(layer) + "..", "/" + "/".join(layer[:1])))
-    fault = draw.randrange(16)
-    if fault == 0:
+    mistake = draw.randrange(16)
+    if mistake == 0:
         leaves[draw.randrange(2)] = (
             (*layer, draw.choice(list(SHAPES))),
             draw.choice(NOT_A_BIAS)(draw),
         )
         right = None
-    elif fault == 1:
+    elif mistake == 1:
         del leaves[draw.randrange(2)]
         right = None
-    elif fault == 2:
+    elif mistake == 2:
         leaves.append(((*layer, "scale" * draw.choice((1, 10_000))), arrays["bias"]))
         right = None
-    elif fault == 3:  # another spelling of the one or the other
+    elif mistake == 3:  # another spelling of one of the names
         again = draw.choice(list(SHAPES))
         spelled = draw.choice((f".{again}", f"{again}/", f"{again}..", f"{again}.value"))
         leaves.append(((*layer, spelled), arrays[again]))
         right = None
-    elif fault == 4:
+    elif mistake == 4:
         leaves.append(((*layer, draw.choice(("", ".", "...", "//"))), arrays["bias"]))
         right = None
-    elif fault == 5:  # another layer, which the prefix may leave out
+    elif mistake == 5:  # another layer, which the prefix may exclude
         leaves.append((("other", "kernel"), arrays["kernel"]))
         right = right if layer and prefix.strip("./") else None
-    elif fault == 6:
+    elif mistake == 6:
         prefix, right = draw.choice(("nowhere", "conv/kernel/x", "con", "p" * 100_000)), None
-    elif fault == 7:
+    elif mistake == 7:
         leaves += [((*layer, str(i), "x" * draw.randrange(50)), i) for i in range(40)]
         right = None
-    elif fault == 8:
+    elif mistake == 8:
         return draw.choice([cyclic, deep, list, dict, float, object, Raises])(), prefix, None
-    elif fault == 9:
+    elif mistake == 9:
         hidden = np.ma.array(arrays["bias"].astype("f4"), mask=[False] * 6)
-        leaves[1] = ((*layer, "bias"), hidden)  # nothing of which is masked
-    elif fault == 10:
+        leaves[1] = ((*layer, "bias"), hidden)  # a masked array without masked entries
+    elif mistake == 10:
         name = draw.choice(list(SHAPES))
         at = list(SHAPES).index(name)
         leaves[at] = ((*layer, name), torch.from_numpy(arrays[name].astype("f4")).requires_grad_())
@@ -160,7 +160,7 @@ def mapping(draw: random.Random) -> tuple[Any, str, Arrays | None]:
 
 
 def _nested(draw: random.Random, leaves: list[tuple[tuple[str, ...], Any]]) -> Any:
-    """The leaves in mappings, some of whose names are joined."""
+    """The leaves in nested mappings; some names are joined."""
     tree: dict[Any, Any] = {}
     for path, leaf in leaves:
         value: Any = draw.choice((leaf, leaf, Variable(leaf), {"value": leaf}))
@@ -170,7 +170,7 @@ def _nested(draw: random.Random, leaves: list[tuple[tuple[str, ...], Any]]) -> A
         for name in first:
             inner = inner.setdefault(name, {})
             if not isinstance(inner, dict):
-                return tree  # one leaf lies below another
+                return tree  # one leaf is below another
         joined: Any = draw.choice(("/".join(rest), ".".join(rest), rest))
         if joined in inner:
             joined = f"./{joined}" if isinstance(joined, str) else ("", *joined)
@@ -181,7 +181,7 @@ def _nested(draw: random.Random, leaves: list[tuple[tuple[str, ...], Any]]) -> A
 def state(
     draw: random.Random, old: dict[str, torch.Tensor]
 ) -> tuple[Any, dict[str, bool], dict[str, torch.Tensor] | None]:
-    """A state dict, how to load it, and the state that is right."""
+    """A state dict, the options for loading it, and the correct state afterwards."""
     options = {"strict": draw.random() < 0.7, "assign": draw.random() < 0.5}
     dtype = draw.choice((torch.float32, torch.float64, torch.bfloat16, torch.int16, torch.bool))
     found: dict[Any, Any] = {
@@ -193,23 +193,23 @@ def state(
     whole: dict[str, torch.Tensor] | None = new
     if options["assign"] and not dtype.is_floating_point:
         whole = None
-    fault = draw.randrange(6)
-    if fault == 0:
+    mistake = draw.randrange(6)
+    if mistake == 0:
         del found[name]
         whole = None if options["strict"] or whole is None else {**new, name: old[name]}
         if not dtype.is_floating_point and options["assign"] and set(found) == {"w_mask"}:
             whole = new
-    elif fault == 1:
+    elif mistake == 1:
         found[draw.choice(("", "scale", "weight.", "0.weight", "n" * 10_000))] = found[name]
         whole = None if options["strict"] else whole
-    elif fault == 2:
+    elif mistake == 2:
         found[name], whole = draw.choice(NOT_A_STATE)(found[name]), None
         if options["assign"] and getattr(found[name], "is_meta", False):
             found[name] = 1j * torch.ones(old[name].shape)
     return found, options, whole
 
 
-# What no layer holds, in the place of one of its tensors.
+# Values that replace one of a layer's tensors and that no layer can hold.
 NOT_A_STATE: list[Callable[[torch.Tensor], Any]] = [
     lambda each: each.float().to_sparse(),
     lambda each: each + 1j,

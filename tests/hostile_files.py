@@ -1,4 +1,4 @@
-"""Hostile files, and a reader of its own that says what a right load is, or None for a refusal."""
+"""Hostile files, and a separate reader that returns the correct result, or None for a refusal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDTHS = {
     "U16": "<u2",
     "BOOL": "?",
 }
-# Those that NumPy has not.
+# The dtypes that NumPy lacks.
 HALVES = {"BF16": torch.bfloat16, "F8_E4M3": torch.float8_e4m3fn}
 OTHERS = (
     "F64",
@@ -42,13 +42,13 @@ OTHERS = (
 
 
 def header(entries: list[tuple[str, Any]]) -> bytes:
-    """JSON of these names, which may come twice."""
+    """JSON with these names, which may occur twice."""
     text = ",".join(f"{json.dumps(name)}:{json.dumps(each)}" for name, each in entries)
     return f"{{{text}}}".encode()
 
 
 def file(draw: random.Random) -> bytes:
-    """A safetensors file with up to two faults, or something else."""
+    """A safetensors file with up to two mistakes, or something else."""
     entries: list[tuple[str, Any]] = []
     data = b""
     for name, shape in SHAPES.items():
@@ -80,29 +80,29 @@ def file(draw: random.Random) -> bytes:
 def _spoil(draw: random.Random, entries: list[tuple[str, Any]], data: bytes) -> bytes:
     at = draw.randrange(len(entries))
     name, told = entries[at]
-    fault = draw.randrange(8)
+    mistake = draw.randrange(8)
     if not isinstance(told, dict) or "shape" not in told:
         return data
-    if fault == 0:
+    if mistake == 0:
         entries[at] = (draw.choice(("", "...", f".{name}", "a/" + name, "\n", "x" * 5000)), told)
-    elif fault == 1:
+    elif mistake == 1:
         entries.append((name, dict(told)))
-    elif fault == 2:
+    elif mistake == 2:
         told["dtype"] = draw.choice((*OTHERS, *WIDTHS))
-    elif fault == 3:
+    elif mistake == 3:
         sizes = ([], [6], [1] * 70, [0], [2**62, 4], [2**64], [-1], [6.5], "6", None, [3, 2, 2, 6])
         told["shape"] = draw.choice(sizes)
-    elif fault == 4:
+    elif mistake == 4:
         told["data_offsets"] = draw.choice(
             ([0, 0], [0, 2**60], [2**63, 0], [-1, 3], [0], "x", None)
         )
-    elif fault == 5:
+    elif mistake == 5:
         extra = {"dtype": "F32", "shape": [2], "data_offsets": [len(data), len(data) + 8]}
         entries.append(
             (draw.choice(("scale", "other/kernel", "bias", "\u202e", "__metadata__")), extra)
         )
         data += bytes(8)
-    elif fault == 6:
+    elif mistake == 6:
         metadata = {"format": draw.choice(("pt", "x" * 10_000, 7))}
         entries.insert(0, ("__metadata__", draw.choice((metadata, {}, None, [1]))))
     else:
@@ -111,7 +111,7 @@ def _spoil(draw: random.Random, entries: list[tuple[str, Any]], data: bytes) -> 
 
 
 class Planted:
-    """What a pickle would run."""
+    """An object that shows whether it was unpickled."""
 
     ran: list[str] = []
 
@@ -136,7 +136,7 @@ STRANGERS = _strangers()
 
 
 def right_of(content: bytes) -> Arrays | None:
-    """What a careful reader of safetensors makes of a file, if it has just the two arrays."""
+    """The arrays that a careful reader finds in a safetensors file; None if it must be refused."""
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > len(content) - 8:
         return None

@@ -1,4 +1,4 @@
-"""Limits on what a test may take, and what a layer holds, to the bit."""
+"""Limits on the memory and time of a test, and a comparison of states to the bit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 HAS_PROC = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="the system tells no memory"
+    not Path("/proc/self/statm").exists(), reason="the system does not report memory"
 )
 
 
 @contextmanager
 def within(space: int) -> Generator[None]:
-    """An error where more address space than that is asked for, even for a moment; or no end."""
+    """Limit the address space, so that allocating more raises an error; and limit the time."""
     resource = pytest.importorskip("resource", reason="the system sets no limits")
 
     def hung(*_: Any) -> None:
@@ -39,7 +39,7 @@ def within(space: int) -> Generator[None]:
 
 
 def state_of(module: nn.Module) -> list[tuple[Any, ...]]:
-    """All that a write could change of parameters and buffers."""
+    """Everything about parameters and buffers that a write could change."""
     named = [
         (f"{prefix}.{name}", tensor)
         for prefix, each in module.named_modules()

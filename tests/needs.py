@@ -1,4 +1,4 @@
-"""Skips of what a version of torch lacks, or an environment, each with its reason."""
+"""Skips tests of features that this version of torch or this environment lacks, with a reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from torchconv2d.versions import LACKING
 
-# The packages that are no part of the extra `test`, and what for.
+# The packages that may be missing, and the reason to give.
 OPTIONAL = {
     "onnx": "the extra `onnx` is not installed",
     "onnxscript": "the extra `onnx` is not installed",
@@ -16,11 +16,11 @@ OPTIONAL = {
 
 
 def needs(feature: str) -> pytest.MarkDecorator:
-    """The mark of a test, or of one of its cases, for which torch must have something."""
+    """Marks a test, or one of its cases, that needs a feature of torch."""
     return pytest.mark.skipif(feature in LACKING, reason=LACKING.get(feature, ""))
 
 
 def package(*names: str) -> None:
-    """Skips the test that calls it where one of these is not installed."""
+    """Skips the calling test if one of these packages is not installed."""
     for name in names:
         pytest.importorskip(name, reason=OPTIONAL[name])

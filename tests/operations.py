@@ -1,4 +1,4 @@
-"""What a layer has torch do, as its dispatcher sees it."""
+"""The operations of a layer, recorded by torch's dispatcher."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch.utils._pytree import tree_leaves
 
 
 class Operations(TorchDispatchMode):
-    """Notes which operators are called, which devices they ask for, and what they make."""
+    """Records the operators that are called, the devices they ask for, and their results."""
 
     def __init__(self) -> None:
         super().__init__()
         self.called: list[OpOverload] = []
         self.devices: set[str] = set()
-        self.made: list[Tensor] = []  # alive, so that no place in memory is used twice
+        self.made: list[Tensor] = []  # kept alive, so that no memory is used twice
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}

@@ -1,4 +1,4 @@
-"""The arguments that must be refused, each put in place of those of ``cases.BASE``."""
+"""The arguments that must be refused; each replaces some of ``cases.BASE``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# Keyword arguments, the class raised, and what the message must say.
+# Keyword arguments, the class of the error, and words that its message must contain.
 INVALID: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
     "in_size_pair": ({"in_size": (7, 6)}, ValueError, ["in_size", "three", "(7, 6)"]),
     "in_size_batched": ({"in_size": (2, 7, 6, 4)}, ValueError, ["in_size", "4 entries", "batch"]),

@@ -1,6 +1,6 @@
-"""Two processes, each a rank of a group, that train the layers; run by `test_scale_out.py`.
+"""Trains the layers on two processes, the ranks of a group; `test_scale_out.py` runs it.
 
-The numbers of the exact checks are whole, so every sum is exact, in whatever order.
+The exact checks use integers, so every sum is exact, in any order.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ PARAMS = {
     "bias": np.arange(6.0) - 2,
 }
 NAMES = {name: ONLY.get(name, tuple(LAYERS)) for name in STRATEGIES}
-# What this version of torch can do of them.
+# The strategies that this version of torch supports.
 POSSIBLE = {strategy: names for strategy, names in NAMES.items() if strategy not in LACKING}
 
-# What torch cannot do along the width, as docs/deployment.md has it, and what it says of that.
+# The options that torch cannot shard by width (see docs/deployment.md), and its messages.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "stride": ({"stride": (1, 2)}, "Stride must be 1 when there is padding"),
     "lhs_dilation": ({"lhs_dilation": (1, 2)}, "Stride must be 1 when there is padding"),
@@ -66,7 +66,7 @@ def arrays_of(layer: Conv2d) -> tuple[Tensor, Tensor]:
 
 
 def alone(layer: Conv2d) -> Trained:
-    """What this process makes of it without another."""
+    """The layer's results in one process."""
     x, cotangent = arrays_of(layer)
     y = layer(x.requires_grad_())
     leaves = [x, *layer.parameters()]
@@ -81,7 +81,7 @@ def step(layer: nn.Module, gradients: Sequence[Tensor]) -> None:
 
 
 def checkpoints(folder: Path, mesh: DeviceMesh) -> Tensor:
-    """Writes what two processes have trained; the weight that they read of one."""
+    """Save what two processes trained; return the weight that they load from one process."""
     layer = layer_of("masked")
     trained(STRATEGIES["fully_shard"], layer, *arrays_of(layer), mesh)
     optimizer = torch.optim.SGD(layer.parameters(), lr=float(WORLD))  # gradients are averaged
@@ -97,20 +97,20 @@ def checkpoints(folder: Path, mesh: DeviceMesh) -> Tensor:
 
 
 def drawn(device: str) -> Conv2d:
-    """A layer whose numbers are random, but for its mask."""
+    """A layer with random numbers, except for its mask."""
     random = {"w_init": init.Normal(), "b_init": init.Uniform()}
     return make("masked", **random, dtype=torch.float64, device=device)
 
 
 def started(mesh: DeviceMesh) -> list[dict[str, Tensor]]:
-    """A layer that starts on the meta device: as it was drawn, as loaded, as left by an interrupt.
+    """The states of a layer that starts on the meta device: drawn, loaded, interrupted and so on.
 
-    Each time its parameters are DTensors and its mask is a tensor.
+    Its parameters are DTensors, and its mask is a tensor.
     """
     layer = drawn("meta")
     fully_shard(layer, mesh=mesh)
     layer.to_empty(device="cpu")
-    torch.manual_seed(SEED + mesh.get_rank())  # what the first draws, all have
+    torch.manual_seed(SEED + mesh.get_rank())  # all processes get the numbers of the first
     layer.reset_parameters()
     found = [gathered(layer)]
     interop.load_params(layer, PARAMS, "flax")
@@ -129,12 +129,12 @@ def started(mesh: DeviceMesh) -> list[dict[str, Tensor]]:
 
 
 def gathered(layer: nn.Module) -> dict[str, Tensor]:
-    """The state, whole."""
+    """The state, gathered from all processes."""
     return {name: arrays.whole(each).clone() for name, each in layer.state_dict().items()}
 
 
 def interrupted() -> Callable[[list[Tensor], list[Tensor]], None]:
-    """What copies the first tensor and is then interrupted, once; later it copies all."""
+    """A copy function: its first call is interrupted after one tensor, later calls copy all."""
     copy, calls = torch._foreach_copy_, iter((1,))
 
     def copies(targets: list[Tensor], values: list[Tensor]) -> None:
@@ -147,9 +147,9 @@ def interrupted() -> Callable[[list[Tensor], list[Tensor]], None]:
 
 
 def without_halo_exchange(mesh: DeviceMesh) -> tuple[str, tuple[int, ...]]:
-    """What torch says of an image along its width as it is, and how much of it is there."""
+    """Without the patches: the placements of the output, and the local shape."""
     layer = distribute_module(layer_of("plain"), mesh)
-    # Of three images: what DTensor once decided for a shape it does not decide again.
+    # Three images, a new shape, because DTensor caches its decisions by shape.
     x = distribute_tensor(numbers((3, *layer.in_size), 7), mesh, [Shard(2)]).permute(0, 3, 1, 2)
     with torch.no_grad():
         y = nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)

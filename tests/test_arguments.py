@@ -1,4 +1,4 @@
-"""Every refusal, and what is taken although it looks odd."""
+"""Every refusal, and odd arguments that are accepted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_taken_and_made_canonical(arguments: Any, attribute: str, expected: Any)
 
 
 class Quantity:
-    """The face that ``saiunit`` and ``brainunit`` give a number with a unit."""
+    """A number with a unit, with the interface of ``saiunit`` and ``brainunit``."""
 
     def __init__(self, mantissa: Any, unit: str, scale: float = 1.0) -> None:
         self.mantissa = np.asarray(mantissa)
@@ -207,7 +207,7 @@ def test_autocast_takes_another_dtype_and_nothing_but_floats() -> None:
 
 
 def test_random_arguments_are_taken_or_refused_by_name() -> None:
-    """Nothing but ValueError and TypeError, and each names an argument."""
+    """Only ValueError and TypeError are raised, and each message names an argument."""
     values = [0, 1, -1, 2, 3.5, True, None, "SAME", "x", (), (1,), (2, 3), [1, 2, 3], [(1, 2)]]
     values += [[(0, -1), (2, 0)], np.int64(2), np.array([1, 2]), object(), {}, 1j, (0, 0), -(10**9)]
     names = ["in_size", "out_channels", "kernel_size", "stride", "padding", "lhs_dilation"]

@@ -90,7 +90,7 @@ def test_an_input_that_is_not_dense_is_refused() -> None:
             layer(given)
 
 
-def test_repr_is_one_line_with_size_way_and_what_differs() -> None:
+def test_repr_is_one_line_with_size_lowering_and_what_differs() -> None:
     assert repr(make_layer("same_odd", name="stem")) == (
         "Conv2d(in_size=(7, 6, 4), out_size=(7, 6, 6), kernel_size=(3, 5), name='stem', "
         "lowering=Plain)"
@@ -190,7 +190,7 @@ def test_the_mask_is_a_buffer_and_the_weight_stays_whole() -> None:
     assert torch.all(layer.weight[~hidden] != before[~hidden])
 
 
-@pytest.mark.parametrize("name", [name for name in VALID if "mask" in name])
+@pytest.mark.parametrize("name", [name for name in VALID if "w_mask" in VALID[name]])
 def test_fold_mask_changes_no_output_and_leaves_no_mask(name: str) -> None:
     layer = make_layer(name)
     x = make_input(layer)
@@ -242,8 +242,8 @@ def test_parametrizations_and_pruning() -> None:
     layer(x).sum().backward()
     parametrize.remove_parametrizations(layer, "weight")
     prune.random_unstructured(layer, "weight", 0.5)
-    gone = layer.get_buffer("weight_mask") == 0
-    assert torch.all(layer.kernel.permute(3, 2, 0, 1)[gone] == 0)
+    pruned = layer.get_buffer("weight_mask") == 0
+    assert torch.all(layer.kernel.permute(3, 2, 0, 1)[pruned] == 0)
     twin = make_layer("same_stride", w_init=layer.kernel.detach())
     assert torch.equal(layer(x), twin(x))
 
@@ -293,7 +293,7 @@ def test_default_dtype_and_casting() -> None:
 
 @pytest.mark.parametrize("name", VALID)
 def test_channels_last_weights_change_nothing_but_strides(name: str) -> None:
-    """Also of one input channel, where torch has been silently wrong (pytorch/pytorch#82060)."""
+    """Also with one input channel, where torch was silently wrong (pytorch/pytorch#82060)."""
     layer = make_layer(name)
     x = make_input(layer)
     expected = layer(x)
@@ -303,7 +303,7 @@ def test_channels_last_weights_change_nothing_but_strides(name: str) -> None:
     assert y.is_contiguous()
 
 
-@pytest.mark.parametrize("name", [name for name in VALID if "channel_first" in name])
+@pytest.mark.parametrize("name", [name for name in VALID if "channel_first" in VALID[name]])
 def test_channel_first_keeps_the_memory_format_of_its_input(name: str) -> None:
     layer = make_layer(name)
     x = make_input(layer)
@@ -336,7 +336,7 @@ def test_functional_call_and_per_sample_gradients() -> None:
 
 
 def test_numbers_drawn_by_tests_are_not_trivial() -> None:
-    """The helpers that the exact tests stand on: whole, small, signed, different per seed."""
+    """The exact tests need them to be integers, small, of both signs, and to depend on the seed."""
     for dtype in (torch.float16, torch.float64, torch.complex64):
         drawn = whole_numbers((40, 25), 3, dtype)
         parts = torch.view_as_real(drawn) if dtype.is_complex else drawn

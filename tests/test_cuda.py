@@ -1,4 +1,4 @@
-"""On CUDA, where there is one; and here, that nothing of the layer needs a CPU."""
+"""Tests on a CUDA device, if there is one; and tests without one that nothing needs a CPU."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 NO_DEVICE = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 CELLS = [pytest.param(cell, id=cell.name) for cell in cells()]
-# On a CPU too where that can be, so that a test is known to pass before there is a device.
+# Tests that can run on a CPU also do, so that they are known to pass before there is a device.
 DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, NO_DEVICE])]
 HALF = [torch.float16, torch.bfloat16]
-TF32 = 2.0**-11  # its unit roundoff: ten bits behind the leading one
+TF32 = 2.0**-11  # its unit roundoff: ten bits after the leading one
 
 
 def rounded(cell: Cell, dtype: torch.dtype) -> tuple[Conv2d, Tensor]:
-    """The layer and a batch."""
+    """The layer and a batch, in ``dtype``."""
     return copy.deepcopy(cell.layer).to(dtype), cell.inputs[1].to(dtype)
 
 
@@ -39,7 +39,7 @@ def moved(layer: Conv2d, device: str) -> Conv2d:
 
 def assert_within_the_bound(y: Tensor, layer: Conv2d, x: Tensor, device: str) -> None:
     value, bound = layer_output(layer, x)
-    if device == "cuda" and layer.bias is not None:  # cuDNN's result is rounded before
+    if device == "cuda" and layer.bias is not None:  # cuDNN rounds before it adds the bias
         bound = bound + unit_roundoff(x.dtype) * (value.abs() + layer.bias.abs().max())
     assert y.dtype == x.dtype
     assert y.device.type == device
@@ -69,7 +69,7 @@ def test_autocast_is_within_the_bound(cell: Cell, dtype: torch.dtype, device: st
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_tf32_is_within_its_own_bound(cell: Cell, device: str) -> None:
-    """Both factors of each product are rounded to TF32, the sums are float32's."""
+    """Both factors of each product are rounded to TF32; the sums are in float32."""
     layer, x = rounded(cell, torch.float32)
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = True
@@ -153,7 +153,7 @@ def test_nothing_waits_for_the_device(cell: Cell) -> None:
 
 @cache
 def kernels() -> dict[str, bool]:
-    """Torch's operators, and whether they run on CUDA: told by what torch was generated from."""
+    """Torch's operators, and whether they run on CUDA, from torch's own list of operators."""
     package("yaml")
     import torchgen
     from torchgen.gen import parse_native_yaml
@@ -163,7 +163,7 @@ def kernels() -> dict[str, bool]:
     parsed = parse_native_yaml(str(folder / "native_functions.yaml"), str(folder / "tags.yaml"))
     cuda = parsed.backend_indices[DispatchKey.CUDA]
     named = {function.func.name: function for function in parsed.native_functions}
-    # Of many only the form that writes into an argument has a kernel, and the others call it.
+    # For many operators only the ``out=`` form has a kernel, and the other forms call it.
     return {
         f"aten::{name}": function.has_composite_kernel
         or cuda.has_kernel(named[function.structured_delegate or name])
@@ -184,7 +184,7 @@ def run(name: str, device: str) -> Operations:
 
 @pytest.mark.parametrize("name", VALID)
 def test_every_operator_exists_for_cuda(name: str) -> None:
-    """And none asks the device for a number, which would wait for it."""
+    """Also, none reads a number from the device, which would wait for it."""
     used = {operator.name() for operator in run(name, "cpu").called}
     assert len(used) > 2
     assert {operator for operator in used if not kernels()[operator]} == set()
@@ -193,7 +193,7 @@ def test_every_operator_exists_for_cuda(name: str) -> None:
 
 @pytest.mark.parametrize("name", VALID)
 def test_no_step_asks_for_another_device(name: str) -> None:
-    """On the meta device, whose tensors have no numbers: neither read, nor copied to a host."""
+    """It runs on the meta device, whose tensors cannot be read or copied to a host."""
     operations = run(name, "meta")
     assert operations.devices <= {"meta"}
     assert torch.ops.aten._local_scalar_dense.default not in operations.called

@@ -24,7 +24,8 @@ PAGE = (ROOT / "docs/deployment.md").read_text()
 (CPP,) = blocks("docs/deployment.md", "cpp")
 SCRIPT = "`torch.jit.script`, frozen, optimized for inference"
 ELSEWHERE = "a script in a process without this package, in C++"
-# Of each target the row of the page's table, and what its recipe has. The optimized one is frozen.
+# For each target, its row in the page's table, and words of its recipe. The optimized script is
+# frozen too.
 RECIPES = {
     "script": (SCRIPT, "torch.jit.script(conv)"),
     "frozen script": (SCRIPT, "torch.jit.optimize_for_inference("),
@@ -49,7 +50,7 @@ RECIPES = {
 
 
 def test_each_target_has_a_recipe_and_a_row() -> None:
-    """But the layer as it is; and CUDA has them, on which the parity suite does not run."""
+    """Except "eager". CUDA has a row too, although the parity suite does not run on it."""
     assert set(RECIPES) == set(TARGETS) - {"eager"}
     table = PAGE[PAGE.index("| target |") :].partition("\n\n")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]]
@@ -64,7 +65,7 @@ def test_some_recipe_has(words: str) -> None:
 
 
 def recipes() -> list[Any]:
-    """Those that start a C++ compiler again and again are marked, and those of what torch lacks."""
+    """The blocks, with marks if they start C++ compilers or need what this torch lacks."""
     marks = {
         r"aoti|torch\.compile": pytest.mark.slow,
         r"fully_shard\(": needs("fully_shard"),
@@ -81,7 +82,7 @@ def recipes() -> list[Any]:
 
 @pytest.mark.parametrize("block", recipes())
 def test_recipes_run(block: str, tmp_path: Path) -> None:
-    """Each in a process of its own: some change what all of torch does. Or in two, as torchrun."""
+    """Each runs in its own process, since some change all of torch; or in two, as by torchrun."""
     assert "assert" in block
     if "onnxruntime" in block:
         package("onnx", "onnxscript", "onnxruntime")
@@ -103,7 +104,7 @@ def test_recipes_run(block: str, tmp_path: Path) -> None:
 
 
 def meeting(size: int) -> dict[str, str]:
-    """Where the ranks of a group meet."""
+    """The environment in which the ranks of a group find each other."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -117,7 +118,7 @@ def meeting(size: int) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_the_recipe_in_cpp_runs(tmp_path: Path) -> None:
-    """The very block, in a `main` that seeds before it and writes `y` after it."""
+    """The page's block, in a `main` that sets the seed before it and writes `y` after it."""
     conv = Conv2d((16, 20, 3), 8, 3, stride=2, b_init=[3.0, 1, 4, 1, -5, 9, 2, 6])
     torch.jit.script(conv).save(str(tmp_path / "layer.ts"))
     include, rest = CPP.split("\n", 1)

@@ -1,4 +1,4 @@
-"""The site's pages: their code runs, the drawings are those of the script, no name is left out."""
+"""The site's pages: their code runs, the script makes the drawings, and no name is missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_drawings_are_what_the_script_draws() -> None:
 
 
 def public_names() -> dict[str, Any]:
-    """Every function and class that users call, by the name that they import."""
+    """Every public function and class, by its full name."""
     found: dict[str, Any] = {}
     for module in [torchconv2d, *MODULES.values()]:
         for name in getattr(module, "__all__", vars(module)):
@@ -60,7 +60,7 @@ def test_each_module_has_a_page() -> None:
 
 
 def test_each_public_name_has_an_example() -> None:
-    """Which `pytest --doctest-modules` runs."""
+    """`pytest --doctest-modules` runs these examples."""
     names = public_names()
     assert len(names) > 40
     parser = doctest.DocTestParser()

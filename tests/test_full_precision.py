@@ -1,4 +1,4 @@
-"""The context manager that makes torch and JAX multiply float32 as it is, and puts all back."""
+"""The context manager that makes torch and JAX multiply float32 in full precision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torchconv2d.versions import float32_is_reduced, fp32_settings
 
 SETTINGS = fp32_settings()
 NEWER = needs("fp32_precision")
-# By place in SETTINGS.
+# In the order of SETTINGS.
 (
     WIDEST,
     CUDNN,
@@ -34,7 +34,7 @@ FULL = [*["ieee"] * len(SETTINGS), "highest", False, False]
 
 
 def state() -> list[Any]:
-    """What each setting says, by the older names too unless torch refuses."""
+    """The value of each setting, and of the older settings unless torch raises an error."""
     readings: list[Any] = [setting.fp32_precision for setting in SETTINGS]
     for name in (
         "get_float32_matmul_precision()",
@@ -99,7 +99,7 @@ def test_full_precision_gives_no_setting_a_value_of_its_own(
     for i, value in newer.items():
         SETTINGS[i].fp32_precision = value
     before = state()
-    # What has no value of its own must not have got one: it still follows the wider setting.
+    # Settings without their own value must not have got one: they still follow the general one.
     torch.backends.fp32_precision = "tf32"
     following = state()
     torch.backends.fp32_precision = before[0]
@@ -195,7 +195,7 @@ REDUCED_NEWER = [
         *(pytest.param(*each, id=f"{name}, newer", marks=NEWER) for name, *each in REDUCED_NEWER),
         pytest.param(
             set_cublas,
-            bool(not SETTINGS),  # which is the same setting there as `set_float32_matmul_precision`
+            bool(not SETTINGS),  # then the same setting as `set_float32_matmul_precision`
             True,
             id="cuBLAS's, older",
         ),

@@ -1,4 +1,4 @@
-"""The stateless twin: every layout, both group counts, every refusal."""
+"""``conv_general_dilated``: every layout, both group counts, every refusal."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ ORDERS = ["".join(order) for order in itertools.permutations("NCHW")]
 
 @pytest.mark.parametrize("lhs", ORDERS)
 def test_any_order_of_axes(lhs: str) -> None:
-    """Every order of the input's axes, each with another one of the output's and kernel's."""
+    """Every order of the input's axes, each with different orders for output and kernel."""
     at = ORDERS.index(lhs)
     out = ORDERS[(at * 7 + 5) % 24]
-    # The kernel's own order may turn its axes; that of H and W in it decides about the strides.
+    # The order of H and W in the kernel's string determines which axis has which stride.
     rhs = ORDERS[(at * 11 + 3) % 24].replace("N", "O").replace("C", "I")
     x, kernel = operands()
     pads, stride, dilation = [(2, 0), (-1, 1)], (2, 3), (1, 2)

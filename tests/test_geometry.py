@@ -1,4 +1,4 @@
-"""The integers, against counting on lists: no formula of the package is used again here."""
+"""The geometry compared with counting on lists, which uses none of the package's formulas."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dilated_list(axis: Axis) -> list[int]:
 
 
 def padded_list(axis: Axis) -> list[int]:
-    """Zeros put around, or entries cut off, one at a time, the zeros first."""
+    """The list with zeros added around it, or entries removed, one at a time; zeros first."""
     entries = [0] * max(axis.before, 0) + dilated_list(axis) + [0] * max(axis.after, 0)
     for _ in range(max(-axis.before, 0)):
         entries.pop(0)
@@ -50,7 +50,7 @@ def count_windows(axis: Axis) -> int:
 
 
 def readings(axis: Axis) -> list[list[int]]:
-    """What each tap of each window meets: an entry, or 0."""
+    """What each tap of each window reads: an entry, or 0."""
     entries = padded_list(axis)
     taps = range(0, axis.kernel * axis.rhs_dilation, axis.rhs_dilation)
     starts = range(0, count_windows(axis) * axis.stride, axis.stride)
@@ -80,10 +80,10 @@ def test_same_gives_as_many_outputs_as_strides_start_in_the_input(axis: Axis, na
     planned = make_plan(axis, name)
     assert planned.out == len(range(0, planned.dilated, axis.stride))
     if planned.out == 1:
-        return  # what lies behind a lone window is dropped, zeros included
+        return  # entries and zeros after a single window are dropped
     before, after = planned.before, planned.after
     total = before + after
-    # The extra zero goes after, or before; and with one zero fewer a window would be missing.
+    # The extra zero goes after or before. With one zero fewer, a window would be missing.
     assert {"SAME": after - before, "SAME_LOWER": before - after}[name] == total % 2
     if total and axis.size:
         assert count_windows(planned._replace(before=0, after=total - 1)) < planned.out
@@ -107,7 +107,7 @@ def test_explicit_padding_is_read_as_it_is_and_refused_only_where_it_takes_too_m
 
 
 def make_plan(axis: Axis, padding: Any) -> Axis:
-    """The height of a plan whose width is unlike it."""
+    """The height of a plan with a different width."""
     geometry = plan(
         size=(axis.size, 11),
         kernel=(axis.kernel, 3),
@@ -134,7 +134,7 @@ def test_an_axis_reads_its_input_where_a_tap_meets_an_entry(axis: Axis) -> None:
 
 
 def test_huge_geometries_are_planned_at_once() -> None:
-    """None of them by counting, which would take hours."""
+    """Counting would take hours."""
     largest = 2**31 - 1
     assert not Axis(7, 3, 2, 2, 2, largest // 2 * 2 + 1, -largest).reads_input
     assert Axis(7, 3, 1, 1, 1, largest, largest).reads_input

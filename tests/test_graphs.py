@@ -1,4 +1,4 @@
-"""What an exported graph holds: the chosen lowering, and nothing else."""
+"""An exported graph contains the chosen lowering and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch.export import ExportedProgram
 
 from parity.targets import LAYERS, Cell, cells, here
 
-# How many convolutions each lowering takes. The last layer has many phases, but few read entries.
+# The number of convolutions of each layer. The first exception has many phases, few of which read
+# entries.
 CONVOLUTIONS = dict.fromkeys(LAYERS, 1) | {
     "lhs (2, 3), stride (3, 2), rhs (2, 1)": 3,
     "empty output": 0,
@@ -26,7 +27,7 @@ ONNX = {name: {"Conv": count} for name, count in CONVOLUTIONS.items()} | {
 
 
 def nodes(graph: torch._C.Graph) -> Counter[str]:
-    """Those of a script's graph that make no integer, blocks within blocks too."""
+    """The nodes of a script's graph, also in nested blocks, except those that make integers."""
     found: Counter[str] = Counter()
     for node in graph.nodes():
         integers = [output for output in node.outputs() if output.type().kind() == "IntType"]
@@ -42,10 +43,10 @@ def calls(program: ExportedProgram) -> Counter[str]:
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
-def test_a_script_holds_the_chosen_way_only(cell: Cell) -> None:
+def test_a_script_holds_the_chosen_lowering_only(cell: Cell) -> None:
     script = torch.jit.script(cell.layer)
     frozen = torch.jit.freeze(script)
-    # As it is frozen the mask is folded into the weight.
+    # Freezing folds the mask into the weight.
     for graph, multiplications in ((script, int(cell.name == "masked")), (frozen, 0)):
         kinds = nodes(graph.inlined_graph)
         convolutions = sum(kinds[f"aten::conv{kind}"] for kind in ("2d", "_transpose2d"))
@@ -68,12 +69,12 @@ def test_a_frozen_script_runs_no_more_than_the_layer(cell: Cell) -> None:
                 run(cell.inputs[0])
         counts.append(Counter(str(each.overloadpacket) for each in operations.called))
     assert counts[0].total() > 1
-    counts[1].pop("aten.slice", None)  # to a script each `:` is one, a view
+    counts[1].pop("aten.slice", None)  # a script makes each `:` a slice, which is a view
     assert counts[1] - counts[0] == Counter()
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
-def test_the_exported_graph_holds_the_chosen_way_only(cell: Cell) -> None:
+def test_the_exported_graph_holds_the_chosen_lowering_only(cell: Cell) -> None:
     found = calls(here.program(cell.layer, cell.inputs[0]))
     assert found["aten.conv2d"] + found["aten.conv_transpose2d"] == CONVOLUTIONS[cell.name]
     assert found["aten.mul"] == (1 if cell.name == "masked" else 0)
@@ -93,7 +94,7 @@ def test_a_folded_mask_leaves_no_multiplication() -> None:
     assert "w_mask" not in program.state_dict
 
 
-# Some seconds each; the others only with the slow ones.
+# These take some seconds each; the others run only with the slow tests.
 SOON = ("stride-2 SAME", "lhs 2", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked")
 
 

@@ -1,4 +1,4 @@
-"""Files and mappings from strangers: a right load, or one clear error and nothing changed."""
+"""Hostile files and mappings load correctly, or raise one clear error and change nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ pytestmark = [
 ]
 
 MAPPINGS, FILES, STATES = 11_000, 7_000, 2_200
-LONGEST = 1200  # characters of a message, one of which it must have
+LONGEST = 1200  # characters of a message
+# A message must have one of these.
 CLEAR = ("`params`", "`kernel`", "`bias`", "no safetensors file", "twice in its header")
 
 
@@ -38,7 +39,7 @@ def loads_right(conv: Conv2d, right: hostile.Arrays) -> bool:
 
 
 def outcome(conv: Conv2d, params: Any, prefix: str, right: hostile.Arrays | None) -> str:
-    """What came of it, which must be what is right."""
+    """Load the parameters, check the result, and return "loaded" or the type of the error."""
     before, objects = state_of(conv), [*conv.parameters(), *conv.buffers()]
     refusal = None
     try:

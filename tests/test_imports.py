@@ -1,18 +1,17 @@
-"""The package's own boundaries: what it may import, what it offers, which way its imports run."""
+"""What the package may import, what it exports, and the direction of its own imports."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from importlib.metadata import version
-from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
 import torch
 
 import torchconv2d
+from imports import imported_names
 
 PACKAGE = Path(torchconv2d.__file__).parent
 
@@ -60,31 +59,42 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
     assert "pydoc torchconv2d.Conv2d" in done.stdout
 
 
-# Each may import those to its left only, so that a reader can go bottom up.
-LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "layout", "state"]
-LAYERS += ["special", "random", "torch_draws", "initializer", "init", "lowerings", "functional"]
-LAYERS += ["conv2d", "interop", "usual_faults", "testing", "__init__", "__main__"]
+# Each may import only those before it, so that a reader can go bottom up.
+LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "layout", "state", "random"]
+LAYERS += ["init", "lowerings", "functional", "settings", "symbolic", "conv2d", "interop"]
+LAYERS += ["testing", "__init__", "__main__"]
+# The same within each package; so no lowering imports ``choose``.
+PACKAGES = {
+    "random": ["xla_math", "keys", "draws", "stream"],
+    "init": ["torch_draws", "initializer"],
+    "lowerings": [
+        *("lowering", "weight_gradient", "traced", "bias_only", "plain", "padded"),
+        "over_padded",
+        *("zero_insertion", "transposed", "partial_sums", "row_sums", "matmul_fold", "subpixel"),
+        *("phases", "choose", "precision", "convolution", "any_size", "scripted"),
+    ],
+    "interop": [
+        *("frameworks", "paths", "files", "leaves", "numbers", "padding", "source", "params"),
+        *("readers", "layers", "torch_layers"),
+    ],
+    "testing": ["bound", "precision", "porting_mistakes", "parity"],
+}
 
 
 def imported(text: str, package: str) -> set[str]:
-    """Which of ``LAYERS`` the code of a module of ``package`` imports.
-
-    Also within functions and for types alone: a reader has to follow those as well.
-    """
-    names = set[str]()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom):
-            source = resolve_name("." * node.level + (node.module or ""), package)
-            names |= {f"{source}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-    own = [name.split(".") for name in names if name.partition(".")[0] == "torchconv2d"]
+    """Which of ``LAYERS`` the code of a module of ``package`` imports."""
+    names = (name.split(".") for name in imported_names(text, package))
+    own = (parts for parts in names if parts[0] == "torchconv2d")
     return {next(filter(LAYERS.__contains__, parts), "__init__") for parts in own}
 
 
 def test_each_module_has_its_layer() -> None:
     there = [path for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))]
     assert sorted(path.stem for path in there) == sorted(LAYERS)
+    assert {path.stem for path in there if path.is_dir()} == set(PACKAGES)
+    for package, order in PACKAGES.items():
+        files = [path.stem for path in (PACKAGE / package).glob("*.py")]
+        assert sorted(files) == sorted([*order, "__init__"])
 
 
 @pytest.mark.parametrize("module", LAYERS)
@@ -95,23 +105,19 @@ def test_imports_run_one_way(module: str) -> None:
         assert not imported(file.read_text(), package).intersection(later), file
 
 
-# The same within ``lowerings/``: no lowering imports the choice among them.
-LOWERINGS = ["lowering", "weight_gradient", "bias_only", "plain", "padded", "over_padded"]
-LOWERINGS += ["zero_insertion", "transposed", "partial_sums", "row_sums", "matmul_fold"]
-LOWERINGS += ["subpixel", "phases", "choose", "precision", "convolution", "scripted", "__init__"]
-
-
-@pytest.mark.parametrize("place", range(len(LOWERINGS)), ids=LOWERINGS)
-def test_imports_within_lowerings_run_one_way(place: int) -> None:
-    folder = PACKAGE / "lowerings"
-    assert sorted(path.stem for path in folder.glob("*.py")) == sorted(LOWERINGS)
-    text = (folder / f"{LOWERINGS[place]}.py").read_text()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            sources = [node.module] if node.module else [alias.name for alias in node.names]
-            for source in sources:
-                assert LOWERINGS.index(source) < place, f"{LOWERINGS[place]} imports {source}"
-        assert "torchconv2d.lowerings" not in ast.dump(node), "import it relatively"
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [(name, module) for name, order in PACKAGES.items() for module in order],
+)
+def test_imports_within_a_package_run_one_way(package: str, module: str) -> None:
+    order = PACKAGES[package]
+    text = (PACKAGE / package / f"{module}.py").read_text()
+    for name in imported_names(text, f"torchconv2d.{package}"):
+        parts = name.split(".")
+        if parts[:2] == ["torchconv2d", package]:
+            # A name without a module is from `__init__.py`, which imports them all.
+            source = parts[2] if len(parts) > 2 else "__init__"
+            assert source in order[: order.index(module)], f"{module} imports {name}"
 
 
 @pytest.mark.parametrize(

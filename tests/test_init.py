@@ -15,7 +15,7 @@ SHAPE = (5, 3, 40, 60)  # (kh, kw, in / groups, out)
 FAN_IN, FAN_OUT = 5 * 3 * 40, 5 * 3 * 60
 ENTRIES = math.prod(SHAPE)
 
-# Each with the variance that its paper asks for on SHAPE.
+# Each initializer with the variance that its paper requires for SHAPE.
 SCALED = [
     (init.XavierNormal(), 2 / (FAN_IN + FAN_OUT), "truncated_normal"),
     (init.XavierUniform(), 2 / (FAN_IN + FAN_OUT), "uniform"),
@@ -66,7 +66,7 @@ def test_range_and_mean(
 
 
 def test_truncated_normal_has_the_density_of_its_scale() -> None:
-    """A share of draws that the bounds alone do not fix."""
+    """The share of draws in an interval, which depends on the scale and not only the bounds."""
     torch.manual_seed(3)
     drawn = init.TruncatedNormal(loc=0.0, scale=0.7, lower=-1.0, upper=2.0)(SHAPE)
 
@@ -114,7 +114,7 @@ def test_dtypes(initializer: init.Initializer) -> None:
     single, double = draw(torch.float32), draw(torch.float64)
     for dtype in (torch.float16, torch.bfloat16, torch.complex64):
         assert torch.equal(draw(dtype), single.to(dtype))
-    # More than a cast: float64 has its own digits.
+    # float64 is not a cast float32: it has more digits.
     assert not torch.equal(double, double.float().double())
     torch.set_default_dtype(torch.float64)
     try:

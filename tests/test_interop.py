@@ -1,4 +1,4 @@
-"""Interop where no other framework is needed: what is refused, files, and plain torch layers."""
+"""Interop tests that need no other framework: refusals, files, and plain torch layers."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_the_dtype_holds_is_taken() -> None:
 
 
 def test_what_holds_what() -> None:
-    # Half precision: neither holds the other; float8 is held by all; whole numbers by their size.
+    # Neither half precision holds the other; all hold float8; the size decides about integers.
     for held, source, fits in (
         (torch.float16, torch.bfloat16, False),
         (torch.bfloat16, torch.float16, False),

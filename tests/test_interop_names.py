@@ -1,6 +1,6 @@
-"""Interop with what is not to be believed: names, numbers, files; each test has its own kind.
+"""Interop with wrong names, numbers and files; each test has one kind of mistake.
 
-``test_hostile.py`` has many more, drawn at random.
+``test_hostile.py`` draws many more at random.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def test_a_name_that_names_nothing(name: str, kind: str, tmp_path: Any) -> None:
 
 
 def written(path: Any, entries: list[tuple[str, Any]], data: bytes) -> Any:
-    """A safetensors file, whose header may have a name twice."""
+    """Write a safetensors file; its header may have a name twice."""
     text = ",".join(f"{json.dumps(name)}:{json.dumps(told)}" for name, told in entries)
     header = f"{{{text}}}".encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + data)
@@ -74,7 +74,7 @@ def test_a_header_as_large_as_no_file(tmp_path: Any) -> None:
     path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
     with pytest.raises(ValueError, match=f"its header .* {2**62} bytes, and there are 10 in all"):
         interop.load_params(make(), path, "flax")
-    os.mkfifo(tmp_path / "pipe")  # which would wait for a writer
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
     with pytest.raises(ValueError, match="no regular file"):
         interop.load_params(make(), tmp_path / "pipe", "flax")
 
@@ -128,7 +128,7 @@ def test_what_holds_no_numbers_is_named(kind: str) -> None:
 
 
 def test_leaves_in_a_mapping_of_their_own() -> None:
-    """As Orbax restores Flax's nnx; nested, flat, and by tuples."""
+    """Orbax restores Flax's nnx like this; nested, flat, and with tuples."""
     for params in (
         {"conv": {name: {"value": each} for name, each in flax().items()}},
         {f"conv.{name}.value": each for name, each in flax().items()},
@@ -154,6 +154,6 @@ def test_a_changed_origin_is_named() -> None:
             interop.export_params(conv, "torch")
         with pytest.raises(ValueError, match="`ported_from` must be"):
             interop.load_params(conv, flax(), "flax")
-        assert interop.to_torch(conv).padding == (1, 1)  # which does not ask for it
+        assert interop.to_torch(conv).padding == (1, 1)  # to_torch does not read it
     conv.ported_from = ("flax", "conv")
     interop.load_params(conv, flax(), "flax")

@@ -1,4 +1,4 @@
-"""Plain torch layers: ported, refused, and made where one says the same."""
+"""Plain torch layers: ported, refused, and created where there is an equivalent one."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ PROPERTIES = [
 @pytest.mark.parametrize("name", PROPERTIES)
 @pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
 def test_an_odd_property_is_named(kind: type[nn.Conv2d], name: str) -> None:
-    """Or it means something: a bias of None is none."""
+    """A few of these values are valid: a bias of None means no bias."""
     refused = 0
     for value in ODD:
         layer = kind(4, 6, (3, 2), (2, 1))

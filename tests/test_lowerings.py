@@ -1,4 +1,4 @@
-"""Each lowering against zero insertion, also where it would not be chosen."""
+"""Each lowering compared with zero insertion, even where it would not be chosen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchconv2d.lowerings.choose import has_few_outputs, has_own_gradients
 
 
 def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
-    """Output, and gradients of input, weight and bias, on whole numbers that the geometry fixes."""
+    """Output, and gradients of input, weight and bias, on integers that depend on the geometry."""
     shape = (2, geometry.in_channels, geometry.height.size, geometry.width.size)
     kernel = (geometry.height.kernel, geometry.width.kernel)
     in_per_group = geometry.in_channels // geometry.groups
@@ -30,7 +30,7 @@ def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.T
 
 
 def compare_with_the_oracle(geometry: Geometry) -> int:
-    """How many lowerings apply, after each was found equal to zero insertion."""
+    """The number of lowerings that apply, after checking that each equals zero insertion."""
     applicable = [lowering for lowering in lowerings.LOWERINGS if lowering.applies(geometry)]
     if geometry.reads_input:
         expected = run(lowerings.ZeroInsertion, geometry)
@@ -114,7 +114,7 @@ VIEWS = {"permute", "slice", "unsqueeze", "squeeze", "view", "expand", "detach",
 @pytest.mark.parametrize("name", ["same_odd", "valid_stride", "crop", "crop_stride", "pointwise"])
 @pytest.mark.parametrize("channel_first", [False, True])
 def test_permuting_and_cropping_copy_nothing(name: str, channel_first: bool) -> None:
-    """One convolution and views: no clone, no copy, no padding; neither in nor out."""
+    """One convolution and views: no clone, copy or padding of input or output."""
     in_size = (4, 7, 6) if channel_first else (7, 6, 4)
     layer = make_layer(name, in_size=in_size, channel_first=channel_first, b_init=1.0)
     for batch in ((2,), ()):
@@ -127,7 +127,11 @@ def test_permuting_and_cropping_copy_nothing(name: str, channel_first: bool) -> 
         assert set(names) <= VIEWS | {"convolution"}, names
 
 
-@pytest.mark.parametrize("name", [name for name in VALID if "lhs" in name and "pixel" not in name])
+# To dilate a lone pixel changes nothing.
+DILATED = [name for name in VALID if "lhs_dilation" in VALID[name] and name != "one_pixel_lhs"]
+
+
+@pytest.mark.parametrize("name", DILATED)
 def test_no_dilated_input_is_ever_made(name: str) -> None:
     layer = make_layer(name)
     height, width = layer.geometry.axes
@@ -154,7 +158,7 @@ def test_over_padded_trains_complex_numbers_as_it_infers_them() -> None:
     assert torch.equal(layer(x), expected)
 
 
-# torch compiles its own formulas of forward mode with a compiler that it deprecates.
+# torch compiles its forward-mode formulas with a compiler that it deprecates.
 def test_over_padded_in_training_takes_dual_numbers() -> None:
     layer = Conv2d((9, 8, 4), 3, 3, stride=2, b_init=1.5, dtype=torch.float64)
     assert isinstance(layer.lowering, lowerings.OverPadded)
@@ -167,7 +171,7 @@ def test_over_padded_in_training_takes_dual_numbers() -> None:
 @pytest.mark.parametrize("name", VALID)
 @pytest.mark.parametrize("frozen", [False, True])
 def test_an_input_that_is_changed_in_place_keeps_its_gradient(name: str, frozen: bool) -> None:
-    """As with torch's own layer, where torch is told to copy what is saved before it changes."""
+    """As for torch's own layer, if torch is told to copy saved tensors before they change."""
     layer, scale = make_layer(name), torch.tensor(3.0)
     layer.weight.requires_grad_(not frozen)
 
@@ -185,3 +189,24 @@ def test_an_input_that_is_changed_in_place_keeps_its_gradient(name: str, frozen:
         found = gradients(True)
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("WAYS", "LOWERINGS"),
+        ("Even", "OverPadded"),
+        ("Folded", "MatmulFold"),
+        ("Rows", "RowSums"),
+        ("Summed", "PartialSums"),
+    ],
+)
+def test_an_old_name_warns_and_is_the_new_one(old: str, new: str) -> None:
+    message = f"`torchconv2d.lowerings.{old}` is now called `{new}`"
+    with pytest.warns(DeprecationWarning, match=message):
+        assert getattr(lowerings, old) is getattr(lowerings, new)
+
+
+def test_a_name_that_never_was_is_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Odd'"):
+        lowerings.Odd  # noqa: B018  # pyright: ignore

@@ -1,4 +1,4 @@
-"""What the layer allocates: every new piece of memory that an operation makes, added up."""
+"""The memory that the layer allocates: the sum over all operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH = 3
 
 
 def beyond_the_output(layer: Conv2d) -> float:
-    """Bytes allocated in inference, over the output's, as a multiple of them."""
+    """Bytes allocated in inference beyond the output, divided by the output's bytes."""
     x = torch.randn(BATCH, *layer.in_size)
     with torch.no_grad(), Operations() as operations:
         y = layer(x)
@@ -51,11 +51,11 @@ def test_uneven_padding_of_a_larger_input_copies_the_output_not_the_input() -> N
 @pytest.mark.parametrize(
     ("arguments", "most"),
     [
-        # Transposed: the weight, turned round.
+        # Transposed: the flipped weight.
         ({"out_channels": 24}, 0.1),
-        # Sub-pixel: all phases, the same woven, and the weights.
+        # Subpixel: all phases, the interleaved phases, and the weights.
         ({"out_channels": 2}, 3),
-        # Phases: each by itself.
+        # Phases: each phase.
         ({"out_channels": 24, "stride": 3}, 1.3),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is built holds the package, and nothing else."""
+"""The wheel and the sdist contain the package, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
     name = f"torchconv2d-{torchconv2d.__version__}"
 
     (wheel,) = tmp_path.glob("*.whl")
-    held = set(ZipFile(wheel).namelist())
+    names = set(ZipFile(wheel).namelist())
     about = {f"{name}.dist-info/{file}" for file in ("METADATA", "WHEEL", "RECORD")}
-    assert held == PACKAGE | about | {f"{name}.dist-info/licenses/LICENSE"}
-    assert "torchconv2d/py.typed" in held
+    assert names == PACKAGE | about | {f"{name}.dist-info/licenses/LICENSE"}
+    assert "torchconv2d/py.typed" in names
 
     with tarfile.open(tmp_path / f"{name}.tar.gz") as sdist:
-        held = {member.removeprefix(f"{name}/") for member in sdist.getnames()}
+        names = {member.removeprefix(f"{name}/") for member in sdist.getnames()}
     about = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
-    assert held == PACKAGE | about
+    assert names == PACKAGE | about

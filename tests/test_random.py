@@ -1,4 +1,4 @@
-"""Draws from seeds are those of the reference, which ``python -m parity.golden`` keeps."""
+"""Draws from seeds equal the reference's, which ``python -m parity.golden`` stores."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import math
 import pickle
 import threading
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from torchconv2d import Conv2d, init, random, special
+from parity.cases.draws import DTYPES, KERNEL, KEYS, PORT, SHAPES, initializers
+from torchconv2d import Conv2d, init, random
+from torchconv2d.random import keys, xla_math
 
 KEPT: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("draws.json").read_text())
-SHAPES = ("()", "(1,)", "(3, 5, 7)", "(1000, 1000)")
-KERNEL = (3, 5, 6, 10)
 
 
 def assert_kept(array: np.ndarray, case: str) -> None:
@@ -29,49 +30,37 @@ def assert_kept(array: np.ndarray, case: str) -> None:
     assert hashlib.sha256(flat.tobytes()).hexdigest() == KEPT[case]["sha256"], case
 
 
-def drawn(draw: str, key: random.Words, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    if draw == "bits":
-        return random.bits(key, shape, "uint32" if dtype == "float32" else "uint64")
-    if draw == "uniform":
-        return random.uniform(key, shape, dtype, -0.3, 0.7)
-    if draw == "normal":
-        return random.normal(key, shape, dtype)
-    return random.truncated_normal(key, -1.5, 4.5, shape, dtype)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("draw", ["bits", "uniform", "normal", "truncated_normal"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("draw", PORT)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_draws_equal_the_reference_bit_for_bit(draw: str, shape: str, dtype: str) -> None:
-    cases = [case for case in KEPT if case.startswith(draw) and case.endswith(f"{shape}, {dtype}")]
-    assert len(cases) == 7
-    for case in cases:
-        seed = case.removeprefix(f"{draw}, ").removesuffix(f", {shape}, {dtype}")
-        assert_kept(drawn(draw, random.key(eval(seed)), eval(shape), dtype), case)
+    for name, seed in KEYS.items():
+        drawn = PORT[draw](random.key(seed), SHAPES[shape], dtype)
+        assert_kept(drawn, f"{draw}, {name}, {shape}, {dtype}")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_initializers_equal_the_reference_bit_for_bit(dtype: str) -> None:
-    cases = [case for case in KEPT if case.endswith(f", first, {dtype}")]
-    assert len(cases) == 10
-    for case in cases:
-        name = case.removesuffix(f", first, {dtype}")
-        initializer = eval(name, vars(init))
-        initializer.seed = random.Stream(7)
+    for name, initializer in initializers(init, 7).items():
         for time in ("first", "second"):
             tensor = initializer(KERNEL, dtype=getattr(torch, dtype))
             assert_kept(tensor.numpy(), f"{name}, {time}, {dtype}")
 
 
+def test_every_kept_draw_is_compared() -> None:
+    ends = list(product(KEYS, SHAPES, DTYPES)), list(product(("first", "second"), DTYPES))
+    names = {", ".join((draw, *each)) for draw in PORT for each in ends[0]}
+    names |= {", ".join((name, *each)) for name in initializers(init, 7) for each in ends[1]}
+    assert names == set(KEPT)
+
+
 def test_draws_without_a_fused_multiply_add(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a processor where torch has none."""
-    monkeypatch.setattr(special, "_addcmul_rounds_once", lambda dtype: False)
+    """As on a processor where torch's multiply-add is not fused."""
+    monkeypatch.setattr(xla_math, "_addcmul_rounds_once", lambda dtype: False)
     for dtype in ("float32", "float64"):
         for draw in ("uniform", "normal", "truncated_normal"):
-            cases = [case for case in KEPT if case.startswith(f"{draw}, 12345, (1000, 1000), ")]
-            assert len(cases) == 2
-            case = next(case for case in cases if case.endswith(dtype))
-            assert_kept(drawn(draw, random.key(12345), (1000, 1000), dtype), case)
+            drawn = PORT[draw](random.key(12345), (1000, 1000), dtype)
+            assert_kept(drawn, f"{draw}, 12345, (1000, 1000), {dtype}")
 
 
 def test_keys() -> None:
@@ -129,7 +118,7 @@ def test_split_and_stream() -> None:
     keys = random.split(key, 5)
     assert keys.shape == (5, 2)
     assert len({tuple(pair) for pair in keys.tolist()}) == 5
-    # Partitionable: the first keys do not depend on how many there are, nor on the shape.
+    # Partitionable: the first keys depend neither on the number of keys nor on the shape.
     assert random.split(key).tolist() == keys[:2].tolist()
     assert random.split(key, (2, 2)).reshape(4, 2).tolist() == keys[:4].tolist()
     stream = random.Stream(7)
@@ -139,7 +128,7 @@ def test_split_and_stream() -> None:
 
 
 def test_an_entry_depends_on_its_index_alone() -> None:
-    key, count = random.key(5), 3 * random._BLOCK + 17  # pyright: ignore[reportPrivateUsage]
+    key, count = random.key(5), 3 * keys.BLOCK + 17
     long = random.normal(key, count)
     assert np.array_equal(random.normal(key, (11, 3)).ravel(), long[:33])
     assert np.array_equal(random.normal(key, 2 * count)[:count], long)
@@ -152,7 +141,7 @@ def test_an_entry_depends_on_its_index_alone() -> None:
 )
 def test_torch_modes_change_nothing(mode: Any) -> None:
     plain = random.normal(random.key(5), (7, 11))
-    special._addcmul_rounds_once.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    xla_math._addcmul_rounds_once.cache_clear()  # pyright: ignore[reportPrivateUsage]
     with mode:
         assert np.array_equal(random.normal(random.key(5), (7, 11)), plain)
 
@@ -240,7 +229,7 @@ def test_an_initializer_goes_on_from_draw_to_draw() -> None:
     second = initializer(KERNEL)
     assert not torch.equal(first, second)
     assert all(torch.equal(twin(KERNEL), second) for twin in twins)
-    # An empty array is a draw, as the reference's is; a meta tensor is none.
+    # An empty array counts as a draw, as in the reference; a meta tensor does not.
     initializer = init.XavierNormal(seed=7)
     assert initializer(KERNEL, device="meta").is_meta
     assert initializer((3, 5, 6, 0)).shape == (3, 5, 6, 0)
@@ -270,7 +259,7 @@ def normal_share(x: float) -> float:
 @pytest.mark.parametrize("seed", [None, 7])
 @pytest.mark.parametrize("name", ["uniform", "normal", "truncated_normal"])
 def test_distribution(seed: int | None, name: str) -> None:
-    """Kolmogorov and Smirnov's test at the level of 1 in 1000, on draws of fixed seeds."""
+    """The Kolmogorov-Smirnov test at the level of 1 in 1000, on draws from fixed seeds."""
     torch.manual_seed(3)
     variance = 3.0 / 600
     initializer = init.VarianceScaling(3.0, "fan_in", name, seed=seed)

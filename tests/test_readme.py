@@ -1,4 +1,4 @@
-"""The README's map and commands are those of the repository."""
+"""The README's map and commands match the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers under use: many calls, many threads, many processes, bad checkpoints, bad arguments."""
+"""Many calls, many threads, many processes, bad checkpoints, bad arguments."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = ("same_stride", "lhs_stride_rhs", "mask_lhs", "few_output_channels_subpi
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """The resident memory of this process, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -57,7 +57,7 @@ def test_ten_thousand_calls_leave_memory_flat() -> None:
     before, objects = resident(), sys.getallocatedblocks()
     call(2000)
     gc.collect()
-    # One kept output a call would be 20 MB and more, one kept Python object 10,000 blocks.
+    # Keeping one output per call would take over 20 MB, one Python object per call 10,000 blocks.
     assert resident() - before < 4e6
     assert sys.getallocatedblocks() - objects < 1000
 
@@ -81,7 +81,7 @@ def test_eight_threads_share_a_layer(name: str) -> None:
 
 
 class Convolved(Dataset[Tensor]):
-    """Images, each convolved where it is loaded."""
+    """Images; loading one convolves it."""
 
     def __init__(self, layers: list[Conv2d], images: list[Tensor]) -> None:
         self.layers, self.images = layers, images
@@ -108,7 +108,7 @@ def test_layers_in_the_processes_of_a_loader(start: str) -> None:
 
 
 def foreign(state: dict[str, Tensor]) -> None:
-    """Another network's, which has the like of it."""
+    """The state dict of another network, with other names."""
     for name in list(state):
         state[f"encoder.{name}"] = state.pop(name)
 
@@ -126,7 +126,7 @@ BAD: dict[str, Callable[[dict[str, Tensor]], Any]] = {
 
 @pytest.mark.parametrize(
     ("bad", "within"),
-    # Whether names may be missing is not told to the layers of a network.
+    # The layers of a network do not know whether names may be missing.
     [(bad, False) for bad in BAD] + [(bad, True) for bad in BAD if bad.startswith("of")],
 )
 @pytest.mark.parametrize("assign", [False, True])
@@ -230,7 +230,7 @@ ATOMS: list[Any] = [
     *(np.int64(3), np.float32(2), np.array([1, 2]), np.array(3), np.ones((3, 2, 4, 6))),
     *(torch.tensor(2), torch.tensor([1, 2]), torch.ones(2, 2), range(2), {}, {"a": 1}, set()),
 ]
-# Not what is called by the layer, whose errors are its own, and no device, which torch refuses.
+# Without callables, which raise their own errors, and without devices, which torch refuses.
 ARGUMENTS = [
     *("in_size", "out_channels", "kernel_size", "stride", "padding", "lhs_dilation"),
     *("rhs_dilation", "groups", "w_init", "b_init", "w_mask", "channel_first", "name"),

@@ -1,4 +1,4 @@
-"""More processes than one: their outputs and gradients are those of one alone."""
+"""The outputs and gradients of several processes equal those of one process."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch.distributed.tensor import Replicate
 from parity.targets import cells, judged
 from torchconv2d import interop
 
-# What a process alone is told, of saving and of loading.
+# The warning to a single process that saves or loads.
 ALONE = "torch.distributed is (disabled, )?unavailable or uninitialized"
 PAGE = (Path(__file__).parents[1] / "docs" / "deployment.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the ranks left what they found."""
+    """The folder with the results of the ranks."""
     path = tmp_path_factory.mktemp("ranks")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ALONE)
@@ -87,7 +87,7 @@ def test_a_checkpoint_of_one_process_is_read_by_two(told: dict[str, Any]) -> Non
 
 @needs("fully_shard")
 def test_a_sharded_layer_starts_on_the_meta_device(told: dict[str, Any]) -> None:
-    """It draws what one process would, is loaded, interrupted, folded and exported."""
+    """It has the same states as a layer in one process."""
     torch.manual_seed(scale_out.SEED)
     layer = scale_out.drawn("cpu")
     expected = [scale_out.gathered(layer)]
@@ -106,9 +106,10 @@ def test_a_sharded_layer_starts_on_the_meta_device(told: dict[str, Any]) -> None
 
 @needs("DTensor by width")
 def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
-    """To be taken out of docs/deployment.md when it no longer does: all columns, it says, of half.
+    """If torch fixes this, remove it from docs/deployment.md.
 
-    And, with the older rule, no gradient.
+    torch says that each process has all columns, but it has half of them. With the older rule there
+    is no gradient.
     """
     assert told["without"] == (str(Replicate()), (3, 6, 9, 4))
     assert told["refused"]["torch's own gradient"] == "The input has no gradient."

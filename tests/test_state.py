@@ -1,4 +1,4 @@
-"""A layer's state is all old or all new, whatever comes between."""
+"""A layer's state is all old or all new after any error or interrupt."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from torchconv2d.state import Kept
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# Where a write may be interrupted: in this package, and in torch's loading.
+# The files in which a test interrupts a write: this package, and torch's loading.
 WATCHED = (str(Path(torchconv2d.__file__).parent), nn.Module.load_state_dict.__code__.co_filename)
 
 
 def layer_of() -> Conv2d:
-    """With a frozen bias; each call gives the same numbers."""
+    """A layer with a frozen bias; each call returns the same numbers."""
     torch.manual_seed(3)
     layer = make_layer("mask_lhs", w_init=init.Normal(), b_init=init.Normal())
     assert layer.bias is not None
@@ -64,7 +64,7 @@ WRITES: dict[str, Callable[[Conv2d], Any]] = {
 
 @contextmanager
 def interrupt(at: int) -> Generator[list[int]]:
-    """Ctrl-C before the line of that number, of those that are run; the list counts them."""
+    """Ctrl-C before the executed line with this number; the list has the number of lines so far."""
     count = [0]
 
     def line(frame: FrameType, event: str, _: Any) -> Any:
@@ -84,7 +84,9 @@ def interrupt(at: int) -> Generator[list[int]]:
         yield count
     finally:
         sys.settrace(before)
-        torch.set_grad_enabled(True)  # a trace, unlike Ctrl-C, can keep `no_grad` from its end
+        torch.set_grad_enabled(
+            True
+        )  # an error in a trace, unlike Ctrl-C, can skip the end of `no_grad`
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -114,7 +116,7 @@ def test_an_interrupt_at_any_line_leaves_all_old_or_all_new(write: Callable[[Con
 def test_an_interrupt_at_any_operation_leaves_all_old_or_all_new(
     write: Callable[[Conv2d], Any],
 ) -> None:
-    """Also within the one call that swaps, where the values would be copied one by one."""
+    """Even within the one call that copies all values, if it copied them one by one."""
     swap = torch._foreach_copy_
 
     def one_by_one(targets: list[Tensor], values: list[Tensor]) -> None:
@@ -150,7 +152,7 @@ def test_an_interrupt_at_any_operation_leaves_all_old_or_all_new(
             else:
                 assert state_of(layer) == new
     assert interrupts == {"fold_mask": 1, "load_params": 2}.get(write.__name__, 3) or (
-        write is load_another_dtype and interrupts == 0  # which copies nothing
+        write is load_another_dtype and interrupts == 0  # it copies nothing
     )
     assert torch._foreach_copy_ is swap
 
@@ -179,7 +181,7 @@ def test_a_bias_that_cannot_be_written_keeps_the_weight(
     with pytest.raises(RuntimeError, match=rf"`bias` cannot be written: .*{kind}.*`layer\.bias = "):
         write(layer)
     assert state_of(layer) == before
-    load(layer, assign=True)  # which puts another in its place
+    load(layer, assign=True)  # this replaces it
     assert [each[-1] for each in state_of(layer)] != [each[-1] for each in before]
 
 
@@ -191,7 +193,7 @@ def test_a_weight_that_cannot_be_written_keeps_its_mask() -> None:
         layer.fold_mask()
     assert state_of(layer) == before
     layer.weight = nn.Parameter(torch.ones(6, 4, 3, 2))
-    layer.reset_parameters()  # whose mask is drawn again
+    layer.reset_parameters()  # this draws the mask again
     assert state_of(layer)[-1] == before[-1]
 
 
@@ -208,7 +210,7 @@ def test_a_weight_of_another_shape_is_named(write: Callable[[Conv2d], Any]) -> N
 @pytest.mark.parametrize("within", [False, True])
 @pytest.mark.parametrize("swap", [False, True])
 def test_a_refused_assignment_gives_back_dtypes(within: bool, swap: bool) -> None:
-    """Also where torch swaps the insides of parameters."""
+    """Even if torch swaps the contents of parameters."""
     layer = layer_of()
     network = nn.Sequential(layer) if within else layer
     before, weight = state_of(layer), layer.weight

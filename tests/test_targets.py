@@ -1,4 +1,4 @@
-"""Layers wherever they are deployed; `python -m parity --targets all` runs the whole table."""
+"""Layers on deployment targets; `python -m parity --targets all` runs the whole table."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from torchconv2d.versions import LACKING
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# To export and to compile takes seconds a layer: here those that are computed most differently.
+# Exporting and compiling take seconds per layer, so only a few different layers run here.
 FEW = ("stride-2 SAME", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked", "one input channel")
-# What ONNX Runtime refuses of torch 2.6's has a test, with the reason, in test_graphs.py.
+# test_graphs.py tests what ONNX Runtime refuses from torch 2.6, with the reason.
 ONNX = [*FEW[:1], *FEW[1:2] * ("ONNX of a sum over nothing" not in LACKING), FEW[2]]
 LAYERS_OF = {"ONNX Runtime": ONNX, "compile, traced only": FEW}
 LAYERS_OF |= dict.fromkeys(("compile", "AOTInductor"), FEW[:2])
-# test_scale_out.py has two processes do at once what these start two for, each.
+# test_scale_out.py covers these strategies with two processes; here each would start its own two.
 SLOW = ("compile", "AOTInductor", *processes.STRATEGIES)
 
 
@@ -94,7 +94,7 @@ def test_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_third_graph_is_a_failure() -> None:
-    """The target that counts graphs fails where each batch has its own."""
+    """The target that counts graphs fails if each batch size has its own graph."""
     static = {"assume_static_by_default": True, "automatic_dynamic_shapes": False}
     with torch._dynamo.config.patch(static):
         (row,) = targets.run(["compile, traced only"], ["plain"])

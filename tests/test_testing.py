@@ -1,4 +1,4 @@
-"""The tools for users' own ports: the bound, and what passes."""
+"""The tools for users' own ports: the bound, and ports that pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cases import normal_numbers, whole_numbers
-from hand_port import conv, faults, inputs
+from hand_port import conv, inputs, mistakes
 from torch import Tensor
 
 from parity.definition.convolution import convolve
@@ -47,27 +47,27 @@ def test_every_way_to_multiply_complex_numbers_is_within_the_bound(multiply: Any
     exact = x.to(torch.complex128) * y.to(torch.complex128)
     error = (multiply(x, y) - exact).abs()
     assert torch.all(error < rounding_bound(exact, exact.abs(), 1, torch.complex64))
-    if multiply is not torch.mul:  # The real formula would not do.
+    if multiply is not torch.mul:  # The formula for real numbers would not be enough.
         assert torch.any(error > 3 * unit_roundoff(torch.complex64) * exact.abs())
 
 
-# What passes
+# Ports that pass
 
 
 @pytest.mark.parametrize(
     "dtype", [torch.bfloat16, torch.float32, torch.float64, torch.complex64], ids=str
 )
 def test_a_port_passes_with_its_gradients(dtype: torch.dtype) -> None:
-    # Which dtype torch sums bfloat16 gradients in depends on the processor.
+    # The dtype in which torch sums bfloat16 gradients depends on the processor.
     wide = torch.float32 if dtype == torch.bfloat16 else dtype
 
     def port(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        if x.dtype != dtype:  # `assert_parity` asks in float64 too
+        if x.dtype != dtype:  # `assert_parity` also calls it in float64
             return conv(x, kernel, bias)
         return conv(x.to(wide), kernel.to(wide)).to(dtype) + bias
 
     def taps(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        """The same sums in an order of their own."""
+        """The same sums in another order."""
         x, kernel = torch.nn.functional.pad(x.to(wide), (0, 0, 1, 1, 1, 1)), kernel.to(wide)
         places = [(u, v) for v in reversed(range(3)) for u in range(3)]
         y = sum(x[:, u : u + 9, v : v + 8] @ kernel[u, v] for u, v in places)
@@ -77,7 +77,7 @@ def test_a_port_passes_with_its_gradients(dtype: torch.dtype) -> None:
 
 
 def test_float16_passes() -> None:
-    """Forward; torch's own float16 gradients are summed in float16 on a CPU."""
+    """Only forward, since torch sums float16 gradients in float16 on a CPU."""
     assert 0 < assert_parity(conv, conv, inputs(torch.float16)) <= 1
 
 
@@ -88,7 +88,7 @@ def test_the_ratio_is_zero_without_an_error() -> None:
 
 
 def test_the_bound_is_not_a_loose_one() -> None:
-    """Rounding each partial sum to the output's dtype, as no accumulator should, is seen."""
+    """It detects an accumulator that rounds each partial sum to the output's dtype."""
 
     def narrow(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         padded, y = torch.nn.functional.pad(x, (0, 0, 1, 1, 1, 1)), bias.expand(2, 9, 8, 6)
@@ -98,7 +98,7 @@ def test_the_bound_is_not_a_loose_one() -> None:
 
     assert assert_parity(conv, narrow, inputs()) <= 1
     for dtype in (torch.float16, torch.bfloat16):
-        assert faults(conv, narrow, inputs(dtype)) == "no usual fault"
+        assert mistakes(conv, narrow, inputs(dtype)) == "no common porting mistake"
 
 
 def numpy_vjp(function: Any, *primals: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -117,7 +117,7 @@ def numpy_vjp(function: Any, *primals: np.ndarray) -> tuple[np.ndarray, Any]:
 def test_arrays_and_their_gradients(dtype: torch.dtype) -> None:
     arrays = [tensor.numpy() for tensor in inputs(dtype)]
     for array in arrays:
-        array.setflags(write=False)  # as JAX's are
+        array.setflags(write=False)  # like JAX's arrays
     assert 0 < assert_parity(conv, convolve, arrays, vjp=numpy_vjp) <= 1
     assert 0 < assert_parity(conv, convolve, arrays) <= 1  # in float64
 
@@ -126,8 +126,8 @@ def test_a_module_brings_its_own_weights() -> None:
     x, kernel, bias = inputs()
     layer = Conv2d((9, 8, 4), 6, 3, w_init=kernel, b_init=bias)
     assert 0 < assert_parity(layer, lambda x: conv(x, kernel, bias), [x], vjp=torch.func.vjp) <= 1
-    fault = faults(layer, lambda x: conv(x, kernel.flip(0, 1), bias), [x])
-    assert fault == "weight flipped along (2, 3)"
+    mistake = mistakes(layer, lambda x: conv(x, kernel.flip(0, 1), bias), [x])
+    assert mistake == "weight flipped along (2, 3)"
     assert torch.equal(layer.kernel, kernel)
     assert layer.weight.grad is None
     masked = Conv2d((9, 8, 4), 6, 3, w_init=kernel, b_init=bias, w_mask=kernel > 0)

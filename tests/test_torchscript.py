@@ -1,4 +1,4 @@
-"""Scripted layers: the same answers, also where this package cannot be imported."""
+"""Scripted layers give the same answers, even where this package cannot be imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_scripted_layers_give_the_same_answer(name: str, dtype: torch.dtype) -> 
     scripted = torch.jit.script(layer)
     for batch in ((2,), (), (0,), (3,)):
         x = make_input(layer, normal_numbers, batch)
-        # Of complex numbers training makes three real convolutions, which round otherwise.
+        # For complex numbers training runs three real convolutions, which round differently.
         with torch.set_grad_enabled(not dtype.is_complex):
             y = scripted(x)
             assert torch.equal(y, layer(x))
@@ -51,7 +51,7 @@ def test_scripted_layers_train_the_same(name: str) -> None:
         ({"w_mask": 2.0}, ["aten::pad", "aten::stack"]),
     ],
 )
-def test_the_script_holds_the_chosen_way_only(changes: dict, absent: list[str]) -> None:
+def test_the_script_holds_the_chosen_lowering_only(changes: dict, absent: list[str]) -> None:
     layer = make_layer("valid", **changes)
     graph = str(torch.jit.script(layer).inlined_graph)
     assert graph.count("aten::conv2d") == 1
@@ -148,3 +148,10 @@ def test_a_trace_agrees(name: str) -> None:
     layer = make_layer(name)
     x = make_input(layer)
     assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_an_unscripted_layer_has_no_child_module(name: str) -> None:
+    layer = make_layer(name)
+    layer(make_input(layer)).sum().backward()
+    assert list(layer.children()) == []

@@ -24,7 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Imports when asked for what a program that only runs layers needs not wait for."""
+    """Import on first use the modules that a program that only runs layers does not need."""
     if name in ("interop", "testing"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

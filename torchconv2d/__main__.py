@@ -1,4 +1,4 @@
-"""``python -m torchconv2d``: what a bug report should say, and where to read on."""
+"""``python -m torchconv2d``: what a bug report should include, and where the documentation is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 import torchconv2d
 
-# The reference, and the other ends of a port.
+# The reference, and the frameworks and formats that layers are ported from or to.
 _OTHERS = ("jax", "brainstate", "flax", "dm-haiku", "equinox", "keras", "onnx", "onnxruntime")
 
 

@@ -1,8 +1,8 @@
-"""What users may write, made canonical once; each refusal names the argument, the rule, the value.
+"""Checks of the arguments. Each error names the argument, the rule and the value.
 
-Which of ``ValueError`` and ``TypeError`` is raised follows ``brainstate.nn.Conv2d`` wherever that
-raises one of the two: a wrong-length pair and a dilation below 1 are its ``TypeError``, anything
-wrong with ``padding`` or ``in_size`` its ``ValueError``.
+Each error has the class that ``brainstate.nn.Conv2d`` raises, if that is ``ValueError`` or
+``TypeError``: a pair of a wrong length and a dilation below 1 raise ``TypeError``, anything wrong
+with ``padding`` or ``in_size`` raises ``ValueError``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ PADDING_RULE = (
     "or one or two (before, after) pairs of ints"
 )
 
-# Of any size, distance or padding: no convolution of torch takes more, and no product of two of
-# them overflows.
+# The largest size, distance or padding. torch's convolutions take no larger number, and the product
+# of two such numbers does not overflow.
 LARGEST = 2**31 - 1
 
 
 def as_index(value: object) -> int | None:
-    """The value as a Python int, or None if it is no integer, as no bool is here."""
+    """The value as a Python int, or None if it is not an integer. A bool gives None too."""
     if isinstance(value, bool):
         return None
     try:
@@ -47,7 +47,7 @@ def _bounded(name: str, *numbers: int) -> None:
 
 
 def integer(name: str, value: object, least: int, below: type[Exception] = ValueError) -> int:
-    """An integer of at least ``least``; ``below`` is what a smaller one raises."""
+    """An integer of at least ``least``; a smaller one raises ``below``."""
     number = as_index(value)
     if number is None:
         raise TypeError(f"`{name}` must be an int, got {shown(value)} of type {_type(value)}.")
@@ -65,7 +65,7 @@ def one_of(name: str, value: object, known: Sequence[str]) -> str:
 
 
 def number(name: str, value: Any) -> float:
-    """A real number, also one of NumPy's, JAX's or torch's."""
+    """A real number, which may be NumPy's, JAX's or torch's."""
     try:
         if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
             raise TypeError
@@ -104,8 +104,15 @@ def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
     return (integer(name, entries[0], 1, below), integer(name, entries[-1], 1, below))
 
 
+def layer_name(name: object) -> str | None:
+    """A string or None."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"`name` must be a str or None, got {shown(name)}.")
+    return name
+
+
 def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
-    """Three positive integers; every refusal is a ``ValueError``."""
+    """Three positive integers; every error is a ``ValueError``."""
     order = "(C, H, W)" if channel_first else "(H, W, C)"
     rule = f"`in_size` must be three positive ints, {order} without the batch"
     if isinstance(in_size, np.ndarray):
@@ -124,7 +131,7 @@ def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
 
 
 def flag(name: str, value: object) -> bool:
-    """True or False; 1, 0 and NumPy's bools are taken, other truth values are not."""
+    """True or False, or 1, 0 or one of NumPy's bools."""
     if isinstance(value, (bool, np.bool_)) or as_index(value) in (0, 1):
         return bool(cast(object, value))
     raise TypeError(f"`{name}` must be True or False, got {shown(value)} of type {_type(value)}.")
@@ -140,7 +147,7 @@ def groups(groups: object, in_channels: int, out_channels: int) -> int:
 
 
 def padding(padding: object, strings: tuple[str, ...] = ("SAME", "VALID")) -> Padding:
-    """As :func:`_padding`, and no amount beyond what torch can count."""
+    """As :func:`_padding`, and no amount beyond ``LARGEST``."""
     found = _padding(padding, strings)
     if not isinstance(found, str):
         _bounded("padding", *found[0], *found[1])
@@ -148,10 +155,10 @@ def padding(padding: object, strings: tuple[str, ...] = ("SAME", "VALID")) -> Pa
 
 
 def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
-    """One of ``strings``, or ``((top, bottom), (left, right))``; anything else a ``ValueError``.
+    """One of ``strings``, or ``((top, bottom), (left, right))``; else raises ``ValueError``.
 
-    An int is put on all four sides; ``(p_h, p_w)`` above and below, and left and right; one pair
-    ``[(before, after)]`` serves both axes.
+    An int pads all four sides; ``(p_h, p_w)`` pads above and below by ``p_h``, left and right by
+    ``p_w``; one pair ``[(before, after)]`` serves both axes.
     """
     if isinstance(padding, str):
         if padding not in strings:

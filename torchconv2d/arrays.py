@@ -1,7 +1,7 @@
-"""Arrays as users bring them -- torch, NumPy, JAX, nested lists, numbers -- to a layer's tensors.
+"""Converts users' arrays (torch, NumPy, JAX, nested lists, numbers) to a layer's tensors.
 
-Nothing is imported for their sake: a JAX array is read through NumPy's protocol, and a
-``saiunit``/``brainunit`` Quantity is known by its attributes.
+It imports no other library for this: it reads JAX arrays through NumPy's protocol, and recognizes a
+``saiunit``/``brainunit`` Quantity by its attributes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DTYPES = (
     torch.complex128,
 )
 
-# Whose numbers torch converts; float4 and the integers of less than a byte are not among them.
+# The dtypes that torch converts to others; it does not convert float4 and integers below a byte.
 _CONVERTED = {
     getattr(torch, name, None)
     for name in (
@@ -36,7 +36,7 @@ _CONVERTED = {
 
 
 def layer_dtype(dtype: object) -> torch.dtype:
-    """One that convolutions have; torch's default for None."""
+    """A dtype that convolutions support; torch's default for None."""
     if dtype is None:
         return torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype):
@@ -46,15 +46,15 @@ def layer_dtype(dtype: object) -> torch.dtype:
     return dtype
 
 
-def held(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """What ``param_type`` makes of a tensor, if a module can hold it."""
+def as_parameter(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    """``param_type(tensor)``, if a module can hold it."""
     if not callable(param_type):
         raise TypeError(f"`param_type` must be a callable of a tensor, got {shown(param_type)}.")
     made = param_type(tensor)
     if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
-            "`param_type` must make a torch.nn.Parameter or a torch.nn.Buffer, "
-            f"{shown(param_type)} made {type(made).__name__}."
+            "`param_type` must return a torch.nn.Parameter or a torch.nn.Buffer, "
+            f"{shown(param_type)} returned {type(made).__name__}."
         )
     return made
 
@@ -66,15 +66,15 @@ def _without_unit(name: str, value: Any) -> Any:
     if not value.dim.is_dimensionless:
         raise TypeError(
             f"`{name}` must be dimensionless, got the unit {value.unit}; "
-            f"divide by the unit that the numbers are meant in."
+            f"divide it by the unit of its numbers."
         )
     return value.to_decimal()
 
 
 def not_readable(tensor: Tensor) -> str | None:
-    """Why there are no numbers to be read one by one, and the remedy; None if there are."""
+    """Why the numbers of a tensor cannot be read, and the remedy; None if they can."""
     if isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer)):
-        return "a dense tensor, got an uninitialized one; run the lazy layer once before"
+        return "a dense tensor, got an uninitialized one; run the lazy layer once first"
     if hasattr(tensor, "get_mask"):
         return "a dense tensor, got a MaskedTensor; call `.to_tensor(0)`"
     if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized:
@@ -83,24 +83,24 @@ def not_readable(tensor: Tensor) -> str | None:
 
 
 def not_converted(dtype: torch.dtype) -> str | None:
-    """The same of a dtype."""
+    """The same for a dtype."""
     if dtype not in _CONVERTED:
-        return f"of numbers that torch converts, got {dtype}; unpack them, as float32"
+        return f"of numbers that torch can convert, got {dtype}; unpack them to float32"
     return None
 
 
 def is_shared_out(tensor: Tensor) -> bool:
-    """Whether it is a DTensor, of which each process has a part."""
+    """Whether the tensor is a DTensor; then each process holds a part of it."""
     return hasattr(tensor, "device_mesh")
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a DTensor, brought together from all processes; any other tensor as it is."""
+    """A DTensor, gathered from all processes; any other tensor unchanged."""
     return cast(Any, tensor).full_tensor() if is_shared_out(tensor) else tensor
 
 
 def _dense(name: str, tensor: Tensor) -> Tensor:
-    """The tensor, if it holds its numbers one by one."""
+    """All numbers of a dense tensor that is not on the meta device."""
     refusal = not_readable(tensor)
     if refusal is not None:
         raise TypeError(f"`{name}` must be {refusal}.")
@@ -110,7 +110,7 @@ def _dense(name: str, tensor: Tensor) -> Tensor:
 
 
 def not_dense(x: object) -> TypeError:
-    """The refusal of what no layer computes."""
+    """The error for an input that is not a dense tensor."""
     if not isinstance(x, Tensor):
         return TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
     kind = "nested" if x.is_nested else str(x.layout)
@@ -118,7 +118,7 @@ def not_dense(x: object) -> TypeError:
 
 
 def _masked(value: object, depth: int = 0) -> int:
-    """How many entries a masked array of NumPy hides, also within lists."""
+    """The number of masked entries in NumPy's masked arrays, which may be inside lists."""
     if isinstance(value, np.ma.MaskedArray):
         return int(cast(Any, np.ma).count_masked(value))
     if isinstance(value, (list, tuple)) and depth < 32:  # NumPy's own limit
@@ -131,15 +131,15 @@ def _wrapped(name: str, value: object) -> Tensor:
     hidden = _masked(value)
     if hidden:
         raise ValueError(
-            f"`{name}` must have all its numbers, and {hidden} of this masked array are masked; "
-            "say what they are, `array.filled(0)`."
+            f"`{name}` must have all its numbers, but {hidden} of this masked array are masked; "
+            "replace them, for example with `array.filled(0)`."
         )
     try:
         # Copied, because what torch wraps must be writable, and JAX's arrays are not.
         array: np.ndarray[Any, Any] = np.array(cast(Any, value))
     except MemoryError:
         raise
-    except Exception as error:  # whatever another library raises as it hands out its numbers
+    except Exception as error:  # an array of another library may raise anything
         kind = ValueError if isinstance(error, (ValueError, RuntimeError, OSError)) else TypeError
         raise kind(f"`{name}` must be an array of numbers: {elided(str(error))}") from error
     if array.dtype.type.__module__ == "ml_dtypes":  # JAX's bfloat16 and float8
@@ -149,11 +149,11 @@ def _wrapped(name: str, value: object) -> Tensor:
             f"`{name}` must be an array of numbers, a number or a callable of the shape, "
             f"got {type(value).__name__}."
         )
-    if not array.dtype.isnative:  # of a file that was written on another machine
+    if not array.dtype.isnative:  # from a file that a machine of the other byte order wrote
         array = array.astype(array.dtype.newbyteorder("="))
-    if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has none
+    if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has neither
         array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
-    if array.dtype.type is np.ulonglong:  # nor this one, which is what 2**63 becomes
+    if array.dtype.type is np.ulonglong:  # torch lacks it; NumPy uses it for 2**63
         array = array.astype(np.uint64)
     return torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
 
@@ -162,7 +162,7 @@ def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
     """A new tensor of ``dtype`` on the CPU, or on the value's device if it is a tensor.
 
     Raises:
-        TypeError: the value is no array of numbers, or a Quantity with a unit.
+        TypeError: the value is not an array of numbers, or is a Quantity with a unit.
         ValueError: a ragged list, or a complex array for a real ``dtype``.
     """
     value = _without_unit(name, value)
@@ -179,7 +179,7 @@ def floating(name: str, value: Any) -> Tensor:
     """A new tensor of the value's own dtype.
 
     Raises:
-        TypeError: no array, or one of other than floating or complex numbers.
+        TypeError: the value is not an array of floating or complex numbers.
     """
     if not hasattr(value, "dtype"):
         kind = type(value).__name__
@@ -192,17 +192,17 @@ def floating(name: str, value: Any) -> Tensor:
 
 
 def fill(name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """A number fills ``shape``; an array must have it.
+    """A tensor of ``shape``: a number fills it, an array must have this shape.
 
     Raises:
-        ValueError: another shape, even one that would broadcast.
+        ValueError: an array of another shape, even one that would broadcast.
         TypeError, ValueError: as for :func:`as_tensor`.
     """
     tensor = as_tensor(name, value, dtype)
     if tensor.dim() > 0 and tensor.shape != shape:
         raise ValueError(
             f"`{name}` must have the shape {shape} exactly, got {tuple(tensor.shape)}; "
-            f"nothing is broadcast but a number."
+            f"only a number is broadcast."
         )
     return tensor.expand(shape)
 
@@ -223,10 +223,23 @@ def broadcast(name: str, value: object, shape: tuple[int, ...], dtype: torch.dty
         ) from None
 
 
+def per_channel(name: str, value: object, channels: int, axis: int, dtype: torch.dtype) -> Tensor:
+    """``(channels,)``, from this shape or one that broadcasts along one of four axes.
+
+    Raises:
+        TypeError, ValueError: as for :func:`broadcast`.
+    """
+    tensor = as_tensor(name, value, dtype)
+    if tensor.shape == (channels,):
+        return tensor
+    shape = tuple(channels if i == axis else 1 for i in range(4))
+    return broadcast(name, tensor, shape, dtype).reshape(channels)
+
+
 def autocasts(x: Tensor, weight: Tensor) -> bool:
-    """Whether autocast may bring both to one dtype."""
+    """Whether autocast may cast both to the same dtype."""
     enabled = True
-    # A script cannot ask: the operator for it crashes in torch 2.13. It leaves this to torch.
+    # A script cannot query autocast: the operator for it crashes in torch 2.13. So torch decides.
     if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
         device = x.device.type
         enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)

@@ -1,4 +1,4 @@
-"""The module: parameters, mask, bias, the batch axis and the layout. The arithmetic is below it."""
+"""The layer: parameters, mask, bias, batch axis and layout. ``lowerings`` has the arithmetic."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from . import arguments, arrays, init
-from .geometry import Geometry, plan
+from . import arguments, arrays, init, settings, symbolic
+from .geometry import Geometry
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .lowerings import Convolution, Lowering, ScriptedConvolution
-from .messages import shown
+from .lowerings.traced import checked
 from .state import AllOrNothing, Kept, stored, write
 
 _STRIDED = torch.strided
@@ -19,45 +19,45 @@ _STRIDED = torch.strided
 class Conv2d(AllOrNothing):
     """A two-dimensional convolution as ``brainstate.nn.Conv2d`` documents it.
 
-    A cross-correlation over channels-last input, with padding as JAX means it. With ``ld`` and
-    ``rd`` for the dilations, and zeros outside the input, per axis::
+    A cross-correlation over channels-last input, with JAX's padding. Per axis, with ``ld`` and
+    ``rd`` for the dilations::
 
         dilated = (size - 1) * ld + 1
         out = max(0, (dilated + before + after - (k - 1) * rd - 1) // stride + 1)
 
     Args:
-        in_size: ``(H, W, C)``, or ``(C, H, W)`` with ``channel_first``; without the batch. Every
-            shape follows from it, so the lowering is chosen once, at construction.
+        in_size: ``(H, W, C)``, or ``(C, H, W)`` with ``channel_first``; without the batch. All
+            other shapes follow from it, so the lowering is chosen once, at construction.
         out_channels: number of output channels.
         kernel_size: ``(kh, kw)``, or one int for both.
         stride: ``(vertical, horizontal)`` distance between windows, or one int for both.
         padding: ``'SAME'`` (``ceil(dilated / stride)`` outputs; of an odd number of zeros the
             extra one goes after), ``'VALID'`` (none), an int (all four sides), ``(p_h, p_w)``
-            (above and below; left and right), or ``[(top, bottom), (left, right)]``, of which one
-            pair serves both axes. Negative amounts crop the dilated input.
+            (above and below; left and right), or ``[(top, bottom), (left, right)]``; a single pair
+            serves both axes. Negative amounts crop the dilated input.
         lhs_dilation: puts ``lhs_dilation - 1`` zeros between neighbours of the input, as a
-            transposed convolution of that stride does. String padding counts the dilated size.
+            transposed convolution of that stride does. String padding uses the dilated size.
         rhs_dilation: puts ``rhs_dilation - 1`` gaps between neighbours of the kernel (atrous).
-        groups: splits the channels; must divide both counts.
+        groups: splits the channels; must divide the numbers of input and of output channels.
         w_init: the kernel: a callable of ``kernel_shape``, an array of exactly that shape (torch,
             NumPy, JAX, nested lists), or a number, which fills it.
-        b_init: the bias: None for none; a callable of ``(1, 1, out)`` (channel-first:
-            ``(1, out, 1, 1)``); or a number or an array of ``(out,)`` or of what broadcasts to
-            that shape.
-        w_mask: multiplies the kernel at each forward: None, a callable of ``kernel_shape``, or
-            what broadcasts to it. A buffer; the stored weight stays unmasked.
+        b_init: the bias: None for no bias; a callable of ``(1, 1, out)`` (channel-first:
+            ``(1, out, 1, 1)``); a number; or an array of the shape ``(out,)`` or one that
+            broadcasts to the callable's shape.
+        w_mask: multiplies the kernel in each forward pass: None, a callable of ``kernel_shape``,
+            or an array that broadcasts to it. A buffer; the stored weight stays unmasked.
         channel_first: whether input and output are channel-first.
         name: a name for the user's own use.
         param_type: makes weight and bias from tensors: ``torch.nn.Parameter``, or
             ``torch.nn.Buffer`` for a frozen layer.
         device: as for any ``torch.nn`` layer.
-        dtype: a floating or complex type; torch's default if None. What ``w_init``, ``b_init``
-            and ``w_mask`` bring is cast to it.
+        dtype: a floating or complex type; torch's default if None. The values of ``w_init``,
+            ``b_init`` and ``w_mask`` are cast to it.
 
     Raises:
         TypeError: an argument of a wrong type, a pair of a wrong length, a dilation below 1, a
             Quantity with a unit.
-        ValueError: a wrong value otherwise; anything wrong with ``padding`` or ``in_size``.
+        ValueError: any other wrong value; anything wrong with ``padding`` or ``in_size``.
 
     Attributes:
         out_size: the result's shape without the batch, in the input's layout.
@@ -69,8 +69,8 @@ class Conv2d(AllOrNothing):
         lowering: how the convolution is computed, chosen from the geometry by
             :func:`torchconv2d.lowerings.choose`.
 
-    The remaining arguments are attributes of the same name, pairs as tuples; so are
-    ``in_channels`` and ``channels_last``.
+    The other arguments are attributes of the same name, with pairs as tuples. ``in_channels`` and
+    ``channels_last`` are attributes too.
 
     Example:
         >>> import torch, torchconv2d
@@ -79,15 +79,17 @@ class Conv2d(AllOrNothing):
         torch.Size([8, 112, 112, 64])
     """
 
-    if TYPE_CHECKING:  # At run time TorchScript sees that a missing bias or mask is just None.
+    if TYPE_CHECKING:  # Without this at run time, TorchScript sees a missing bias or mask as None.
         weight: nn.Parameter
         bias: nn.Parameter | None
         w_mask: Tensor | None
+        name: str | None
+        _of_layer: str
         _scripted: ScriptedConvolution
 
-    # TorchScript keeps one branch of each test on it, and leaves the property out.
+    # TorchScript keeps one branch of each test on a constant, and leaves out unused properties.
     __constants__ = ["channels_last"]
-    __jit_unused_properties__ = ["kernel", "lowering", "geometry"]
+    __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]
 
     def __init__(
         self,
@@ -119,31 +121,15 @@ class Conv2d(AllOrNothing):
         self.padding = arguments.padding(padding)
         self.lhs_dilation = arguments.pair("lhs_dilation", lhs_dilation, below=TypeError)
         self.rhs_dilation = arguments.pair("rhs_dilation", rhs_dilation, below=TypeError)
-        if self.channel_first:
-            self.in_channels, *sides = self.in_size
-        else:
-            *sides, self.in_channels = self.in_size
+        self.in_channels = self.in_size[0 if self.channel_first else 2]
         self.groups = arguments.groups(groups, self.in_channels, self.out_channels)
-        if name is not None and not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"`name` must be a str or None, got {shown(name)}.")
-        self.name = name
-
-        geometry = plan(
-            (sides[0], sides[1]),
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.lhs_dilation,
-            self.rhs_dilation,
-            self.in_channels,
-            self.out_channels,
-            self.groups,
-        )
-        self.convolution = Convolution.of(geometry)
+        self.__dict__.update(settings.named(arguments.layer_name(name)))
+        plan = settings.planned(self)
         out, in_per_group = self.out_channels, self.in_channels // self.groups
-        rows, columns = geometry.height.out, geometry.width.out
-        self.out_size = (out, rows, columns) if self.channel_first else (rows, columns, out)
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
+        self._weight_shape = (out, in_per_group, *self.kernel_size)
+        self.out_size: tuple[int, int, int] = plan["out_size"]
+        self.convolution: Convolution = plan["convolution"]
 
         dtype = arrays.layer_dtype(dtype)
         if w_init is None:
@@ -151,12 +137,12 @@ class Conv2d(AllOrNothing):
                 "`w_init` must be a callable of the shape, an array or a number, got None."
             )
         self.w_init, self.b_init, self._w_mask = w_init, b_init, w_mask
-        weight = torch.empty((out, in_per_group, *self.kernel_size), device=device, dtype=dtype)
-        self.weight = cast(nn.Parameter, arrays.held(param_type, weight))
+        weight = torch.empty(self._weight_shape, device=device, dtype=dtype)
+        self.weight = cast(nn.Parameter, arrays.as_parameter(param_type, weight))
         if b_init is None:
             self.register_parameter("bias", None)
         else:
-            self.bias = cast(nn.Parameter, arrays.held(param_type, weight.new_empty(out)))
+            self.bias = cast(nn.Parameter, arrays.as_parameter(param_type, weight.new_empty(out)))
         mask = None if w_mask is None else weight.new_empty(self.kernel_shape)
         self.register_buffer("w_mask", mask)
         self.reset_parameters()
@@ -165,6 +151,17 @@ class Conv2d(AllOrNothing):
     def kernel(self) -> Tensor:
         """The weight in the documented layout, ``(kh, kw, C // groups, out)``; a view."""
         return weight_to_kernel(self.weight)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in settings.NAMES or "convolution" not in self.__dict__:
+            super().__setattr__(name, value)
+        else:  # In one step, so that an interrupt finds all of it changed, or nothing.
+            self.__dict__.update(settings.change(self, name, value))
+
+    @property
+    def itself(self) -> "Conv2d":
+        """The layer, by the name that a ``torch.fx`` graph of the layer alone has for it."""
+        return self
 
     @property
     def geometry(self) -> Geometry:
@@ -175,23 +172,24 @@ class Conv2d(AllOrNothing):
         return self.convolution.lowering
 
     def __prepare_scriptable__(self) -> "Conv2d":
-        """Called by ``torch.jit.script``, which compiles nothing but registered modules.
+        """Called by ``torch.jit.script``, which compiles only registered modules.
 
-        Other tools take a module with a child for a container, so there is none until then.
+        Other tools treat a module with a child as a container, so the child is added only here.
         """
         self._scripted = ScriptedConvolution(self.lowering)
         return self
 
     def reset_parameters(self) -> None:
-        """Fill mask, weight and bias anew, drawn in this order, as at construction.
+        """Fill mask, weight and bias again as at construction, drawing in this order.
 
-        On the meta device arrays are checked and nothing is drawn. All are filled or, where one is
-        refused, none. Of a DTensor each process takes its part of what the first one draws.
+        It fills all of them or, if it raises an error, none. On the meta device it checks arrays
+        and draws nothing. If they are DTensors, the first process draws, and each process keeps its
+        part.
 
         Raises:
-            TypeError, ValueError: an initializer makes no array of numbers, or one that does not
-                fit.
-            RuntimeError: one of them cannot be written, as an expanded tensor.
+            TypeError, ValueError: an initializer returns something other than an array of
+                numbers, or an array that does not fit.
+            RuntimeError: torch cannot write into one of them, such as an expanded tensor.
         """
         out = self.out_channels
         bias_shape = (1, out, 1, 1) if self.channel_first else (1, 1, out)
@@ -201,7 +199,7 @@ class Conv2d(AllOrNothing):
             ("b_init", self.b_init, bias_shape, self._fit_bias, "bias"),
         )
         fresh: dict[str, Tensor] = {}
-        # Arrays first, so that a bad one is refused before a random number is drawn.
+        # Arrays first, so that a bad array raises before a random number is drawn.
         for drawing in (False, True):
             for name, source, shape, fit, stored_as in sources:
                 target = getattr(self, stored_as)
@@ -229,19 +227,18 @@ class Conv2d(AllOrNothing):
         return kernel_to_weight(arrays.fill(name, value, self.kernel_shape, self.weight.dtype))
 
     def _fit_bias(self, name: str, value: Any) -> Tensor:
-        bias = arrays.as_tensor(name, value, self.weight.dtype)
-        out = self.out_channels
-        if bias.shape == (out,):
-            return bias
-        shape = (1, out, 1, 1) if self.channel_first else (1, 1, 1, out)
-        return arrays.broadcast(name, bias, shape, bias.dtype).reshape(out)
+        axis, out = (1 if self.channel_first else 3), self.out_channels
+        return arrays.per_channel(name, value, out, axis, self.weight.dtype)
 
     def fold_mask(self) -> "Conv2d":
-        """Multiply the mask into the stored weight and drop it, for export; returns the layer.
+        """Multiply the stored weight by the mask and remove the mask, for export.
+
+        Returns:
+            The layer itself.
 
         Raises:
-            RuntimeError: the weight is not stored but computed, by a parametrization or pruning; or
-                it cannot be written, as an expanded tensor.
+            RuntimeError: a parametrization or pruning computes the weight, so none is stored; or
+                torch cannot write into it, as into an expanded tensor.
         """
         if self.w_mask is None:
             return self
@@ -260,22 +257,31 @@ class Conv2d(AllOrNothing):
             x: ``(B, *in_size)`` or ``in_size``, of the layer's dtype.
 
         Returns:
-            ``(B, *out_size)`` or ``out_size``, dense in that order of axes; a channel-first input
-            in torch's channels-last memory format keeps it.
+            ``(B, *out_size)`` or ``out_size``, contiguous. A channel-first layer returns torch's
+            channels-last memory format if the input has it.
 
         Raises:
-            TypeError: no dense tensor, or one of another dtype (autocast excepted).
-            ValueError: another shape, or another device.
+            TypeError: ``x`` is not a dense tensor, or has another dtype (unless autocast is on).
+            ValueError: ``x`` has another shape, or is on another device.
         """
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             weight, bias, mask = self.weight, self.bias, self.w_mask
         else:
             if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
+                if symbolic.is_symbolic(x):
+                    return symbolic.call(self, x)
                 raise arrays.not_dense(x)
             weight, bias, mask = self._tensors()
+            if weight.shape != self._weight_shape:
+                raise ValueError(
+                    f"`weight`{self._of_layer} must have the shape {self._weight_shape}, got "
+                    f"{tuple(weight.shape)}; make a new layer for another shape."
+                )
+            if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+                x = checked(x, list(self.in_size))
         self._check_input(x, weight)
         if mask is not None:
-            weight = weight * kernel_to_weight(mask)
+            weight = weight * kernel_to_weight(mask).to(weight.dtype)
         batched = x.dim() == 4
         batch = x if batched else x.unsqueeze(0)
         if self.channels_last:
@@ -293,7 +299,7 @@ class Conv2d(AllOrNothing):
         return y if batched else y.squeeze(0)
 
     def _tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Weight, bias and mask, without the microsecond that ``nn.Module`` takes to find each."""
+        """Weight, bias and mask. ``nn.Module`` takes a microsecond to find each attribute."""
         parameters, buffers = self._parameters, self._buffers
         if "weight" in parameters and "bias" in parameters and "w_mask" in buffers:
             return cast(Tensor, parameters["weight"]), parameters["bias"], buffers["w_mask"]
@@ -308,26 +314,23 @@ class Conv2d(AllOrNothing):
             or x.size(-1) != third
         ):
             raise ValueError(
-                f"The input must have the shape (B, {first}, {second}, {third}) "
+                f"The input{self._of_layer} must have the shape (B, {first}, {second}, {third}) "
                 f"or ({first}, {second}, {third}), got {list(x.shape)}."
             )
         if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
             raise TypeError(
-                f"The input has the dtype {x.dtype} and the layer {weight.dtype}; "
+                f"The input{self._of_layer} has the dtype {x.dtype} and the layer {weight.dtype}; "
                 f"cast one of them with `.to(dtype)`."
             )
-        if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # the one is quick
+        if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # `is_cpu` is faster
             raise ValueError(
-                f"The input is on the device {x.device} and the layer on {weight.device}; "
-                f"move one of them with `.to(device)`."
+                f"The input{self._of_layer} is on the device {x.device} and the layer on "
+                f"{weight.device}; move one of them with `.to(device)`."
             )
 
     def extra_repr(self) -> str:
-        shown = [
-            f"in_size={self.in_size}",
-            f"out_size={self.out_size}",
-            f"kernel_size={self.kernel_size}",
-        ]
+        sizes = ("in_size", "out_size", "kernel_size")
+        shown = [f"{name}={getattr(self, name)}" for name in sizes]
         for name, default in (
             ("stride", (1, 1)),
             ("padding", "SAME"),

@@ -1,4 +1,4 @@
-"""``conv_general_dilated``: the stateless twin of the layer, in any layout."""
+"""``conv_general_dilated``: the layer's convolution as a function, in any layout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import arguments, arrays
 from .geometry import Padding, Pair, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
-from .lowerings import Convolution
+from .lowerings import AnySize, Convolution
 
 
 def conv_general_dilated(
@@ -30,27 +30,29 @@ def conv_general_dilated(
     """``jax.lax.conv_general_dilated`` for two spatial dimensions.
 
     Args:
-        lhs: the input, of four axes.
-        rhs: the kernel, of four axes and ``lhs``'s dtype.
+        lhs: the input, with four axes.
+        rhs: the kernel, with four axes and the dtype of ``lhs``.
         window_strides: ``(vertical, horizontal)``; the vertical axis is the one that
             ``dimension_numbers`` names first in the kernel.
-        padding: ``'SAME'``, ``'SAME_LOWER'`` (the extra zero goes before), ``'VALID'``, in capitals
-            or not, or ``[(top, bottom), (left, right)]``; negative amounts crop.
-        lhs_dilation: of the input, per axis; None for 1. Unlike JAX's, it may go with a string
-            ``padding``, which then counts the dilated size.
-        rhs_dilation: of the kernel, per axis; None for 1.
+        padding: ``'SAME'``, ``'SAME_LOWER'`` (the extra zero goes before) or ``'VALID'``, in upper
+            or lower case, or ``[(top, bottom), (left, right)]``; negative amounts crop.
+        lhs_dilation: dilation of the input, per axis; None for 1. Unlike in JAX, ``padding`` may
+            then be a string, and uses the dilated size.
+        rhs_dilation: dilation of the kernel, per axis; None for 1.
         dimension_numbers: None for ``('NCHW', 'OIHW', 'NCHW')``, three such strings with the axes
             in any order, or JAX's ``ConvDimensionNumbers``.
-        feature_group_count: groups of channels; ``rhs`` has ``in / feature_group_count`` of them.
-        batch_group_count: groups of the batch, each convolved with its part of the output
-            channels; the output's batch is that much smaller. One of the two counts must be 1.
+        feature_group_count: groups of channels; ``rhs`` has ``in / feature_group_count`` input
+            channels.
+        batch_group_count: groups of the batch. Each group is convolved with its part of the output
+            channels, so the output's batch is smaller by this factor. One of the two counts must
+            be 1.
 
     Returns:
-        The result, dense in the order of axes that ``dimension_numbers`` asks for.
+        The result, contiguous, with the axes that ``dimension_numbers`` asks for.
 
     Raises:
-        TypeError: no dense tensors, dtypes that differ or are of integers, wrong
-            ``dimension_numbers``, a dilation below 1.
+        TypeError: an operand is not a dense tensor; the dtypes differ or are integers; wrong
+            ``dimension_numbers``; a dilation below 1.
         ValueError: a shape that does not fit, or another wrong value.
 
     Example:
@@ -70,26 +72,37 @@ def conv_general_dilated(
         )
     x, weight = lhs.permute(axes.lhs), rhs.permute(axes.rhs)
     _check_channels(x, weight, features, batches)
-    if batches > 1:  # Groups of the batch are groups of channels, once moved there.
+    if batches > 1:  # Move the groups of the batch to the channels.
         x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
-    convolve = _planned(
-        (x.size(2), x.size(3)),
-        (weight.size(2), weight.size(3)),
-        arguments.pair("window_strides", window_strides),
-        _padding(padding),
-        _dilation("lhs_dilation", lhs_dilation),
-        _dilation("rhs_dilation", rhs_dilation),
-        x.size(1),
-        weight.size(0),
+    groups, settings = (
         features * batches,
+        (
+            arguments.pair("window_strides", window_strides),
+            _padding(padding),
+            _dilation("lhs_dilation", lhs_dilation),
+            _dilation("rhs_dilation", rhs_dilation),
+        ),
     )
+    if _has_known_sizes(x) and _has_known_sizes(weight):
+        sizes = (x.size(2), x.size(3)), (weight.size(2), weight.size(3))
+        convolve = _planned(*sizes, *settings, x.size(1), weight.size(0), groups)
+    else:
+        convolve = AnySize(*settings, groups, weight.size(1))
     y = convolve(x, weight, None)
     return y.permute(inverse(axes.out)).contiguous()
 
 
+def _has_known_sizes(x: Tensor) -> bool:
+    """Whether all sizes are plain numbers, and not symbols or a trace's tensors.
+
+    A compiled graph may serve other sizes later, and its symbols look like numbers.
+    """
+    return not torch.compiler.is_compiling() and all(type(size) is int for size in x.shape)
+
+
 @lru_cache(maxsize=1024)
-def _planned(*arguments: Any) -> Convolution:
-    return Convolution.of(plan(*arguments))
+def _planned(*sizes_and_settings: Any) -> Convolution:
+    return Convolution.of(plan(*sizes_and_settings))
 
 
 def _check_operands(lhs: object, rhs: object) -> None:

@@ -1,4 +1,4 @@
-"""The geometry of a two-dimensional convolution: integers in, integers out, no tensor in sight.
+"""The geometry of a two-dimensional convolution: only integers, no tensors.
 
 Terms, per axis (SAME, VALID and the sizes are those of XLA's convolution):
 
@@ -20,7 +20,7 @@ Padding = str | tuple[Pair, Pair]  # 'SAME', 'SAME_LOWER', 'VALID' or explicit
 
 
 class Window(NamedTuple):
-    """How the padded axis is made of the dilated one: crop first, then add zeros around."""
+    """How to pad the dilated axis: crop it, then add zeros around."""
 
     start: int
     length: int
@@ -58,35 +58,36 @@ class Axis(NamedTuple):
     @property
     def reads_input(self) -> bool:
         """Whether any tap of any window meets an entry, not only padded or inserted zeros."""
-        # The entry e and the tap u meet in the window w if before + e * L - u * r = w * s. One of
-        # the two is tried one by one, the one of which there are fewer; the other is solved for.
+        # The entry e and the tap u meet in the window w if before + e * L - u * r = w * s. This
+        # tries all entries or all taps, whichever are fewer, and solves for the other.
         entries, taps = (self.size, self.lhs_dilation), (self.kernel, -self.rhs_dilation)
-        (few, step), (many, other) = sorted((entries, taps))
-        if other < 0:  # counted from the last
-            start, other = self.before + (many - 1) * other, -other
+        (few, step), (more, other) = sorted((entries, taps))
+        if other < 0:  # count from the last
+            start, other = self.before + (more - 1) * other, -other
         else:
             start = self.before
         windows = range(0, self.out * self.stride, self.stride)
-        return any(_meets(start + i * step, many, other, windows) for i in range(few))
+        return any(_meets(start + i * step, more, other, windows) for i in range(few))
 
     def simplified(self) -> Axis:
-        """The same axis, without a stride, a dilation or a crop that changes nothing.
+        """The same axis, without a stride, a dilation or a crop that has no effect.
 
-        The stride of a lone window and the dilation of a lone tap change nothing. oneDNN is wrong
-        with them: in float32 its values are wrong for one input channel and a single column of
-        outputs, and in bfloat16 it may crash.
+        The stride has no effect with a single window, nor a dilation with a single tap or entry.
+        oneDNN fails with them: in float32 its values and its input gradients are wrong for one
+        channel and a single column, and in bfloat16 it may crash.
         """
         axis = self if self.kernel > 1 else self._replace(rhs_dilation=1)
+        axis = axis if axis.size > 1 else axis._replace(lhs_dilation=1)
         if axis.out == 1:
             return axis._replace(stride=1, after=axis.after - (axis.padded - axis.extent))
         uncropped = axis._replace(after=0)
-        # No window reads what this crop takes away.
+        # No window reads the entries that this crop removes.
         return uncropped if axis.after < 0 and uncropped.out == axis.out else axis
 
     def adjoint(self) -> Axis:
-        """The axis of the convolution from an output's gradient to the input's.
+        """The axis of the convolution that computes the input's gradient from the output's.
 
-        Stride and input's dilation change places (Dumoulin & Visin 2016, relationship 14).
+        Stride and input dilation are exchanged (Dumoulin & Visin 2016, relationship 14).
         """
         before = self.extent - 1 - self.before
         padded = dilate(self.size, self.lhs_dilation) + self.extent - 1
@@ -100,18 +101,18 @@ class Axis(NamedTuple):
         ).simplified()
 
     def uncropped(self) -> Axis:
-        """The axis of what a crop leaves of an input that is not dilated; else the axis itself."""
-        if self.lhs_dilation > 1 or self.window.length == 0:
+        """The axis of what a crop leaves of the input; the axis itself if there is no such axis."""
+        if self.lhs_dilation > 1 or self.window.length == 0:  # a dilated input, or all is cropped
             return self
         before, after = max(self.before, 0), max(self.after, 0)
         return self._replace(size=self.window.length, before=before, after=after)
 
     @property
     def window(self) -> Window:
-        """The crop and the zeros, also where a crop reaches past the input.
+        """The crop and the zeros, even if the crop extends beyond the input.
 
-        Where nothing of the input is left, the padded axis is zeros alone, as many as the
-        other side's padding still provides.
+        If nothing of the input is left, the padded axis contains only zeros: those of the other
+        side's padding that are left.
         """
         start = min(max(-self.before, 0), self.dilated)
         stop = min(self.dilated + self.after, self.dilated)
@@ -121,7 +122,7 @@ class Axis(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """All that the choice of a lowering may depend on."""
+    """All integers that the choice of a lowering may depend on."""
 
     height: Axis
     width: Axis
@@ -139,7 +140,7 @@ class Geometry(NamedTuple):
 
     @property
     def reads_input(self) -> bool:
-        """Whether there is an output, and anything in the input that it depends on."""
+        """Whether any output depends on the input."""
         channels = self.in_channels > 0 and self.out_channels > 0
         return channels and all(axis.reads_input for axis in self.axes)
 
@@ -157,24 +158,24 @@ class Geometry(NamedTuple):
 
     @property
     def products(self) -> int:
-        """The multiplications by an entry of one image, up to those that meet no output."""
+        """An upper bound on the multiplications by an entry of the input, for one image."""
         taps = self.height.kernel * self.width.kernel * self.in_per_group * self.out_channels
         places = min(self.height.size * self.width.size, self.height.out * self.width.out)
         return taps * places
 
     def adjoint(self) -> Geometry:
-        """The convolution from an output's gradient to the input's."""
+        """The convolution that computes the input's gradient from the output's."""
         height, width = (axis.adjoint() for axis in self.axes)
         return Geometry(height, width, self.out_channels, self.in_channels, self.groups)
 
     def undilated(self) -> Geometry:
-        """The same convolution of an input that has been dilated already."""
+        """The same convolution, for an input that is already dilated."""
         height, width = (axis._replace(size=axis.dilated, lhs_dilation=1) for axis in self.axes)
         return self._replace(height=height, width=width)
 
 
 def _meets(start: int, count: int, step: int, places: range) -> bool:
-    """Whether any of ``count`` numbers from ``start`` on, ``step`` apart, is among the places."""
+    """Whether any of the numbers ``start + i * step``, for ``i < count``, is among the places."""
     shared = gcd(step, places.step)
     if start % shared or not places:
         return False
@@ -191,14 +192,14 @@ def dilate(size: int, dilation: int) -> int:
 
 
 def same_padding(dilated: int, extent: int, stride: int) -> Pair:
-    """SAME: ``ceil(dilated / stride)`` outputs; of an odd number of zeros, the extra one after."""
+    """SAME: ``ceil(dilated / stride)`` outputs; of an odd number of zeros, one more goes after."""
     out = -(-dilated // stride)
     total = max((out - 1) * stride + extent - dilated, 0)
     return total // 2, total - total // 2
 
 
 def pads(padding: Padding, axis: int, dilated: int, extent: int, stride: int) -> Pair:
-    """Any padding in numbers, of one axis."""
+    """Any padding as numbers, for one axis."""
     if padding == "VALID":
         return 0, 0
     if padding == "SAME":
@@ -220,11 +221,11 @@ def plan(
     out_channels: int,
     groups: int,
 ) -> Geometry:
-    """The geometry of canonical arguments, every string padding resolved.
+    """The geometry of checked arguments, with string padding as numbers.
 
     Raises:
         ValueError: the padding crops more than the dilated input and the other side's padding hold;
-            or the kernel is larger than an address can tell.
+            or the kernel is too large to address.
 
     >>> plan((28, 28), (3, 3), (2, 2), "SAME", (1, 1), (1, 1), 64, 32, 1).height
     Axis(size=28, kernel=3, stride=2, lhs_dilation=1, rhs_dilation=1, before=0, after=1)

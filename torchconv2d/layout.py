@@ -1,10 +1,11 @@
-"""Axis orders: the documented ones, NHWC and HWIO, torch's NCHW and OIHW, and any other."""
+"""Axis orders: the documented NHWC and HWIO, torch's NCHW and OIHW, and any other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor
 
 from .messages import shown
@@ -26,23 +27,56 @@ def weight_to_kernel(weight: Tensor) -> Tensor:
 
 
 def adjoint_weight(weight: Tensor, groups: int) -> Tensor:
-    """(out, in / groups, kh, kw) as (in, out / groups, kh, kw), flipped in space, or back."""
+    """``(out, in / groups, kh, kw)`` as ``(in, out / groups, kh, kw)``, taps flipped; or back."""
+    if groups == 1:
+        return _flipped(weight.transpose(0, 1))
     out, per_group, rows, columns = weight.shape
     grouped = weight.reshape(groups, out // groups, per_group, rows, columns)
-    # Not by `flatten`, which some of torch's transforms of functions do not know.
-    return grouped.transpose(1, 2).reshape(-1, out // groups, rows, columns).flip(2, 3)
+    # `flatten` does not work under some of torch's function transforms.
+    return _flipped(grouped.transpose(1, 2).reshape(-1, out // groups, rows, columns))
+
+
+def _flipped(weight: Tensor) -> Tensor:
+    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        if tracing and torch.onnx.is_in_onnx_export():
+            # The older exporter computes this for a constant weight, but not a flip.
+            for axis in (2, 3):
+                last = weight.shape[axis] - 1
+                weight = weight.index_select(axis, torch.arange(last, -1, -1))
+            return weight
+    return weight.flip(2, 3)
 
 
 def is_channels_innermost(x: Tensor) -> bool:
     """Whether a ``(B, C, H, W)`` tensor is in torch's channels-last memory format, and no other.
 
-    Asked of the strides, since ``is_contiguous(memory_format=...)`` does not work in ``vmap``.
+    It checks the strides, since ``is_contiguous(memory_format=...)`` does not work in ``vmap``.
     """
     return x.stride(1) == 1 and not x.is_contiguous()
 
 
+def dense_as(model: Tensor, x: Tensor) -> Tensor:
+    """``x`` without gaps, channels-last or not as the model is; torch's gradients are like this."""
+    if is_channels_innermost(model):
+        return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    return x.contiguous()
+
+
+def with_dense_gradient(x: Tensor) -> Tensor:
+    """The same tensor, whose gradient will be as `dense_as` says."""
+    if not x.requires_grad:
+        return x
+    # The gradient is given its shape by `reshape`, which copies what has gaps.
+    if x.is_contiguous():
+        return x.flatten().reshape(x.shape)
+    if is_channels_innermost(x) and (nhwc := x.permute(0, 2, 3, 1)).is_contiguous():
+        return nhwc.flatten().reshape(nhwc.shape).permute(0, 3, 1, 2)
+    return x
+
+
 class DimensionNumbers(NamedTuple):
-    """Where batch, channel, height and width stand; in ``rhs`` out, in, height and width."""
+    """The positions of batch, channel, height, width; in ``rhs`` of out, in, height, width."""
 
     lhs: Permutation
     rhs: Permutation
@@ -55,16 +89,16 @@ def inverse(permutation: Permutation) -> Permutation:
 
 
 def dimension_numbers(value: Any) -> DimensionNumbers:
-    """What ``dimension_numbers`` of ``jax.lax.conv_general_dilated`` may be, as three permutations.
+    """The ``dimension_numbers`` of ``jax.lax.conv_general_dilated`` as three permutations.
 
     Args:
         value: None for ``('NCHW', 'OIHW', 'NCHW')``; three strings, with any two characters for
-            the spatial axes, whose order in the kernel's string is the order of strides and
-            padding; or an object with ``lhs_spec``, ``rhs_spec`` and ``out_spec``, as JAX's
+            the spatial axes (their order in the kernel's string is the order of strides and
+            padding); or an object with ``lhs_spec``, ``rhs_spec`` and ``out_spec``, such as JAX's
             ``ConvDimensionNumbers``.
 
     Raises:
-        TypeError: it is none of these.
+        TypeError: ``value`` is none of these.
     """
     if value is None:
         return DimensionNumbers(NCHW, NCHW, NCHW)

@@ -1,4 +1,4 @@
-"""Values and names as messages show them: short, whatever an argument or a file holds."""
+"""Shortens values and names for error messages, however long an argument or a file is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Repr(reprlib.Repr):
         self.maxstring = self.maxother = _LONGEST
 
     def repr_int(self, x: int, level: int) -> str:
-        # Python refuses to write out an integer of thousands of digits.
+        # Python refuses to print an integer of thousands of digits.
         return repr(x) if x.bit_length() <= 256 else f"an int of {x.bit_length()} bits"
 
 
@@ -28,7 +28,7 @@ _repr = _Repr()
 
 
 def elided(text: str) -> str:
-    """The text on one line, without the middle where it is long.
+    """The text on one line; if it is long, its middle is left out.
 
     >>> elided("body/conv")
     'body/conv'
@@ -38,13 +38,13 @@ def elided(text: str) -> str:
     size = len(text)
     if size > _LONGEST:
         text = f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
-    # No line may end within a message, and no terminal obey a file.
+    # A message has one line, and no control characters that a terminal would obey.
     text = text if text.isprintable() else repr(text)[1:-1]
     return f"{text} ({size} characters)" if size > _LONGEST else text
 
 
 def shown(value: object) -> str:
-    """The ``repr`` of a value, or the first entries and their count.
+    """The ``repr`` of a value; if it has many entries, the first ones and their number.
 
     >>> shown((3, 2)), shown([0] * 1000)
     ('(3, 2)', '[0, 0, 0, 0, 0, 0, ...] (1000 entries)')
@@ -57,7 +57,7 @@ def shown(value: object) -> str:
 
 
 def listed(entries: Collection[Entry], show: Callable[[Entry], str] = str) -> str:
-    """The first entries, and how many more there are.
+    """The first entries, and the number of the others.
 
     >>> listed(range(1000))
     '0, 1, 2, 3, 4, 5, 6, 7 and 992 more'

@@ -1,7 +1,7 @@
-"""The one place that writes a layer's state: all of it, or nothing.
+"""Writes a layer's state: all of it or nothing. Only this file writes parameters and buffers.
 
-What is to be written is made and checked first. An error on the way, or an interrupt by the user,
-puts back what was there: numbers to the bit, dtype, device, ``requires_grad`` and the very objects.
+It makes and checks all new values first. After an error or an interrupt by the user, it restores
+the old state: the numbers to the bit, dtype, device, ``requires_grad`` and the same objects.
 """
 
 # pyright: reportPrivateUsage=false
@@ -18,7 +18,7 @@ from . import arrays
 
 
 class Kept:
-    """What modules hold when this is made; a block under ``with`` that raises changes nothing.
+    """Remembers the state of modules, and restores it if the block under ``with`` raises.
 
     >>> layer = nn.Linear(2, 1, bias=False)
     >>> before = layer.weight.tolist()
@@ -38,9 +38,9 @@ class Kept:
             for held in (vars(module), module._parameters, module._buffers):
                 self._objects.append((held, dict(held)))
             for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None and not_writable(tensor) is None:  # others stay as they are
+                if tensor is not None and not_writable(tensor) is None:  # the others cannot change
                     tensors[id(tensor)] = tensor
-        # Each with another tensor of the same memory: a load can give the object other memory.
+        # Each with a second tensor of its memory, since loading can give the first other memory.
         self._tensors = [(each, each.detach(), each.requires_grad) for each in tensors.values()]
         self._values = [_here(each).detach().clone() for each in tensors.values()]
 
@@ -52,7 +52,7 @@ class Kept:
             self.restore()
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Restore everything."""
         for held, objects in self._objects:
             held.update(objects)
         for tensor, same, requires_grad in self._tensors:
@@ -66,12 +66,12 @@ class Kept:
 def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Copy values into parameters and buffers by name, all of them or none.
 
-    A DTensor takes its part of the whole that the first process has. On the meta device nothing is
-    written.
+    Each process writes its part of a DTensor from the value that the first process has. On the meta
+    device this writes nothing.
 
     Raises:
         ValueError: a parameter or buffer has another shape than its value.
-        RuntimeError: one cannot be written.
+        RuntimeError: torch cannot write into one of them.
     """
     targets: list[Tensor] = []
     fresh: list[Tensor] = []
@@ -89,17 +89,17 @@ def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 
 def stored(module: nn.Module, name: str, caller: str) -> Tensor:
-    """A parameter or buffer of the module itself.
+    """A parameter or buffer that the module stores.
 
     Raises:
-        RuntimeError: it is computed, by a parametrization or pruning.
+        RuntimeError: a parametrization or pruning computes it, so it is not stored.
     """
     tensor = module._parameters.get(name, module._buffers.get(name))
     if tensor is None:
         raise RuntimeError(
-            f"`{caller}` needs a stored {name}, and this one is computed at each forward; call "
-            f"torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
-            f"torch.nn.utils.prune.remove(layer, {name!r}) before."
+            f"`{caller}` needs a stored {name}, but this one is computed in each forward pass; "
+            f"first call torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
+            f"torch.nn.utils.prune.remove(layer, {name!r})."
         )
     return tensor
 
@@ -108,41 +108,41 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     """Refuse a parameter or buffer that was replaced by one of another shape."""
     if tensor.shape != shape:
         raise ValueError(
-            f"The layer's `{name}` must have the shape {shape} that it was made with, and has "
-            f"{tuple(tensor.shape)}; put that back, or make another layer."
+            f"The layer's `{name}` must have the shape {shape}, as at construction, but has "
+            f"{tuple(tensor.shape)}; restore that shape, or make another layer."
         )
 
 
 def not_writable(tensor: Tensor) -> str | None:
-    """Why torch would not write into the tensor, or not into each entry; None if it would."""
+    """Why torch cannot write into each entry of the tensor; None if it can."""
     if arrays.not_readable(tensor) is not None:
-        return "it is no dense tensor"
+        return "it is not a dense tensor"
     if tensor.is_inference() and not torch.is_inference_mode_enabled():
         return "it was made under torch.inference_mode"
     here = _here(tensor)
     reach = 1 + sum((n - 1) * step for n, step in zip(here.shape, here.stride(), strict=True))
     if here.numel() > reach:
-        return "some of its entries share their memory, as those of an expanded tensor do"
+        return "some of its entries share memory, as in an expanded tensor"
     return None
 
 
 def refusal_of(name: str, why: str) -> str:
-    """The reason with the remedy."""
+    """The reason and the remedy."""
     return f"{why}; replace it, `layer.{name} = torch.nn.Parameter(layer.{name}.clone())`."
 
 
 def _copy(targets: list[Tensor], values: list[Tensor]) -> None:
-    """In one call of torch: Python looks for interrupts between calls, and not within one."""
+    """Copy in one call of torch, since Python handles interrupts only between calls."""
     places = [_here(each) for each in targets]
     if places:
         with torch.no_grad():
             cast(Any, torch)._foreach_copy_(places, values)
     for each in filter(arrays.is_shared_out, targets):
-        torch.autograd.graph.increment_version(each)  # as writing into it would have
+        torch.autograd.graph.increment_version(each)  # as a write into the DTensor itself does
 
 
 def _here(tensor: Tensor) -> Tensor:
-    """What this process has of a DTensor; any other tensor as it is."""
+    """This process's part of a DTensor; any other tensor unchanged."""
     if not arrays.is_shared_out(tensor):
         return tensor
     with torch.no_grad():
@@ -150,7 +150,7 @@ def _here(tensor: Tensor) -> Tensor:
 
 
 def _part(value: Tensor, target: Tensor) -> Tensor:
-    """What this process has to have of the value, if the target is a DTensor."""
+    """The part of the value that this process writes, if the target is a DTensor."""
     if not arrays.is_shared_out(target):
         return value
     from torch.distributed.tensor import distribute_tensor
@@ -165,10 +165,10 @@ def _memory(tensor: Tensor) -> tuple[object, ...]:
 
 
 class AllOrNothing(nn.Module):
-    """A layer into which a state dict is loaded whole, or, where that is an error, not at all.
+    """A layer that loads a state dict completely or, if that raises an error, not at all.
 
-    torch's own loading copies what fits before it raises. Within a network the layer knows of wrong
-    shapes and types, but not whether names that are missing will be an error.
+    torch's own loading copies what fits before it raises. When a network loads its state dict, the
+    layer sees wrong shapes and types, but cannot know whether missing names will raise an error.
     """
 
     def load_state_dict(
@@ -178,19 +178,19 @@ class AllOrNothing(nn.Module):
             return super().load_state_dict(state_dict, strict, assign)
 
     def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, state_dict: Any, prefix: str, metadata: Any, strict: Any, *faults: list[str]
+        self, state_dict: Any, prefix: str, metadata: Any, strict: Any, *messages: list[str]
     ) -> None:
-        errors = faults[-1]
+        errors = messages[-1]
         before = len(errors)
         with Kept(self) as kept:
             errors += self._refusals(state_dict, prefix, metadata)
             if len(errors) == before:
-                super()._load_from_state_dict(state_dict, prefix, metadata, strict, *faults)  # pyright: ignore[reportUnknownMemberType]
+                super()._load_from_state_dict(state_dict, prefix, metadata, strict, *messages)  # pyright: ignore[reportUnknownMemberType]
             if len(errors) > before:
                 kept.restore()
 
     def _refusals(self, state_dict: Any, prefix: str, metadata: Any) -> list[str]:
-        """What torch would take though the layer cannot compute with it, or leave half written."""
+        """Errors about values that torch loads, but that the layer cannot compute with or write."""
         assign = metadata.get("assign_to_params_buffers", False)
         found: list[str] = []
         for name, tensor in (*self._parameters.items(), *self._buffers.items()):

@@ -1,6 +1,6 @@
-"""What differs between the versions of torch that this package runs on, 2.6 and later.
+"""Differences between the versions of torch that this package supports, 2.6 and later.
 
-Other files ask here, and never compare version numbers.
+Other files use this module, and never compare version numbers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _backends: Any = torch.backends
 _private: Any = torch._C  # pyright: ignore[reportPrivateUsage]
 
-# torch 2.9 has a precision for each library and operation, and reads the older settings as those.
-# Older versions have no such thing. The public attributes come here in the end, but they take four
-# times as long, and a layer asks at each call.
+# From 2.9 on, torch has a precision for each library and operation, and maps the older settings to
+# these. The public attributes call this function too, but take four times as long, and a layer asks
+# at each call.
 _fp32_precision: Any = getattr(_private, "_get_fp32_precision_getter", None)
 _REDUCED = ("tf32", "bf16")
 
@@ -26,15 +26,24 @@ def _always_false() -> bool:
     return False
 
 
-# torch 2.6 has no function that tells whether torch.export is at work.
+# torch 2.6 has no function that tells whether torch.export is running.
 is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", _always_false)
+
+
+def is_recording() -> bool:
+    """Whether torch records a graph here: by compiling, by tracing, or by ``make_fx``."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        or _private._get_dispatch_mode(_private._TorchDispatchModeKey.PROXY) is not None
+    )
 
 
 def constant_in_graphs(function: Function) -> Function:
     """Let ``torch.compile`` call a function once, while it traces, and keep the result.
 
-    This is ``torch.compiler.assume_constant_result`` without the import of the compiler, which
-    takes seconds.
+    This is ``torch.compiler.assume_constant_result``, but does not import the compiler, which takes
+    seconds.
 
     >>> constant_in_graphs(float32_is_reduced) is float32_is_reduced
     True
@@ -47,7 +56,8 @@ def _lacking() -> dict[str, str]:
     found: dict[str, str] = {}
     if _fp32_precision is None:
         found["fp32_precision"] = "before torch 2.9 there is no `fp32_precision`"
-    # Seen in 2.6, and not in 2.13. Those between were not run, so nothing is excused there.
+    # These fail in 2.6 and not in 2.13. The versions between were not run, so no test is skipped
+    # there.
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7):
         found["fully_shard"] = (
             "torch 2.6 has no `fully_shard` on a CPU, whose streams record no event"
@@ -55,17 +65,18 @@ def _lacking() -> dict[str, str]:
         found["DTensor by batch"] = "torch 2.6 can share a convolution's width, but not its batch"
         found["DTensor by width"] = "torch 2.6 cannot share a convolution that has no bias"
         found["ONNX of a sum over nothing"] = (
-            "ONNX Runtime refuses what torch 2.6 writes of a sum over nothing"
+            "ONNX Runtime refuses how torch 2.6 exports a sum over nothing"
         )
     return found
 
 
-# What the running torch cannot do, and why: by a name that tests ask for, and skip with the reason.
+# What this version of torch lacks: a name for each feature, and a reason. Tests skip by the name,
+# with the reason.
 LACKING = _lacking()
 
 
 def fp32_settings() -> list[Any]:
-    """What has an ``fp32_precision``, the wider before the narrower; nothing in older versions.
+    """The objects with an ``fp32_precision``, general ones first; none in older versions.
 
     >>> all(hasattr(setting, "fp32_precision") for setting in fp32_settings())
     True
@@ -79,14 +90,14 @@ def fp32_settings() -> list[Any]:
 
 @constant_in_graphs
 def float32_is_reduced(device_type: str) -> bool:
-    """Whether the user's settings let torch compute float32 in less than float32 there.
+    """Whether the user's settings let torch reduce the precision of float32 on a device.
 
-    It only reads settings, and never asks whether the processor has the instructions for less.
-    That is bfloat16 or TF32 in oneDNN, and TF32 in cuDNN and cuBLAS, of a convolution or of a
-    matrix product. By torch's default it is so for cuDNN's convolutions.
+    Reduced precision is bfloat16 or TF32 in oneDNN, and TF32 in cuDNN and cuBLAS, for a convolution
+    or a matrix product. By torch's default cuDNN's convolutions are reduced. This function only
+    reads settings, and does not check whether the processor has instructions for them.
 
     Args:
-        device_type: ``"cpu"`` or ``"cuda"``; of another device nothing is known, and it is False.
+        device_type: ``"cpu"`` or ``"cuda"``; False for any other device.
 
     >>> float32_is_reduced("meta")
     False

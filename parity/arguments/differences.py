@@ -73,7 +73,7 @@ DECLARED: dict[str, list[Difference]] = {
             "w_init of one output channel",
             {"w_init": lambda s: (jnp.ones((*s.kernel_shape[:3], 1)),)},
             VALUE_ERROR,
-            lambda a: a["groups"] == 1,  # it does not divide by more
+            lambda a: a["groups"] == 1,  # more groups do not divide one output channel
         ),
     ],
     "a `(out,)` bias array fails with `channel_first=True` | accepted": [
@@ -90,8 +90,8 @@ DECLARED: dict[str, list[Difference]] = {
         Difference("groups 0", {"groups": lambda s: (0,)}, VALUE_ERROR)
     ],
     # The reference checks only the first entry.
-    "NumPy integers in `padding`, and there and in `stride`, `groups` and the dilations arrays of "
-    "no dimension, are refused | accepted": [
+    "NumPy integers in `padding`, and 0-d arrays in `padding`, `stride`, `groups` and the "
+    "dilations, are refused | accepted": [
         Difference(
             "NumPy padding", {"padding": lambda s: (np.int64(1), (np.int8(1), 2))}, ACCEPTED
         ),
@@ -106,7 +106,7 @@ DECLARED: dict[str, list[Difference]] = {
         ),
     ],
     # Such a layer refuses a float32 input. A float64 array shows nothing: JAX makes it float32.
-    "an array of another dtype than float32 makes a layer of that dtype | "
+    "an array of a dtype other than float32 makes a layer of that dtype | "
     "cast to the layer's dtype": [
         Difference(
             "integer w_init", {"w_init": lambda s: (np.ones(s.kernel_shape, int),)}, ACCEPTED
@@ -168,7 +168,7 @@ DECLARED: dict[str, list[Difference]] = {
         )
     ],
     "a bias that varies over the image is accepted | "
-    "`ValueError`: a bias has one value a channel": [
+    "`ValueError`: a bias has one value per channel": [
         Difference(
             "bias over the image",
             {
@@ -179,7 +179,7 @@ DECLARED: dict[str, list[Difference]] = {
             VALUE_ERROR,
         )
     ],
-    "a dimensionless Quantity is refused as `w_init` | counts as its number": [
+    "a dimensionless Quantity is refused as `w_init` | used as a plain number": [
         Difference(
             "quantity",
             {
@@ -191,8 +191,8 @@ DECLARED: dict[str, list[Difference]] = {
             ACCEPTED,
         )
     ],
-    "bools count as integers; anything true or false serves as `channel_first` | `TypeError`; in "
-    "`padding` and `in_size` `ValueError`": [
+    "bools count as integers; `channel_first` takes any object by its truth value | `TypeError`; "
+    "in `padding` and `in_size` `ValueError`": [
         Difference(
             "bools",
             {
@@ -213,8 +213,8 @@ DECLARED: dict[str, list[Difference]] = {
             "truth", {"channel_first": lambda s: (2, None, "NCHW", "", [], 1.0)}, TYPE_ERROR
         ),
     ],
-    "an `in_size` that is no sequence of integers raises `TypeError` or `KeyError`, one with zeros "
-    "and bytes are accepted | `ValueError`": [
+    "an `in_size` that is not a sequence of integers raises `TypeError` or `KeyError`; one with "
+    "zeros, or bytes, is accepted | `ValueError`": [
         Difference("bytes as in_size", {"in_size": lambda s: (bytes(s.in_size),)}, VALUE_ERROR),
         Difference(
             "in_size of no sequence",
@@ -262,7 +262,7 @@ DECLARED: dict[str, list[Difference]] = {
             "tensor as a dilation", each(DILATIONS, lambda s: (torch.tensor([1, 2]),)), TYPE_ERROR
         ),
     ],
-    "a float `groups`, an array as `rhs_dilation`, an object that is no array as `w_init`, "
+    "a float `groups`, an array as `rhs_dilation`, an object that is not an array as `w_init`, "
     "`b_init` or `w_mask`: `ValueError` | `TypeError`": [
         Difference("float groups", {"groups": lambda s: (2.5, 100.0)}, TYPE_ERROR),
         Difference(
@@ -317,7 +317,7 @@ DECLARED: dict[str, list[Difference]] = {
             TYPE_ERROR,
         )
     ],
-    "a negative size fails in the initializer, with the error of that | `ValueError`": [
+    "a negative size raises the initializer's error | `ValueError`": [
         Difference(
             "negative sizes",
             {
@@ -335,12 +335,11 @@ DECLARED: dict[str, list[Difference]] = {
         ),
     ],
     # These rows are about the initializers themselves; `test_draws.py` tests them.
-    "`TruncatedNormal` refuses a `loc` beyond two `scale` of its bounds when it draws | "
-    "when it is made": [],
+    "`TruncatedNormal` refuses a `loc` more than two `scale` outside its bounds when it draws | "
+    "when it is created": [],
     "`seed`: a NumPy integer is refused, a bool counts as an integer | accepted; `TypeError`": [],
     # `judge` itself finds this one, because it also judges each odd argument alone.
-    "of several wrong arguments it names one | "
-    "it may name another, in the order of the arguments": [],
+    "of several wrong arguments it names one | it may name another one": [],
 }
 SEVERAL = "several wrong arguments"
 

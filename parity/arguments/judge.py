@@ -1,18 +1,18 @@
 """Give random argument lists to the layer and its reference: both accept them, or both refuse.
 
 An answer covers construction and a forward pass, because the reference looks at some arguments only
-when the pass is lowered for XLA, such as a stride of 0. The input has the shape that ``in_size``
-says and is float32, the default dtype of both layers; a list may bring another input, called ``x``.
+when the pass is lowered for XLA, such as a stride of 0. The input has the shape of ``in_size`` and
+is float32, the default dtype of both layers; a list may contain another input, called ``x``.
 
-The reference's pass is lowered and not run, as compiling a thousand of them would take minutes.
-Nothing is refused later; a test makes sure of that on a sample.
+The reference's pass is lowered and not run, because compiling a thousand of them would take
+minutes. A test checks on a sample that running them refuses nothing more.
 
 Two refusals agree if ``except ValueError`` or ``except TypeError`` catches both. Two acceptances
 agree if the outputs have the same shape; other tests compare their values.
 
-Left out are ``param_type``, which makes a different thing on each side, and ``device`` and
-``dtype``, which the reference does not have. ``jnp.ones`` replaces the default ``w_init``, because
-XLA compiles that for two seconds for each shape.
+The lists leave out ``param_type``, which makes different objects on the two sides, and ``device``
+and ``dtype``, which the reference does not have. ``jnp.ones`` replaces the default ``w_init``,
+because XLA takes two seconds per shape to compile that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Shape = tuple[int, ...]
 
 
 class Answer(NamedTuple):
-    """What a layer says to a list: ``kind`` is ACCEPTED or the class of the error."""
+    """A layer's answer to a list: ``kind`` is ACCEPTED or the class of the error."""
 
     kind: str
     shape: Shape | None = None
@@ -61,7 +61,7 @@ def answer_there(given: ArgumentList) -> Answer:
     def run() -> Shape:
         arguments, x = given.arguments_and_input()
         with warnings.catch_warnings():
-            # JAX and brainstate divide by a NumPy 0 before they look at it.
+            # JAX and brainstate divide by a NumPy 0 before they check it.
             warnings.filterwarnings("ignore", "divide by zero encountered", RuntimeWarning)
             layer = jax_conv.brainstate.nn.Conv2d(**arguments)
             return jax_conv.jax.jit(layer).lower(jax_conv.jax.numpy.asarray(x)).out_info.shape
@@ -110,8 +110,8 @@ class Judgement(NamedTuple):
 def judge(given: ArgumentList) -> Judgement:
     """Both answers to a list, and whether they are right.
 
-    A list with several odd arguments must be refused as one of them alone is; if none of them is
-    refused alone, the list is judged as a whole.
+    A list with several odd arguments must be refused with the error of one of them alone. If none
+    of them is refused alone, the list is judged as a whole.
     """
     here, there = answer_here(given), answer_there(given)
     names = [difference.name for difference in shown_by(given)]

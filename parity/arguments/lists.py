@@ -1,4 +1,4 @@
-"""Random argument lists for the layer and its reference: legal ones, with odd arguments in them."""
+"""Random argument lists for the layer and its reference: legal lists with some odd arguments."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def _all_pairs(s: Sizes) -> Sequence[Any]:
     return 1, range(1, 2), (), (1, 2, 3), *pairs(s), *no_pairs(s)
 
 
-# Odd arguments that both sides judge alike: odd spellings of what is legal, and what is not legal.
-# Those of the differences are not repeated here. `x` is the input of the forward pass; `bias` is a
-# keyword of torch's layer that neither side has.
+# Odd arguments that both sides judge alike: unusual forms of legal values, and illegal values. The
+# odd arguments of the differences are not repeated here. `x` is the input of the forward pass;
+# `bias` is a keyword of torch's layer that neither side has.
 ALIKE: dict[str, Values] = {
     "in_size": lambda s: (
         *(list(s.in_size), np.array(s.in_size), torch.Size(s.in_size)),
@@ -94,7 +94,7 @@ ALIKE: dict[str, Values] = {
     ),
 }
 
-# What a legal list may have besides the sizes.
+# The arguments that a legal list may have besides the sizes.
 _LEGAL: Table = {
     "stride": lambda s: (2, (1, 2), [3, 1]),
     "padding": lambda s: (1, (1, 2), [(1, 2), (0, 1)], [(-1, -1), (0, -1)], "VALID"),
@@ -107,12 +107,12 @@ _LEGAL: Table = {
     "name": lambda s: ("conv",),
 }
 _SIZES = {"in_size", "out_channels", "kernel_size", "groups", "channel_first"}
-# Only these fit every size of the kernel and of the output.
+# The arguments that fit every size of the kernel and of the output.
 _FIT_ANY_SIZE = ("rhs_dilation", "name")
 
 
 class Odd(NamedTuple):
-    """One odd argument: a value of the table of a difference, or of ``ALIKE``."""
+    """One odd argument: a value from the table of a difference, or from ``ALIKE``."""
 
     argument: str
     number: int
@@ -124,7 +124,7 @@ class Odd(NamedTuple):
 
 
 class ArgumentList(NamedTuple):
-    """Legal arguments, and odd ones to put over them. ``sizes`` follow from the legal ones."""
+    """Legal arguments, and odd ones that replace some. ``sizes`` follow from the legal ones."""
 
     sizes: Sizes
     legal: Arguments
@@ -138,7 +138,7 @@ class ArgumentList(NamedTuple):
         if "x" in arguments:
             return arguments, np.array(arguments.pop("x"))
         try:
-            # From new arguments, because `in_size` may be an iterator.
+            # Build the arguments again, because `in_size` may be an iterator.
             in_size = tuple(max(int(size), 0) for size in self.arguments()["in_size"])
         except (ValueError, TypeError):
             in_size = (1, 1, 1)  # there will be no layer, so any input will do
@@ -160,7 +160,7 @@ def lists(seed: int) -> Iterator[ArgumentList]:
                 pick.shuffle(pile)
             odd = pile.pop()
             names = {odd.argument, *hand}
-            # With an odd size no array would fit.
+            # No array fits an odd size.
             if odd.argument in hand or (names & _SIZES and names & set(ARRAYS)):
                 pile.insert(0, odd)
             else:
@@ -169,7 +169,7 @@ def lists(seed: int) -> Iterator[ArgumentList]:
 
 
 def cards() -> list[Odd]:
-    """Every odd argument; those of the forward pass, which are few, three times."""
+    """Every odd argument; the few of the forward pass come three times."""
     tables: list[tuple[str | None, Table]] = [(None, ALIKE)]
     tables += [(name, difference.table) for name, difference in differences().items()]
     found = [
@@ -182,7 +182,7 @@ def cards() -> list[Odd]:
 
 
 def random_list(pick: random.Random, odd: tuple[Odd, ...]) -> ArgumentList:
-    """A legal list with these odd arguments; its sizes differ, so that no swap fits."""
+    """A legal list with these odd arguments; all its sizes differ, so that no swap fits."""
     height, width, channels = pick.choice([(5, 8, 4), (9, 5, 8)])
     first = pick.random() < 0.3
     legal: Arguments = {

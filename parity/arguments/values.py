@@ -28,7 +28,7 @@ class Sizes(NamedTuple):
     image: tuple[int, int, int]
 
 
-# Several values of one argument. They are made anew each time, as one may be an iterator.
+# Several values of one argument, created again each time, because one may be an iterator.
 Values = Callable[[Sizes], Sequence[Any]]
 Table = dict[str, Values]
 
@@ -43,7 +43,7 @@ ARRAYS = ("w_init", "b_init", "w_mask")
 
 
 def pairs(s: Sizes) -> Sequence[Any]:
-    """Spellings of a pair that every layer accepts."""
+    """Forms of a pair that both layers accept."""
     return 2, [2], (2,), (1, 2), np.int64(2), (2, np.int8(1)), torch.tensor(2)
 
 
@@ -51,9 +51,9 @@ NEGATIVE = -1, (1, -1)
 
 
 def no_pairs(s: Sizes) -> Sequence[Any]:
-    """What no layer accepts as a dilation, except bools, arrays and negative numbers.
+    """Values that neither layer accepts as a dilation; without bools, arrays, negative numbers.
 
-    The reference raises TypeError too, unless another error comes first. No int equals the float:
+    The reference raises TypeError too, unless another error comes first. The float equals no int:
     JAX's caches would find an earlier 2 for 2.0, and the reference would accept it.
     """
     numbers = 0, (1, 0), 7.0, (2.5, 1), None, (1, None), 1j

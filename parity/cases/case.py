@@ -1,4 +1,4 @@
-"""A case: plain values that fix one layer, its input and a cotangent."""
+"""A case: plain values that determine one layer, its input and a cotangent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Case(NamedTuple):
 
     Pairs are ``(vertical, horizontal)``. ``channels`` are in, out and groups; ``batch`` is None for
     an input without a batch axis. ``mask`` and ``memory`` are names that ``numbers.py`` and
-    ``port.py`` know. ``lowering`` is the name of one of ``torchconv2d.lowerings``: it is used where
-    it applies, whatever the layer would choose.
+    ``port.py`` know. ``lowering`` is the name of one of ``torchconv2d.lowerings``. If it applies,
+    it is used instead of the layer's choice.
     """
 
     size: Pair = (7, 6)
@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """The case that ``str`` wrote, or a user: one int stands for a pair of equal ones.
+        """The case that ``str`` or a user wrote; one int stands for a pair of equal ones.
 
         Raises:
             ValueError: the text is not a list of known options with values that a layer can take.
@@ -98,7 +98,7 @@ class Case(NamedTuple):
 
     @property
     def pads(self) -> str | tuple[Pair, Pair]:
-        """The padding as the definition and JAX take it: a string or two pairs."""
+        """The padding in the form of the definition and JAX: a string or two pairs."""
         if isinstance(self.padding, str):
             return self.padding
         if isinstance(self.padding, int):

@@ -1,4 +1,4 @@
-"""A covering array: few rows in which each two values of two options meet."""
+"""A covering array: few rows that contain each pair of values of two options."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from itertools import combinations, product
 from typing import Any
 
 Options = Mapping[str, Sequence[Any]]
-Setting = tuple[str, int]  # an option and which of its values
+Setting = tuple[str, int]  # an option and the index of its value
 Fits = Callable[[str, Any, str, Any], bool]
 Counts = Callable[[dict[str, Any]], bool]
 
-# Each round makes so many rows at random and takes the one that covers most. If none of them
-# counts, there is another round.
+# Each round makes `_CANDIDATES` random rows and takes the one that covers most pairs. If none of
+# them counts, there is another round.
 _CANDIDATES, _ROUNDS = 15, 6
 
 
 def rows(options: Options, fits: Fits, counts: Counts, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows with a value for each option, until all pairs of values that fit have met.
+    """Rows with a value for each option, until they contain all pairs of values that fit.
 
-    The method is greedy, as AETG (Cohen et al., 1997). A row starts with a pair that has not met
-    yet. Each further option, in random order, gets the value that meets most others for the first
-    time.
+    The method is greedy, like AETG (Cohen et al., 1997). A row starts with a pair that no row
+    contains yet. Each further option, in random order, gets the value that adds most new pairs.
 
     Args:
         options: the values of each option. The first value of each must fit all others.
-        fits: whether a value of one option may meet a value of another.
-        counts: whether a row tests its values. If no row that counts is found for a pair, the pair
-            is dropped with a row that does not count.
+        fits: whether a value of one option may be combined with a value of another.
+        counts: whether a row tests its values. If no row that counts is found for a pair, a row
+            that does not count covers the pair.
         seed: the same seed gives the same rows.
     """
 

@@ -1,4 +1,4 @@
-"""The cases: a grid in which each two values of two options meet, and random cases."""
+"""The cases: a grid that contains each pair of values of two options, and random cases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .numbers import canvas
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
 
 # The first value of each option fits every value of the others. Sizes, strides, dilations and
-# padding differ between the axes where they can, so that a swap of the axes shows.
+# padding differ between the axes where they can, so that swapped axes show.
 OPTIONS: dict[str, Sequence[Any]] = {
     "size": ((7, 6), (6, 9), (1, 5), (8, 1), (2, 3)),
     "channels": (
@@ -44,7 +44,7 @@ OPTIONS: dict[str, Sequence[Any]] = {
         ((-10, 13), (1, 0)),  # crops all of the input at the top
         ((1, 0), (7, -5)),  # crops nearly all of it at the right
     ),
-    # With the strides these have no common factor, some, or all of them.
+    # These share no factor, some factors, or all factors with the strides.
     "lhs_dilation": ((1, 1), (2, 3), (3, 1), (1, 2), (6, 4)),
     "rhs_dilation": ((1, 1), (2, 3), (1, 2), (3, 1)),
     "mask": (None, "bool", "real", "taps", "outputs", "number"),
@@ -53,13 +53,13 @@ OPTIONS: dict[str, Sequence[Any]] = {
     "batch": (2, None, 1, 3),  # a check adds an empty batch
     "memory": ("contiguous", "permuted", "other layout", "expanded", "sliced"),
     "channels_last_weight": (False, True),
-    # The lowering is used where it applies, whatever the layer would choose.
+    # If the lowering applies, it is used instead of the layer's choice.
     "lowering": (None, *(lowering.__name__ for lowering in LOWERINGS)),
     "dtype": DTYPES,
 }
 
 
-# Lowerings that few geometries can use, each on such a geometry.
+# Cases for lowerings that few geometries can use.
 DEMANDING = (
     Case(
         kernel=(4, 3), padding=((2, 1), (1, 2)), lhs_dilation=(2, 3), bias=True, lowering="Subpixel"
@@ -87,12 +87,12 @@ DEMANDING = (
 )
 
 
-# Sizes for which the layer itself chooses these lowerings, and another one for the gradients.
+# Sizes for which the layer chooses these lowerings, and another lowering for the gradients.
 CHOSEN = {
     "Transposed": Case(channels=(4, 16, 1), kernel=(3, 4), lhs_dilation=(2, 3), bias=True),
     "MatmulFold": Case(size=(16, 15), channels=(24, 1, 1), kernel=(5, 3), batch=1),
-    "RowSums": Case(size=(12, 11), channels=(64, 3, 1), kernel=(3, 3), batch=1),
-    "Plain": Case(size=(24, 23), channels=(2, 32, 1), kernel=(5, 3), batch=1),
+    "RowSums": Case(size=(26, 22), channels=(32, 3, 1), kernel=(5, 3), batch=1),
+    "Plain": Case(size=(20, 19), channels=(2, 32, 1), kernel=(7, 5), batch=1),
 }
 
 
@@ -106,7 +106,7 @@ def grid(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Case]:
 
 
 def _fits(option: str, value: Any, other: str, other_value: Any) -> bool:
-    """All values fit each other, except a padding that crops more than there is."""
+    """All values fit each other, except a padding that crops more than the input."""
     if option != "padding" or other != "size" or isinstance(value, str):
         return True
     pads = Case(padding=value).pads
@@ -114,7 +114,7 @@ def _fits(option: str, value: Any, other: str, other_value: Any) -> bool:
 
 
 def _reads_input(row: dict[str, Any]) -> bool:
-    """Whether some output reads the input, and is not only the bias."""
+    """Whether some output reads the input and is more than the bias."""
     plan = canvas(Case(**row))
     return all(
         set(plan.places[axis]).intersection(
@@ -168,7 +168,7 @@ def random_case(chance: random.Random, dtypes: Sequence[str] = DTYPES) -> Case:
 
 
 def _random_pads(chance: random.Random, dilated: int, extent: int) -> Pair:
-    """From crops of all of the input to zeros beyond the kernel, but never a larger crop."""
+    """From crops of the whole input to zeros beyond the kernel; together they crop at most all."""
     before, after = sorted(chance.randint(-dilated, extent + 2) for _ in range(2))
     after = max(after, -dilated - before)
     return (before, after) if chance.random() < 0.5 else (after, before)

@@ -15,7 +15,7 @@ from .case import Case
 
 Draw = Callable[[tuple[int, ...], np.random.Generator], Array]
 
-# Some checks add several convolutions: their sums are so many times larger.
+# Some checks add several convolutions. Their sums are up to this many times larger.
 _HEADROOM = 4
 
 
@@ -33,10 +33,10 @@ def normals(case: Case) -> Arrays:
 
 
 def integers(case: Case, beside: Arrays | None = None) -> Arrays:
-    """Integers so small, and so many of them zero, that the dtype holds every sum exactly.
+    """Small integers, some of them zero, so that the dtype holds every sum exactly.
 
-    This holds for every order of the sums. With ``beside``, sums of products of these arrays with
-    those are exact too.
+    This is true for every order of summation. With ``beside``, sums of products with the arrays
+    ``beside`` are exact too.
     """
     dtype = case.torch_dtype
     limit = 2 / torch.finfo(dtype).eps
@@ -64,7 +64,7 @@ def _integers(
     dtype: torch.dtype,
 ) -> Array:
     numbers = random.integers(-most, most + 1, shape) * (random.random(shape) < density)
-    if numbers.size and not numbers.any():  # zeros alone would test nothing
+    if numbers.size and not numbers.any():  # only zeros would test nothing
         numbers.flat[random.integers(numbers.size)] = 1
     if not dtype.is_complex:
         return numbers.astype(np.float64)
@@ -72,7 +72,7 @@ def _integers(
 
 
 def _draw_all(case: Case, draw: Draw) -> Arrays:
-    # Each array has its own stream, so that none depends on how many numbers another draws.
+    # Each array has its own stream, so none depends on how many numbers another draws.
     of_x, of_kernel, of_bias, of_cotangent, of_mask = np.random.default_rng(case.seed).spawn(5)
     inputs, outputs, _ = case.channels
     batch = 1 if case.batch is None else case.batch
@@ -90,7 +90,7 @@ def _draw_all(case: Case, draw: Draw) -> Arrays:
 
 
 def canvas(case: Case) -> Canvas:
-    """Where the case's pixels and windows lie."""
+    """The places of the case's pixels and windows."""
     g = case.geometry
     return Canvas(
         case.size, case.kernel, g["stride"], g["padding"], g["lhs_dilation"], g["rhs_dilation"]
@@ -98,7 +98,7 @@ def canvas(case: Case) -> Canvas:
 
 
 def _mask(case: Case, random: np.random.Generator) -> Array | None:
-    """A mask of zeros and powers of two: a product with them is exact."""
+    """A mask of zeros and powers of two, so that products with it are exact."""
     values = np.array([0.0, 1.0, -1.0, 2.0, 0.0])
     outputs = case.channels[1]
     match case.mask:
@@ -118,11 +118,11 @@ def _mask(case: Case, random: np.random.Generator) -> Array | None:
             raise ValueError(f"There is no mask {unknown!r}.")
 
 
-def _absolute_sum(one: Arrays, other: Arrays) -> Arrays:
+def _absolute_sum(first: Arrays, second: Arrays) -> Arrays:
     def add(a: Array | None, b: Array | None) -> Any:
         return None if a is None or b is None else abs(a) + abs(b)
 
-    return Arrays(*map(add, one, other))
+    return Arrays(*map(add, first, second))
 
 
 def _largest_sum(case: Case, arrays: Arrays) -> float:

@@ -1,7 +1,7 @@
 """Checks of forward mode, second derivatives and ``vmap``, most of them exact.
 
-The layer is linear in its input and linear in its weight, so each of these derivatives is again a
-convolution, and an exact one on integers.
+The layer is linear in its input and linear in its weight. So each of these derivatives is again a
+convolution, and is exact on integers.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def forward_mode(subject: Subject) -> Iterator[Finding]:
 
 
 def second_order(subject: Subject) -> Iterator[Finding]:
-    """The gradients can be differentiated again, by the input, the weight and the cotangent."""
+    """The gradients support double backward, with respect to input, weight and cotangent."""
     case, here = subject.case, subject.integers
     along = _another(subject)
     conv = port.layer(case, here)
@@ -94,12 +94,12 @@ def by_differences(subject: Subject) -> Iterator[Finding]:
     yield subject.judged("gradgradcheck", "all", second, "not the numerical derivative")
 
 
-# The most numbers in input, kernel and output together for which that is quick.
+# ``by_differences`` skips cases with more numbers in input, kernel and output, since it is slow.
 _LARGEST = 400
 
 
 def vmap(subject: Subject) -> Iterator[Finding]:
-    """``torch.func.vmap`` over inputs or parameters gives what a loop gives, gradients too."""
+    """``torch.func.vmap`` over inputs or parameters equals a loop, in outputs and gradients."""
     case = subject.case
     conv = port.layer(case, subject.integers)
     run, parameters = port.call(conv), [each.detach() for each in conv.parameters()]

@@ -11,7 +11,7 @@ from ..cases.case import Case
 
 class Verdict(Enum):
     AGREES = "agrees"
-    # JAX is wrong in this dtype and right in double precision, or it ended its process.
+    # JAX is wrong in this dtype and right in double precision, or it crashed its process.
     UPSTREAM_BUG = "upstream bug"
     ORACLES_DISAGREE = "oracles disagree"
     DIFFERS = "DIFFERS"  # the port is wrong
@@ -24,8 +24,8 @@ class Verdict(Enum):
 class Finding(NamedTuple):
     """What one check found about one quantity: an output or a gradient.
 
-    ``ratio`` is error / bound of the port, and ``reference_ratio`` that of JAX. They are None where
-    there is no bound, or JAX was not asked. ``bug`` is the name of an upstream bug.
+    ``ratio`` is error / bound of the port, and ``reference_ratio`` that of JAX. They are None if
+    there is no bound or JAX was not run. ``bug`` is the name of an upstream bug.
     """
 
     check: str

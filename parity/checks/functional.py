@@ -83,7 +83,7 @@ def definition(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Ar
 
 
 def by_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array]:
-    """What the port computes for them."""
+    """The port's output and gradients for this call."""
     dtype = getattr(torch, call.case.dtype)
     lhs, rhs, along = (
         torch.from_numpy(np.array(array)).to(dtype)

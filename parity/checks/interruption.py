@@ -13,7 +13,7 @@ STATUS = 130
 
 @contextmanager
 def catching() -> Iterator[Callable[[], None]]:
-    """Raise KeyboardInterrupt on Ctrl-C; the function given raises it again if it was dropped.
+    """Raise KeyboardInterrupt on Ctrl-C; the yielded function raises it again if it was dropped.
 
     Python drops an exception that is raised in a callback of the garbage collector, and JAX has
     such a callback.
@@ -37,7 +37,7 @@ def catching() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Threads and processes that start in this block, and their children, never see Ctrl-C."""
+    """Threads and processes that start in this block, and their children, never get Ctrl-C."""
     resource_tracker.ensure_running()  # first, because its start unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

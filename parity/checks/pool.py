@@ -1,9 +1,8 @@
-"""Judge cases in worker processes, so that no case can end the run or fill the memory."""
+"""Judge cases in worker processes, so that no case can crash the run or fill the memory."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
@@ -14,10 +13,11 @@ from pebble import ProcessExpired, ProcessPool
 from ..cases.case import Case
 from ..sides import jax_conv, known_bugs
 from . import interruption, suite
+from .cores import cores
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
 
-# After so many cases a worker clears what JAX has compiled, and is replaced by a new process.
+# After this many cases a worker clears JAX's compiled functions, or a new process replaces it.
 _CLEAR_EVERY, _REPLACE_EVERY = 50, 1000
 _done = count(1)
 
@@ -33,14 +33,14 @@ def judge_without_jax(case: Case) -> Outcome:
 
 
 def ask_jax(case: Case) -> None:
-    """Ask JAX alone what ``judge`` asks it, and nothing of the layer."""
+    """Run only the part of ``judge`` that calls JAX, without the layer."""
     subject = Subject(case, with_jax=True)
     for arrays in (subject.integers, subject.normals):
         subject.reference.results(arrays)
 
 
 class Jobs:
-    """What a worker can do with a case; tests replace these with jobs that die."""
+    """The jobs of a worker; tests replace them with jobs that crash."""
 
     judge: Callable[[Case], Outcome] = staticmethod(judge)
     judge_without_jax: Callable[[Case], Outcome] = staticmethod(judge_without_jax)
@@ -52,16 +52,16 @@ def run(
 ) -> Iterator[Outcome]:
     """Judge each case, in order, and start a few cases ahead.
 
-    If the worker of a case dies, another worker asks JAX alone. If that one dies too, it is a bug
-    of JAX, and the case is judged without JAX. If it lives, the layer killed the first one.
+    If the worker of a case crashes, another worker runs JAX alone. If that one crashes too, it is a
+    bug of JAX, and the case is judged without JAX. Otherwise the layer crashed the first worker.
 
     Args:
         cases: the cases.
-        workers: the number of processes. None is one for each core that this process may use, and
-            at most 8, since each has torch and JAX in memory.
-        jobs: what they do.
+        workers: the number of processes. None means one for each core that this process may use,
+            but at most 8, since each has torch and JAX in memory.
+        jobs: the jobs of the workers.
     """
-    workers = workers or min(8, _cores())
+    workers = workers or min(8, cores())
     context = multiprocessing.get_context("spawn")  # neither JAX nor torch survives a fork
     pool = ProcessPool(
         workers, _REPLACE_EVERY, initializer=torch.set_num_threads, initargs=(1,), context=context
@@ -69,7 +69,7 @@ def run(
     with pool:
         try:
             with interruption.blocked():
-                assert pool.active  # asking starts it
+                assert pool.active  # this attribute starts the pool
             ahead: deque[Callable[[], Outcome]] = deque()
             for case in cases:
                 ahead.append(_begin(pool, case, jobs))
@@ -80,12 +80,6 @@ def run(
         except BaseException:  # Ctrl-C, or the caller stopped early
             pool.stop()
             raise
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # as `taskset` and containers leave them
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outcome]:

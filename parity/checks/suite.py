@@ -1,4 +1,4 @@
-"""The suite: it judges cases in this process, one at a time, by every check."""
+"""The suite: it runs every check on each case, one at a time, in this process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(cases: Iterable[Case], *, with_jax: bool = True) -> Iterator[Outcome]:
 
     Args:
         cases: the cases.
-        with_jax: whether to ask JAX too, which takes most of the time.
+        with_jax: whether to run JAX too, which takes most of the time.
     """
     # The layers are so small that more threads make them slower.
     threads = torch.get_num_threads()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -18,15 +19,16 @@ def exact(subject: Subject) -> Iterator[Finding]:
     """On small integers the port, JAX and the definition give the same bits."""
     right = subject.exact
     jax = subject.reference.results(subject.integers) if subject.with_jax else None
+    in_double = cache(lambda: subject.reference.in_double(subject.integers))  # asked at most once
     for quantity, value in right._asdict().items():
         if value is None:
             continue
         ours = getattr(subject.port, quantity)
         yield subject.judged("exact", quantity, _equal(ours, value), _difference(ours, value))
         if jax is not None and not _equal(theirs := getattr(jax, quantity), value):
-            again = getattr(subject.reference.in_double(subject.integers), quantity)
+            right_in_double = _equal(getattr(in_double(), quantity), value)
             detail = _difference(theirs, value)
-            yield _jax_differs(subject, "exact", quantity, _equal(again, value), detail)
+            yield _jax_differs(subject, "exact", quantity, right_in_double, detail)
 
 
 def rounding(subject: Subject) -> Iterator[Finding]:
@@ -37,6 +39,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
         port.results(case, arrays),
         expected.bound(arrays, case.geometry, value, case.torch_dtype),
     )
+    in_double = cache(lambda: subject.reference.in_double(arrays))  # asked at most once
     jax = jax_limits = None
     if subject.with_jax:
         jax = subject.reference.results(arrays)
@@ -48,7 +51,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
             continue
         ratio = expected.ratio(getattr(ours, quantity), right, getattr(limits, quantity))
         theirs = allowed = None
-        if jax is not None:  # reported by the port's bound, judged by its own, which is looser
+        if jax is not None:  # report the ratio to the port's bound; judge by JAX's wider bound
             numbers = getattr(jax, quantity)
             theirs = expected.ratio(numbers, right, getattr(limits, quantity))
             allowed = expected.ratio(numbers, right, getattr(jax_limits, quantity))
@@ -56,7 +59,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
         verdict = Verdict.AGREES if ratio <= 1 else Verdict.DIFFERS
         yield Finding("rounding", quantity, verdict, detail, ratio, theirs)
         if allowed is not None and allowed > 1:
-            numbers = getattr(subject.reference.in_double(arrays), quantity)
+            numbers = getattr(in_double(), quantity)
             again = expected.ratio(numbers, right, getattr(jax_limits, quantity))
             yield _jax_differs(
                 subject, "rounding", quantity, again <= 1, f"error/bound {allowed:.3g}"
@@ -66,7 +69,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
 def _jax_differs(
     subject: Subject, check: str, quantity: str, right_in_double: bool, detail: str
 ) -> Finding:
-    """JAX differs from the definition: only in this dtype on this machine, or in double too?"""
+    """JAX differs from the definition: find out whether it does in double precision too."""
     detail = f"{subject.reference.name} is not the definition: {detail}"
     if not right_in_double:
         return Finding(check, quantity, Verdict.ORACLES_DISAGREE, detail)
@@ -77,8 +80,8 @@ def _jax_differs(
 def non_finite(subject: Subject) -> Iterator[Finding]:
     """A NaN or infinity spreads exactly to the entries that read it.
 
-    A bad pixel reaches the outputs and the taps that read it, a bad cotangent the pixels that it
-    read, a bad bias its channel. All other entries are those of the clean input.
+    A bad pixel reaches the outputs and the taps that read it. A bad cotangent reaches the pixels
+    that its output reads. A bad bias reaches its channel. All other entries stay unchanged.
     """
     arrays, clean = subject.integers, subject.exact
     for bad in (np.nan, np.inf, -np.inf):
@@ -105,7 +108,7 @@ def non_finite(subject: Subject) -> Iterator[Finding]:
 
 
 def apart(subject: Subject) -> Iterator[Finding]:
-    """The gradients are the same where only some arguments need one."""
+    """The gradients stay the same if only some arguments require one."""
     ours = port.gradients_apart(subject.case, subject.integers)
     for quantity, value in zip(("input", "weight", "bias"), ours, strict=True):
         if value is not None:
@@ -115,7 +118,7 @@ def apart(subject: Subject) -> Iterator[Finding]:
 
 
 def inference(subject: Subject) -> Iterator[Finding]:
-    """The exact, rounding and non-finite checks again, of an output without autograd."""
+    """The exact, rounding and non-finite checks again, for outputs without autograd."""
     case, arrays = subject.case, subject.integers
     right = subject.exact.output
     ours, rounded = port.inference(case, (arrays, subject.normals))
@@ -133,7 +136,7 @@ def inference(subject: Subject) -> Iterator[Finding]:
 
 
 def _spoil(subject: Subject, array: Array, bad: float) -> tuple[Array, Array]:
-    """``array`` with one entry set to ``bad``, and zeros with a one at that entry."""
+    """``array`` with one entry replaced by ``bad``, and zeros with a one at that entry."""
     random = np.random.default_rng(subject.case.seed)
     at = tuple(int(random.integers(n)) for n in array.shape)
     if array.ndim == 4 and subject.case.memory == "expanded":

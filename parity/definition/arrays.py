@@ -1,4 +1,4 @@
-"""The arrays that one convolution takes, and those that it and its gradients give."""
+"""The arrays of one convolution: its arguments, its output and its gradients."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Arrays(NamedTuple):
 
 
 class Results(NamedTuple):
-    """An output, and the gradients of its product with the cotangent; None where there is none.
+    """An output, and the gradients of its product with the cotangent; None for a missing one.
 
-    The axes are ordered as in :class:`Arrays`, whatever the layer's order is. The gradients are
-    those of ``jax.vjp``: nothing is conjugated for complex numbers.
+    The axes have the order of :class:`Arrays`, not the layer's. The gradients are those of
+    ``jax.vjp``: nothing is conjugated for complex numbers.
     """
 
     output: Array

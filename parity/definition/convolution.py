@@ -31,7 +31,7 @@ def convolve(
 
     Args:
         x: ``(B, H, W, C)``.
-        kernel: ``(kh, kw, C / groups, out)``, the mask already multiplied in.
+        kernel: ``(kh, kw, C / groups, out)``, already multiplied by the mask.
         bias: ``out`` numbers, in any shape.
         stride: ``(vertical, horizontal)``, like the other pairs.
         padding: ``'SAME'``, ``'VALID'`` or ``((top, bottom), (left, right))``, negative to crop.
@@ -67,7 +67,7 @@ def gradients(
 ) -> tuple[Array, Array]:
     """The gradients of ``sum(convolve(x, kernel) * cotangent)`` by ``x`` and by ``kernel``.
 
-    Each product in the sum of ``convolve`` adds one term to either. Nothing is conjugated.
+    Each product in the sum of ``convolve`` adds one term to each gradient. Nothing is conjugated.
     """
     x, kernel, cotangent = _wide(x), _wide(kernel), _wide(cotangent)
     canvas = Canvas(x.shape[1:3], kernel.shape[:2], stride, padding, lhs_dilation, rhs_dilation)
@@ -97,7 +97,7 @@ def _wide(array: ArrayLike) -> Array:
 
 
 def _parts(inputs: int, outputs: int, groups: int) -> Iterator[tuple[slice, slice]]:
-    """The channels in and out of each group."""
+    """The input and output channels of each group."""
     ins, outs = inputs // groups, outputs // groups
     for group in range(groups):
         yield (
@@ -112,7 +112,7 @@ def _pads(
     stride: Pair,
     padding: str | Sequence[Pair],
 ) -> Sequence[Pair]:
-    """The padding in numbers; ``'SAME'`` gives ``ceil(size / stride)`` windows."""
+    """The padding as numbers; ``'SAME'`` gives ``ceil(size / stride)`` windows."""
     if not isinstance(padding, str):
         return padding
     if padding == "VALID":
@@ -128,9 +128,9 @@ def _pads(
 
 
 class Canvas:
-    """The dilated and padded input: where its pixels, its windows and their taps lie.
+    """The dilated and padded input, with the places of its pixels, windows and taps.
 
-    A pixel that negative padding puts outside of it is cropped.
+    Negative padding puts some pixels outside the canvas; these are cropped.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a convolution and its gradients should be, in float64, and how far rounding may go.
+"""The right values of a convolution and its gradients, in float64, and the bound on rounding.
 
 The functions whose names begin with ``layer`` take a layer of torch and its input.
 """
@@ -40,15 +40,15 @@ def bound(
     *,
     by_reference: bool = False,
 ) -> Results:
-    """How far from ``expected`` results in ``dtype`` may be (docs/parity.md).
+    """How far results in ``dtype`` may be from ``expected`` (docs/parity.md).
 
     Args:
-        arrays: the numbers that were convolved.
+        arrays: the arguments of the convolution.
         geometry: the keyword arguments of ``convolve``.
-        expected: their ``value``.
+        expected: the ``value`` of ``arrays`` and ``geometry``.
         dtype: the dtype of the results.
-        by_reference: whether the reference computes them. It rounds its output once more before it
-            adds the bias, and XLA holds some sums of half precision in half precision.
+        by_reference: whether the results are the reference's. It rounds its output once more before
+            it adds the bias, and XLA holds some sums of half precision in half precision.
     """
     largest = value(_absolute(arrays), geometry)
     output = _bound(dtype, expected.output, largest.output, _taps(arrays))
@@ -81,7 +81,7 @@ def ratio(actual: Array, expected: Array, limit: Array) -> float:
 
 
 class Bounded(NamedTuple):
-    """A true value, and how far a computed one may be from it."""
+    """A true value, and the bound on the error of a computed one."""
 
     value: Tensor
     bound: Tensor
@@ -132,7 +132,7 @@ def _taps(arrays: Arrays) -> int:
 
 def _bound(dtype: torch.dtype, y: Array, largest: Array, products: int) -> Array:
     limit = rounding_bound(torch.from_numpy(y), torch.from_numpy(largest), products, dtype)
-    # A result below the normal numbers is rounded to a multiple of the smallest one.
+    # A subnormal result is rounded to a multiple of the smallest subnormal number.
     return limit.numpy() + torch.finfo(dtype).smallest_normal * unit_roundoff(dtype)
 
 

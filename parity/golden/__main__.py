@@ -1,4 +1,4 @@
-"""``python -m parity.golden`` asks JAX again and writes ``layers.npz`` and ``tests/draws.json``."""
+"""``python -m parity.golden`` runs JAX again and writes ``layers.npz`` and ``tests/draws.json``."""
 
 from . import draws, layers
 

@@ -1,7 +1,7 @@
 """The reference's random draws, kept in ``tests/draws.json`` for tests that run without JAX.
 
-Of each array the file has the SHA-256 of its bytes, and its first and last number, to see how far
-off a wrong draw is. ``python -m parity.golden`` writes the file anew.
+For each array the file has the SHA-256 of its bytes, and its first and last number to show how far
+off a wrong draw is. ``python -m parity.golden`` writes the file again.
 """
 
 from __future__ import annotations
@@ -14,19 +14,9 @@ import brainstate
 import jax
 import numpy as np
 
+from ..cases.draws import DTYPES, KERNEL, KEYS, SHAPES, initializers
+
 FILE = Path(__file__).parents[2] / "tests" / "draws.json"
-KEYS: dict[str, int | tuple[int, int]] = {
-    "0": 0,
-    "7": 7,
-    "12345": 12345,
-    "2**31 + 5": 2**31 + 5,
-    "2**40 + 1": 2**40 + 1,
-    "-1": -1,
-    "(3735928559, 195936478)": (3735928559, 195936478),
-}
-SHAPES = {"()": (), "(1,)": (1,), "(3, 5, 7)": (3, 5, 7), "(1000, 1000)": (1000, 1000)}
-DTYPES = ("float32", "float64")
-KERNEL = (3, 5, 6, 10)
 
 
 def reference_key(seed: int | tuple[int, int]) -> jax.Array:
@@ -36,9 +26,8 @@ def reference_key(seed: int | tuple[int, int]) -> jax.Array:
 
 
 def reference_draws(key: jax.Array, shape: tuple[int, ...], dtype: str) -> dict[str, np.ndarray]:
-    word = "uint32" if dtype == "float32" else "uint64"
     drawn = {
-        "bits": jax.random.bits(key, shape, word),
+        "bits": jax.random.bits(key, shape, DTYPES[dtype]),
         "uniform": jax.random.uniform(key, shape, dtype, -0.3, 0.7),
         "normal": jax.random.normal(key, shape, dtype),
         "truncated_normal": jax.random.truncated_normal(key, -1.5, 4.5, shape, dtype),
@@ -47,24 +36,7 @@ def reference_draws(key: jax.Array, shape: tuple[int, ...], dtype: str) -> dict[
 
 
 def reference_initializers(seed: int | jax.Array) -> dict[str, brainstate.nn.init.Initializer]:
-    """The initializers, each with other arguments."""
-    init = brainstate.nn.init
-    return {
-        "XavierNormal()": init.XavierNormal(seed=seed),
-        "XavierUniform(scale=0.7)": init.XavierUniform(scale=0.7, seed=seed),
-        "KaimingNormal(mode='fan_out')": init.KaimingNormal(mode="fan_out", seed=seed),
-        "KaimingUniform()": init.KaimingUniform(seed=seed),
-        "LecunNormal(in_axis=0, out_axis=1)": init.LecunNormal(in_axis=0, out_axis=1, seed=seed),
-        "LecunUniform()": init.LecunUniform(seed=seed),
-        "VarianceScaling(3.0, 'fan_in', 'normal')": init.VarianceScaling(
-            3.0, "fan_in", "normal", seed=seed
-        ),
-        "Normal(0.3, 0.7)": init.Normal(0.3, 0.7, seed=seed),
-        "TruncatedNormal(0.3, 0.7, lower=-1.0, upper=1.5)": init.TruncatedNormal(
-            0.3, 0.7, lower=-1.0, upper=1.5, seed=seed
-        ),
-        "Uniform(-0.4, 1.1)": init.Uniform(-0.4, 1.1, seed=seed),
-    }
+    return initializers(brainstate.nn.init, seed)
 
 
 def summary(array: np.ndarray) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Outputs and gradients of some layers that the reference computed, kept in ``layers.npz``.
+"""The reference's outputs and gradients for some layers, kept in ``layers.npz``.
 
 All numbers are integers, so results must be equal. Reading them needs no JAX;
-``python -m parity.golden`` writes them anew.
+``python -m parity.golden`` writes them again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read(path: Path = PATH) -> Iterator[Golden]:
 
 
 def write(path: Path = PATH) -> None:
-    """Keep the reference's results on cases of the grid that it computes in float32."""
+    """Write the reference's results on the cases of the grid that it computes in float32."""
     from ..sides.reference import Reference  # which imports JAX
 
     kept: dict[str, np.ndarray] = {"made by": np.array(_MADE_BY)}

@@ -1,1 +1,1 @@
-"""The layer on every code path of this machine, and the bugs of others that show on it."""
+"""The layer on every code path of this machine, and the upstream bugs that appear there."""

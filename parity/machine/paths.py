@@ -1,4 +1,4 @@
-"""The quick suite under each setting: what fails where, and how near the rest is to the bound."""
+"""The suite without JAX under each setting: the failures, and the worst error / bound."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from . import processes
 
 @dataclass(eq=False)
 class Row:
-    """What was found under one setting.
+    """The findings under one setting.
 
-    ``obstacle`` is why this machine cannot take it. ``fault`` is what went wrong with its process
-    apart from any case.
+    ``obstacle`` is the reason why this machine does not support it. ``error`` is an error of its
+    process that belongs to no case.
     """
 
     setting: Setting
     obstacle: str | None = None
-    fault: str | None = None
+    error: str | None = None
     total: Tally = field(default_factory=Tally)
     by_dtype: dict[str, Tally] = field(default_factory=dict)
     failures: list[Outcome] = field(default_factory=list)
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing failed; what could not be run has not."""
-        return self.fault is None and not self.failures
+        """Whether nothing failed; a setting that could not be run did not fail."""
+        return self.error is None and not self.failures
 
     def add(self, outcome: Outcome) -> None:
         self.total.add(outcome)
@@ -42,12 +42,12 @@ class Row:
             self.failures.append(outcome)
 
     def command(self, case: Case) -> str:
-        """What runs this case again, alone and under this setting."""
+        """The command that runs this case alone, under this setting."""
         return f'python -m parity --paths "{self.setting.name}" --case "{case}"'
 
 
 def judge(cases: Sequence[Case]) -> Iterator[Outcome]:
-    """In this process, as it is: with its own number of threads."""
+    """Judge the cases in this process, with its number of threads."""
     for case in cases:
         yield suite.judge(case, with_jax=False)
 
@@ -63,15 +63,15 @@ def run(
     workers: int | None = None,
     patience: float = processes.PATIENCE,
 ) -> Iterator[tuple[Row, Outcome | None]]:
-    """Each outcome as it comes, with the row that it is now part of; None at a row's end.
+    """Each outcome as it comes, with its row, which includes it; None at a row's end.
 
-    The case in which a process dies has failed, and another process goes on behind it.
+    If a process crashes, its case fails, and another process continues after that case.
 
     Args:
-        settings: which; one that this machine cannot take is a row with an obstacle.
-        cases: on which.
-        judge: what to do in each process; tests have another.
-        workers: how many settings at a time; None for one a core.
+        settings: the settings. One that this machine does not support gets a row with an obstacle.
+        cases: the cases.
+        judge: the function to run in each process; tests replace it.
+        workers: how many settings run at a time; None for one per core.
         patience: seconds that a case may take.
     """
     rows: dict[str, Row] = {}
@@ -83,7 +83,7 @@ def run(
             waiting.append(processes.Job(setting, judge, (own,)))
         else:
             yield row, None
-    done = dict.fromkeys(rows, 0)  # by the process of the moment
+    done = dict.fromkeys(rows, 0)  # cases that the current process has done
     begun = dict.fromkeys(rows, False)
     for job, answer in processes.run(waiting, workers, patience):
         name, (own,) = job.setting.name, job.arguments
@@ -96,13 +96,13 @@ def run(
             yield row, answer.value
         else:
             rest = own[done[name] :]
-            if answer.fault is not None and begun[name] and rest:
-                outcome = Outcome(rest[0], [_ended(answer.fault)])
+            if answer.error is not None and begun[name] and rest:
+                outcome = Outcome(rest[0], [_ended(answer.error)])
                 row.add(outcome)
                 yield row, outcome
                 rest = rest[1:]
-            elif answer.fault is not None:
-                row.fault, rest = answer.fault, []
+            elif answer.error is not None:
+                row.error, rest = answer.error, []
             done[name], begun[name] = 0, False
             if rest:
                 waiting.append(job._replace(arguments=(rest,)))
@@ -110,20 +110,20 @@ def run(
                 yield row, None
 
 
-def _ended(fault: str) -> Finding:
-    return Finding("process", "all", Verdict.DIFFERS, fault)
+def _ended(error: str) -> Finding:
+    return Finding("process", "all", Verdict.DIFFERS, error)
 
 
 def table(rows: Sequence[Row]) -> tuple[Sequence[str], list[Sequence[str]], str]:
-    """Heads, lines and alignment: the worst error over bound by setting and dtype."""
+    """Headings, lines and alignment: the worst error / bound by setting and dtype."""
     ran = [row for row in rows if row.obstacle is None]
     lines: list[Sequence[str]] = [(row.setting.name, *_worst(row), *_counts(row)) for row in ran]
     return ("setting", *DTYPES, "cases", "failed"), lines, "<" + ">" * (len(DTYPES) + 2)
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """What went wrong with a setting as a whole, and which settings were not run."""
-    wrong = [f"{row.setting.name}: {row.fault}" for row in rows if row.fault is not None]
+    """The errors of settings as a whole, and the settings that were not run."""
+    wrong = [f"{row.setting.name}: {row.error}" for row in rows if row.error is not None]
     return wrong + [
         f"cannot be run here: {row.setting.name}: {row.obstacle}"
         for row in rows
@@ -142,21 +142,21 @@ def _counts(row: Row) -> tuple[str, str]:
 
 
 def told(row: Row, outcome: Outcome) -> str:
-    """A failure, with the command that repeats it."""
+    """A failure, with the command that reproduces it."""
     lines = [f"failed: {row.command(outcome.case)}"]
     lines += [f"    {each.check}, {each.quantity}: {each.detail}" for each in outcome.failures]
     return "\n".join(lines)
 
 
 def section(rows: Sequence[Row]) -> dict[str, Any]:
-    """For the report."""
+    """The report's section about settings."""
     return {
         "dtypes": list(DTYPES),
         "rows": [
             {
                 "setting": row.setting.name,
                 "obstacle": row.obstacle,
-                "fault": row.fault,
+                "error": row.error,
                 "worst": _worst(row),
                 "cases": row.total.cases,
                 "failed": row.total.failed,

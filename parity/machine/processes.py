@@ -1,9 +1,8 @@
-"""Jobs in processes of their own, each under a setting: none of them can bring the run down."""
+"""Runs jobs in separate processes, each under a setting, so that none can crash the run."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,14 +12,15 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from ..checks import interruption
+from ..checks.cores import cores
 from ..sides.settings import Setting
 
-# A case takes about a second; this is for what never comes back.
+# A case takes about a second; this limit is for processes that hang.
 PATIENCE = 600.0
 
 
 class Job(NamedTuple):
-    """``function(*arguments)`` under a setting; all that it yields is sent back, one by one."""
+    """``function(*arguments)`` under a setting; each value that it yields is sent back."""
 
     setting: Setting
     function: Callable[..., Iterable[Any]]
@@ -28,22 +28,22 @@ class Job(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """The setting is taken, and the function called."""
+    """The process has its setting, and calls the function."""
 
 
 class Value(NamedTuple):
-    """Something that the function has yielded."""
+    """A value that the function yielded."""
 
     value: Any
 
 
 class Ended(NamedTuple):
-    """The last that is heard of a job. ``fault`` is what went wrong, if anything did.
+    """The last answer of a job. ``error`` is its error, if there is one.
 
-    ``died`` tells whether the process was ended by something else than its own code.
+    ``died`` says whether the process crashed or was killed.
     """
 
-    fault: str | None = None
+    error: str | None = None
     died: bool = False
 
 
@@ -51,7 +51,7 @@ Answer = Begun | Value | Ended
 
 
 class _Running(NamedTuple):
-    """``until`` is when it is given up, if nothing is heard before."""
+    """``until`` is the time at which the process is killed if it has not answered."""
 
     job: Job
     process: SpawnProcess
@@ -61,14 +61,14 @@ class _Running(NamedTuple):
 def run(
     waiting: deque[Job], workers: int | None = None, patience: float = PATIENCE
 ) -> Iterator[tuple[Job, Answer]]:
-    """Whatever the jobs answer, as it comes; the last of each job is that it has ended.
+    """The jobs' answers as they come; the last answer of each job is ``Ended``.
 
     Args:
         waiting: the jobs. Others may be added while they run.
-        workers: how many run at a time; None for one a core.
-        patience: seconds without an answer, after which a job that has begun is killed.
+        workers: how many run at a time; None for one per core that this process may use.
+        patience: a job that has begun is killed after this many seconds without an answer.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     running: dict[Connection, _Running] = {}
     try:
         while waiting or running:
@@ -103,7 +103,7 @@ def _start(job: Job) -> tuple[Connection, SpawnProcess]:
     process = context.Process(target=_child, args=(theirs, job))
     with job.setting.inherited(), interruption.blocked():
         process.start()
-    theirs.close()  # so that the end of the process is the end of the pipe
+    theirs.close()  # so that the pipe closes when the process ends
     return ours, process
 
 

@@ -1,4 +1,4 @@
-"""Through the adapter JAX gets the port's output and torch's gradient."""
+"""The adapter gives JAX the port's output and torch's gradient."""
 
 import brainstate
 import jax
@@ -13,7 +13,7 @@ from ..sides.brainstate_conv2d import BrainstateConv2d
 
 @pytest.fixture(params=["channels-last", "channel-first"])
 def case(request):
-    """Both layers, an input and a cotangent, all of integers, so that results must be equal."""
+    """Both layers, an input and a cotangent, all with integers, so results must be equal."""
     channel_first = request.param == "channel-first"
     random = np.random.default_rng(0)
 
@@ -66,7 +66,7 @@ def test_refuses_a_wrong_shape_as_the_port_does(case):
 
 
 def test_gradient_is_that_of_torch(case, monkeypatch):
-    """If it were JAX's own, a wrong gradient of torch would not show."""
+    """If the adapter used JAX's gradient, a wrong gradient of torch would not show."""
     _, adapter, x, cotangent = case
     plain = torchconv2d.Conv2d.forward
     monkeypatch.setattr(

@@ -32,7 +32,7 @@ def test_each_two_values_meet_in_the_grid():
 
 
 def test_most_cases_of_the_grid_read_their_input():
-    """The others have crops or large kernels that leave nothing to read."""
+    """In the others, crops or large kernels leave nothing to read."""
     reading = [_reads_input({name: getattr(case, name) for name in OPTIONS}) for case in GRID]
     assert sum(reading) > 0.7 * len(GRID)
     assert not all(reading)

@@ -1,4 +1,4 @@
-"""``--known``: a bug that shows, one that is gone, one that this machine lacks the need of."""
+"""``--known``: a bug that appears, one that is fixed, one whose needs this machine lacks."""
 
 import json
 
@@ -11,18 +11,18 @@ from ..machine import known
 from ..sides import known_bugs, settings
 from ..sides.known_bugs import KnownBug
 from ..sides.settings import BASE, SETTINGS
-from . import planted
+from . import child_processes
 
 
 def bug(name, shows, culprit="torch", needs=None):
-    return KnownBug(name, culprit, "nowhere/1", lambda case, check: False, shows, needs)
+    return KnownBug(name, culprit, "nowhere/1", shows, needs)
 
 
-SHOWN = bug("shown on one path", planted.shows_without_onednn)
-GONE = bug("gone everywhere", planted.never, "jax")
-DEADLY = bug("deadly", planted.aborts, "jax")
-ELSEWHERE = bug("of another processor", planted.never, "jax", "no_such_instruction")
-MISTAKEN = bug("mistaken", planted.raises, "jax")
+SHOWN = bug("shown on one path", child_processes.shows_without_onednn)
+FIXED = bug("fixed everywhere", child_processes.never, "jax")
+DEADLY = bug("deadly", child_processes.aborts, "jax")
+ELSEWHERE = bug("of another processor", child_processes.never, "jax", "no_such_instruction")
+MISTAKEN = bug("mistaken", child_processes.raises, "jax")
 
 
 @pytest.fixture
@@ -48,16 +48,16 @@ def test_bugs_that_show_or_cannot_are_status_0(told):
     assert "[2] oneDNN off" in out
     assert rows[SHOWN.name]["cells"] == ["no", "yes"]
     assert rows[SHOWN.name]["verdict"] == "shows"
-    assert rows[DEADLY.name]["cells"] == ["yes", "-"]  # XLA knows nothing of torch's settings
+    assert rows[DEADLY.name]["cells"] == ["yes", "-"]  # torch's settings do not affect XLA
     assert rows[ELSEWHERE.name]["verdict"] == "not here: it needs no_such_instruction"
 
 
-def test_a_bug_that_is_gone_is_status_1(told):
-    status, out, rows = told(SHOWN, GONE)
+def test_a_bug_that_seems_fixed_is_status_1(told):
+    status, out, rows = told(SHOWN, FIXED)
     assert status == 1
-    assert rows[GONE.name]["verdict"] == "gone here?"
+    assert rows[FIXED.name]["verdict"] == "fixed here?"
     assert rows[SHOWN.name]["verdict"] == "shows"
-    assert "gone here?" in out
+    assert "fixed here?" in out
 
 
 def test_an_example_that_raises_shows_nothing_and_is_status_1(told):
@@ -75,10 +75,10 @@ def test_a_path_that_this_machine_lacks_is_told(monkeypatch):
     assert known.section(rows)["rows"][0]["cells"] == ["no", "cannot"]
     text = "\n".join(known.legend(rows))
     assert "[2] of tomorrow, cannot be run here: the processor lacks no_such_instruction" in text
-    assert rows[0].is_gone
+    assert rows[0].seems_fixed
 
 
-def test_an_older_torch_says_of_no_bug_that_it_is_gone(monkeypatch):
+def test_an_older_torch_says_of_no_bug_that_it_seems_fixed(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     row = known.Row(ELSEWHERE, {BASE.name: known.NO})
     assert row.is_in_order
@@ -86,7 +86,7 @@ def test_an_older_torch_says_of_no_bug_that_it_is_gone(monkeypatch):
 
 
 def test_the_list_can_be_run():
-    """Not whether its bugs show today, which is not this package's doing."""
+    """This does not test whether the bugs appear, which this package does not control."""
     assert len({each.name for each in known_bugs.KNOWN}) == len(known_bugs.KNOWN)
     assert {each.culprit for each in known_bugs.KNOWN} == {"jax", "torch", "oneDNN"}
     for each in known_bugs.KNOWN:

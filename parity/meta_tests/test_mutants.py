@@ -58,7 +58,7 @@ def test_each_check_catches_a_mutant(check, name, case):
 
 
 def test_the_function_keeps_no_plan_of_a_mutant():
-    """A wrong plan in its cache would blame the port, or catch the next mutant."""
+    """A wrong plan in its cache would make the port fail, or the next mutant."""
     case = Case(stride=(2, 3), lhs_dilation=(2, 3), dtype="float64")
     swapped = {"pads": planting.replaced(geometry, "pads", lambda pads, *a: pads(*a)[::-1])}
     assert not suite.judge(case, with_jax=False).failures

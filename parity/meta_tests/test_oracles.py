@@ -43,7 +43,7 @@ CROPPED_AND_PADDED = ((8, 9, 2), (3, 3, 2, 2), {"padding": ((-2, 1), (-3, 3))})
 
 
 def integers(random, shape):
-    """Integers so small that every sum is exact, in float32 too."""
+    """Integers so small that every sum is exact even in float32."""
     return random.integers(-4, 5, shape).astype(np.float32)
 
 
@@ -95,7 +95,7 @@ def test_by_hand():
 
 
 def test_same_counts_the_dilated_size(random):
-    """JAX refuses this, so the test dilates the input itself."""
+    """JAX refuses string padding here, so the test dilates the input itself."""
     x, kernel = integers(random, (1, 4, 5, 2)), integers(random, (3, 2, 2, 3))
     dilated = np.zeros((1, 10, 9, 2))
     dilated[:, ::3, ::2] = x

@@ -1,4 +1,4 @@
-"""The report: the JSON file has what a run found, and the page shows it."""
+"""The report: the JSON file has a run's findings, and the page shows them."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_the_worst_of_two_options_is_that_of_the_cases_with_both(summary):
     single, double = place[Value("dtype", "float32")], place[Value("dtype", "float64")]
     assert worst[stride][stride] == 0.25
     assert worst[stride][bias] == worst[bias][stride] == 0.125
-    assert worst[bias][single] is None  # it failed before it had a ratio
+    assert worst[bias][single] is None  # the case failed before it had a ratio
     assert worst[single][double] is None
     assert worst[single][stride] == 0.25
 
@@ -46,7 +46,7 @@ def test_the_worst_of_two_options_is_that_of_the_cases_with_both(summary):
 @pytest.mark.parametrize(
     ("ratio", "place"),
     [(0.0, 0), (EDGES[0], 0), (EDGES[3] * 0.999, 3), (EDGES[3] * 1.001, 4), (1.0, len(EDGES) - 1)]
-    + [(beyond, len(EDGES)) for beyond in (1.001, float("inf"), float("nan"))],
+    + [(larger, len(EDGES)) for larger in (1.001, float("inf"), float("nan"))],
 )
 def test_each_ratio_has_its_bin(ratio, place):
     spread = Spread()

@@ -1,4 +1,4 @@
-"""The layer agrees on three code paths, and what is wrong under one setting is found and told."""
+"""The layer agrees on three code paths; a mistake under one setting is found and reported."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from ..cases.grid import DTYPES, grid
 from ..machine import paths
 from ..sides import settings
 from ..sides.settings import BASE, SETTINGS, Setting
-from . import planted
+from . import child_processes
 
-# Every processor of the family takes these.
+# Every x86 processor supports these.
 USUAL = ("ONEDNN_MAX_CPU_ISA=SSE41", "ATEN_CPU_CAPABILITY=default", "oneDNN off")
 
 
@@ -33,18 +33,18 @@ def test_the_layer_agrees_on_the_usual_paths():
         rows[row.setting.name] = row
         assert outcome is None or not outcome.failures, paths.told(row, outcome)
     for name, row in rows.items():
-        assert row.fault is None, name
+        assert row.error is None, name
         assert row.obstacle is not None or row.total.cases == len(cases)
     assert any(row.obstacle is None for row in rows.values())
 
 
 FEW = [Case(), Case(stride=(2, 1), bias=True), Case(padding=-1, dtype="float64")]
-FAULTY = Setting("faulty", switch=planted.wrong_layer)
+WRONG = Setting("wrong layer", switch=child_processes.wrong_layer)
 
 
 @pytest.fixture
 def few(monkeypatch, tmp_path, capsys):
-    """The command on few cases and on these settings; status, output and what the report has."""
+    """Run the command on few cases and these settings; returns status, output and report."""
 
     def run(*chosen, arguments=()):
         known = {setting.name: setting for setting in chosen}
@@ -61,17 +61,17 @@ def few(monkeypatch, tmp_path, capsys):
 
 def test_a_layer_that_is_wrong_under_one_setting_is_told(few, tmp_path):
     lacking = Setting("of tomorrow", needs=("no_such_instruction",))
-    status, (out, err), content = few(BASE, FAULTY, lacking)
+    status, (out, err), content = few(BASE, WRONG, lacking)
     assert status == 1
-    again = 'python -m parity --paths "faulty" --case "stride=(2, 1), bias=True"'
+    again = 'python -m parity --paths "wrong layer" --case "stride=(2, 1), bias=True"'
     assert f"failed: {again}\n    exact, output: " in err
     assert err.count("failed: ") == 1
     lines = {line.partition("  ")[0]: line.split() for line in out.splitlines()}
-    assert lines["faulty"][-2:] == ["3", "1"]
+    assert lines["wrong layer"][-2:] == ["3", "1"]
     assert lines[BASE.name][-2:] == ["3", "-"]
     assert "cannot be run here: of tomorrow: the processor lacks no_such_instruction" in out
     rows = {row["setting"]: row for row in content["paths"]["rows"]}
-    assert [failure["command"] for failure in rows["faulty"]["failures"]] == [again]
+    assert [failure["command"] for failure in rows["wrong layer"]["failures"]] == [again]
     assert rows[BASE.name]["failed"] == 0
     page = (tmp_path / "parity.html").read_text("utf-8")
     assert "On each code path" in page
@@ -79,12 +79,12 @@ def test_a_layer_that_is_wrong_under_one_setting_is_told(few, tmp_path):
 
 
 def test_a_failure_is_repeated_by_its_command(few):
-    arguments = ("faulty", "--case", "stride=(2, 1), bias=True")
-    status, (out, err), content = few(BASE, FAULTY, arguments=arguments)
+    arguments = ("wrong layer", "--case", "stride=(2, 1), bias=True")
+    status, (out, err), content = few(BASE, WRONG, arguments=arguments)
     assert status == 1
     assert "1 settings, each on up to 1 cases" in out
     assert "exact, output" in err
-    assert content is None  # the report keeps what was found of the grid
+    assert content is None  # the report keeps the findings about the grid
 
 
 def test_a_wrong_setting_is_status_2(few):
@@ -94,7 +94,7 @@ def test_a_wrong_setting_is_status_2(few):
 
 
 def only(found):
-    """The only row, when all has been found."""
+    """The only row, after all findings."""
     rows = {id(row): row for row, _ in found}
     (row,) = rows.values()
     return row
@@ -102,40 +102,43 @@ def only(found):
 
 def test_there_are_as_many_threads_as_the_setting_says():
     own = [setting for setting in SETTINGS.values() if setting.name.startswith("threads")]
-    rows = {row.setting.name: row for row, _ in paths.run(own, FEW, judge=planted.agrees)}
+    rows = {row.setting.name: row for row, _ in paths.run(own, FEW, judge=child_processes.agrees)}
     assert {name: row.total.worst for name, row in rows.items()} == {"threads 2": 2, "threads 4": 4}
     assert all(row.agrees for row in rows.values())
 
 
 @pytest.mark.parametrize(
-    ("judge", "told"), [(planted.dies, "ended by SIGSEGV"), (planted.hangs, "no answer in time")]
+    ("judge", "told"),
+    [(child_processes.dies, "ended by SIGSEGV"), (child_processes.hangs, "no answer in time")],
 )
 def test_a_process_that_dies_fails_its_case_alone(judge, told):
     row = only(paths.run([BASE], FEW, judge=judge, patience=10))
     (failure,) = row.failures
     assert failure.case == FEW[1]
     assert [finding.detail for finding in failure.findings] == [told]
-    assert (row.total.cases, row.fault, row.agrees) == (3, None, False)
+    assert (row.total.cases, row.error, row.agrees) == (3, None, False)
 
 
 def test_a_setting_that_ends_its_process_at_once_has_failed(few):
-    status, (out, _), content = few(Setting("deadly", switch=planted.leaves))
+    status, (out, _), content = few(Setting("deadly", switch=child_processes.leaves))
     assert status == 1
     assert "deadly: ended with exit status 3" in out
-    assert [row["fault"] for row in content["paths"]["rows"]] == ["ended with exit status 3"]
+    assert [row["error"] for row in content["paths"]["rows"]] == ["ended with exit status 3"]
 
 
 def test_a_setting_that_does_not_come_about_has_failed():
-    row = only(paths.run([Setting("idle", holds=planted.never)], FEW, judge=planted.agrees))
-    assert row.fault == "RuntimeError: the process did not take the setting 'idle'"
+    row = only(
+        paths.run([Setting("idle", holds=child_processes.never)], FEW, judge=child_processes.agrees)
+    )
+    assert row.error == "RuntimeError: the process did not take the setting 'idle'"
     assert not row.agrees
 
 
 def test_each_setting_of_this_machine_comes_about():
-    """Those of torch by asking torch; the names are those that a command may give."""
+    """Torch confirms its own settings; the names are those that the command accepts."""
     own = [setting for setting in SETTINGS.values() if setting.obstacle is None]
-    found = {row.setting.name: row for row, _ in paths.run(own, [], judge=planted.agrees)}
-    assert {name: row.fault for name, row in found.items()} == {s.name: None for s in own}
+    found = {row.setting.name: row for row, _ in paths.run(own, [], judge=child_processes.agrees)}
+    assert {name: row.error for name, row in found.items()} == {s.name: None for s in own}
 
 
 def test_an_older_torch_that_cannot_say_is_an_obstacle(monkeypatch):

@@ -153,7 +153,7 @@ def test_outputs_that_are_not_finite_are_drawn(run, monkeypatch, tmp_path, wrong
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_wrong_reference_shows(run, monkeypatch):
-    """So does a mistake that the port and the evaluation in float64 share."""
+    """A mistake that the port shares with the evaluation in float64 shows in the same way."""
     monkeypatch.setattr(
         jax_conv, "reference", lambda x, **arguments: np.roll(REFERENCE(x, **arguments), 1, 1)
     )

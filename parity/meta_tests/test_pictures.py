@@ -61,7 +61,7 @@ def test_refuses_a_gigantic_picture(tmp_path, monkeypatch):
 
 
 def png():
-    """Of a size that fills several chunks."""
+    """A PNG file with several chunks."""
     file = io.BytesIO()
     Image.effect_noise((512, 512), 50).save(file, "png")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""The pool survives workers that die, and interruptions."""
+"""The pool survives workers that crash, and interruptions."""
 
 import faulthandler
 import os

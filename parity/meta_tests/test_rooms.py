@@ -1,16 +1,16 @@
-"""The rooms of ``parity/``: each may import only rooms below it, and some never import JAX."""
+"""The folders ("rooms") of ``parity/``: each imports only lower ones, and some never import JAX."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
 
-# The lowest room comes first. A room may import those before it, and no other.
+from imports import imported_names
+
+# The lowest room comes first. A room may import only those before it.
 ORDER = (
     "definition",
     "cases",
@@ -26,12 +26,13 @@ ORDER = (
     "commands",
     "__main__",
 )
-# Nothing imports these two; the second may import the first, and both may import every room.
+# No room imports these two. The second may import the first, and both may import every room.
 TESTS = ("tests", "meta_tests")
 MOST_ENTRIES, MOST_FLOORS = 16, 7
 # A program that imports only these never imports JAX.
 WITHOUT_JAX = (
     "parity.definition.expected",
+    "parity.cases.draws",
     "parity.cases.grid",
     "parity.targets",
     "parity.sides.port",
@@ -40,21 +41,6 @@ WITHOUT_JAX = (
 
 PARITY = Path(__file__).parents[1]
 ROOT = PARITY.parent
-
-
-def imported(text: str, package: str) -> set[str]:
-    """The full names of everything of this repository that a module of ``package`` imports.
-
-    Imports within functions and for types alone count as well.
-    """
-    names = set[str]()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom):
-            source = resolve_name("." * node.level + (node.module or ""), package)
-            names |= {f"{source}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-    return names
 
 
 def modules() -> dict[str, Path]:
@@ -66,13 +52,13 @@ def modules() -> dict[str, Path]:
 def imports() -> dict[str, set[str]]:
     """For each module the full names that it imports."""
     return {
-        name: imported(path.read_text("utf-8"), name.rpartition(".")[0])
+        name: imported_names(path.read_text("utf-8"), name.rpartition(".")[0])
         for name, path in modules().items()
     }
 
 
 def room_of(name: str) -> str | None:
-    """``parity.cases.grid.grid`` is in ``cases``; what is outside of ``parity`` is in no room."""
+    """``parity.cases.grid.grid`` is in ``cases``; names outside of ``parity`` are in no room."""
     parts = name.split(".")
     return parts[1] if parts[0] == "parity" and len(parts) > 1 else None
 
@@ -172,7 +158,7 @@ def test_jax_is_never_imported(module: str) -> None:
 
 def test_tests_import_only_what_never_imports_jax() -> None:
     for path in [*(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("shapes.py")]:
-        rooms = {room_of(name) for name in imported(path.read_text("utf-8"), "")} - {None}
+        rooms = {room_of(name) for name in imported_names(path.read_text("utf-8"), "")} - {None}
         assert rooms <= {"definition", "cases", "targets"}, path
 
 
@@ -187,7 +173,7 @@ def test_tests_import_only_what_never_imports_jax() -> None:
     ],
 )
 def test_each_spelling_of_an_import_is_seen(text: str, names: set[str]) -> None:
-    assert imported(text, "parity.cases") == names
+    assert imported_names(text, "parity.cases") == names
 
 
 def test_a_circle_is_named() -> None:

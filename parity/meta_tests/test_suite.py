@@ -22,7 +22,7 @@ PLAIN = Case(size=(7, 6), stride=(2, 1), bias=True, seed=5)
 
 
 def test_a_failure_shrinks_to_a_plain_case(monkeypatch):
-    """The layer is wrong for stride 3 on one axis only."""
+    """The layer is wrong only for stride 3 on one axis."""
 
     def wrong(layer, x):
         y = FORWARD(layer, x)

@@ -1,6 +1,6 @@
-"""Mutants that the outputs of a layer in training do not show, or only some of them.
+"""Mutants that change none or few of the outputs of a layer in training.
 
-They are in one lowering, in a gradient, in a few geometries, in what a call leaves behind, or in
+They are in one lowering, in a gradient, in a few geometries, in the state that a call leaves, or in
 ``conv_general_dilated``.
 """
 
@@ -49,14 +49,14 @@ def _corners_twice(original: Any, by: BorderedWeightGradient, *operands: Tensor)
 
 
 def _within_alone(original: Any, by: RunsWeightGradient, *operands: Tensor) -> Tensor:
-    """Only the entries that meet all taps, if there are any."""
+    """Use only the entries that meet all taps, if there are any."""
     longest = max(by.runs, key=lambda run: run[0].taps * run[1].taps)
     with patch.object(by, "runs", [longest]):
         return original(by, *operands)
 
 
 def _doubled_by_another(original: Any, convolve: Convolution, *operands: Tensor) -> Tensor:
-    """The weight gradient twice, where a faster one than the lowering's own computes it."""
+    """Double the weight gradient if a faster one than the lowering's own computes it."""
     own = own_weight_gradient(convolve.geometry, type(convolve.lowering))
     is_own = own is None or convolve._gradient_kind is own
     return original(convolve, *operands) * (1 if is_own else 2)
@@ -104,7 +104,7 @@ def _input_needs_none(x: Tensor, weight: Tensor, bias: Any) -> tuple[Any, ...]:
 
 
 def _is_mapped(tensor: Tensor) -> bool:
-    """By ``vmap``, be it within another transformation."""
+    """Whether ``vmap`` maps the tensor, even within another transformation."""
     inside = torch._C._functorch
     while inside.is_gradtrackingtensor(tensor):
         tensor = inside.get_unwrapped(tensor)
@@ -130,7 +130,7 @@ def _as_if_contiguous(tensor: Tensor) -> Tensor:
 
 
 def _with_gradient(change: Callable[[Tensor], Tensor]) -> Mutant:
-    """``change`` of the cotangent."""
+    """Apply ``change`` to the cotangent."""
 
     def forward(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
         y = original(layer, x)
@@ -151,7 +151,7 @@ def _mask_for_the_gradient_alone(original: Any, layer: Conv2d, x: Tensor) -> Ten
 
 
 def _remembers(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
-    """The first weight of a layer that is not in training."""
+    """Use a layer's first weight, if it is not in training."""
     if torch.is_grad_enabled():
         return original(layer, x)
     first = layer.__dict__.setdefault("_first", layer.weight.detach().clone())
@@ -195,7 +195,7 @@ def _where_stride_exceeds(
 
 
 def _twin(change: Callable[..., Any]) -> Mutant:
-    """``change`` of the options of ``conv_general_dilated``, and of its left operand."""
+    """Apply ``change`` to the options and the operands of ``conv_general_dilated``."""
 
     def call(original: Any, lhs: Tensor, rhs: Tensor, **options: Any) -> Tensor:
         return original(*change(lhs, rhs, options), **options)
@@ -210,7 +210,7 @@ def _interleaved(lhs: Tensor, rhs: Tensor, options: Any) -> tuple[Tensor, Tensor
 
 
 def _strides_by_name(lhs: Tensor, rhs: Tensor, options: Any) -> tuple[Tensor, Tensor]:
-    """Vertical first, whatever the kernel's order of axes."""
+    """Take the vertical stride first, whatever the kernel's order of axes."""
     spec = options["dimension_numbers"][1]
     if spec.index("W") < spec.index("H"):
         options["window_strides"] = options["window_strides"][::-1]
@@ -281,7 +281,7 @@ MUTANTS: dict[str, Mutant] = {
     "a NaN in the bias for all channels": planting.operands(
         lambda x, w, b: (x, w, None if b is None else b + 0 * b.sum())
     ),
-    # what is left behind, and memory
+    # state that a call leaves, and memory
     "the first weight remembered": planting.forward(_remembers),
     "the input overwritten": planting.forward(_overwrites),
     "channels-last memory not kept": planting.forward(_in_torchs_layout),

@@ -29,7 +29,7 @@ class Trial(NamedTuple):
 def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]:
     """Plant each mutant and run the quick suite on the cases until one of them fails.
 
-    Only checks count that pass without the mutant, so that a mistake of the layer itself catches
+    A check counts only if it passes without the mutant, so a mistake of the layer itself catches
     nothing.
     """
     for name, mutant in mutants.items():
@@ -37,7 +37,7 @@ def run(mutants: Mapping[str, Mutant], cases: Sequence[Case]) -> Iterator[Trial]
         tried = 0
         for case in cases:
             tried += 1
-            with _forgotten(), mutant():
+            with _caches_cleared(), mutant():
                 failed = _failed(case)
             if failed:
                 clean = _failed(case)
@@ -54,7 +54,7 @@ def _failed(case: Case) -> dict[str, None]:
 
 
 @contextmanager
-def _forgotten() -> Iterator[None]:
+def _caches_cleared() -> Iterator[None]:
     """Clear the caches of plans before the mutant, and after it."""
     kept = (functional._planned, Convolution.of)
     for planned in kept:
@@ -77,7 +77,7 @@ def replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:
 
 
 def plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
-    """Change what the layer plans with: the arguments of ``geometry.plan``."""
+    """Change the arguments of ``geometry.plan`` in the layer."""
     return replaced(conv2d, "plan", lambda plan, *arguments: plan(*change(*arguments)))
 
 
@@ -86,7 +86,7 @@ def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
 
 
 def operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:
-    """Change what every convolution is given: input, weight and bias."""
+    """Change the arguments of every convolution: input, weight and bias."""
     return replaced(Convolution, "__call__", lambda call, self, *given: call(self, *change(*given)))
 
 

@@ -1,6 +1,6 @@
 """The mutants: mistakes planted in the port one at a time, to test the suite.
 
-The grid without JAX must catch each of them. A mutant that survives is a hole in the suite, or it
+The grid without JAX must catch each of them. A mutant that survives shows a gap in the suite, or it
 changes nothing and does not belong here.
 """
 
@@ -49,7 +49,7 @@ def _same_on_the_undilated_size(
 
 
 def _zero_extended(original: Any, *arguments: Any) -> Any:
-    """One more row of the kernel, to be of zeros, and a row of padding for it."""
+    """Plan for one more row of the kernel, which will be zeros, and one more row of padding."""
     planned = original(*arguments)
     tall = planned.height
     tall = tall._replace(kernel=tall.kernel + 1, after=tall.after + tall.rhs_dilation)
@@ -76,13 +76,13 @@ def _bias_by_row(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
 
 
 def _in_dtype(original: Any, layer: Conv2d, x: Tensor, wide: Any, narrow: Any) -> Tensor:
-    """Computes ``wide`` by rounding to ``narrow``."""
+    """Compute ``wide`` numbers with a rounding to ``narrow``."""
     y = original(layer, x)
     return y.to(narrow).to(wide) if y.dtype == wide else y
 
 
 def _half_accumulator(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
-    """Sums in half precision: taps of even and of odd input channels apart."""
+    """Round partial sums to half precision: sum even and odd input channels separately."""
     if layer.weight.dtype not in (torch.float16, torch.bfloat16):
         return original(layer, x)
     y, weight = 0, layer.weight
@@ -111,7 +111,7 @@ def _mask_after_bias(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
 
 
 def _straight_through_mask(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
-    """The gradient passes the mask by."""
+    """The gradient ignores the mask."""
     if layer.w_mask is None:
         return original(layer, x)
     masked = layer.weight * conv2d.kernel_to_weight(layer.w_mask)
@@ -134,7 +134,7 @@ def _first_of_the_batch(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
 
 
 def _transposed_taps(x: Tensor, weight: Tensor, bias: Any) -> tuple[Any, ...]:
-    """Rows of taps read as columns."""
+    """Read rows of taps as columns."""
     rows, columns = weight.shape[2:]
     swapped = weight.transpose(2, 3).reshape(*weight.shape[:2], rows, columns)
     return x, swapped, bias
@@ -150,7 +150,7 @@ def _next_tap(original: Any, axis: Any) -> Any:
 
 
 def _swapped_weave(original: Any, lowering: Phases, *operands: Any) -> Tensor:
-    y, rows = original(lowering, *operands), lowering.grid[0]
+    y, rows = original(lowering, *operands), lowering.counts[0]
     return y if y.size(2) % rows else y.unflatten(2, (-1, rows)).flip(3).flatten(2, 3)
 
 

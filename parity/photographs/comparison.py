@@ -38,10 +38,10 @@ class Comparison(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether rounding explains how far either side is from the value.
+        """Whether both sides are within the rounding bound of the value.
 
-        Both sides must pass, so that a mistake that the port shares with the evaluation in float64
-        shows.
+        The reference must pass too. Otherwise a mistake that the port shares with the evaluation in
+        float64 would not show.
         """
         return self.ratio <= 1 and self.reference_ratio <= 1
 
@@ -64,5 +64,5 @@ def compare(picture: Picture, layer: Layer) -> Comparison:
 
 
 def _shaped(y: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An output of the wrong shape becomes NaN throughout, so that it fails and is drawn."""
+    """Replace an output of the wrong shape by NaN, so that it fails and can be drawn."""
     return y if y.shape == shape else np.full(shape, np.nan, np.float32)

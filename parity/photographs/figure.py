@@ -54,7 +54,7 @@ def _draw_image(axis: Axes, title: str, image: NDArray[Any]) -> None:
 
 
 def _draw_difference(axis: Axes, difference: NDArray[np.float32]) -> None:
-    # Each block of pixels becomes its largest: an average would hide a single one that differs.
+    # Each block of pixels shows its maximum: an average would hide a single wrong pixel.
     block = -(-max(difference.shape) // _PANEL)
     for dimension, size in enumerate(difference.shape):
         difference = np.maximum.reduceat(difference, np.arange(0, size, block), dimension)

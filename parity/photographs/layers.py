@@ -1,4 +1,4 @@
-"""Five layers whose outputs on a photograph can be looked at."""
+"""Five layers whose outputs on a photograph can be shown."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Layer(NamedTuple):
 def layers(in_size: tuple[int, ...]) -> list[Layer]:
     """The layers for a color picture, with the same weights each time.
 
-    They are chosen so that mistakes show. SAME padding is uneven where stride 2 meets an even side;
-    no random kernel and no Sobel kernel is its own mirror image; no two biases are equal.
+    They are chosen so that mistakes show. SAME padding is uneven for stride 2 and an even side. No
+    random kernel and no Sobel kernel is its own mirror image. No two biases are equal.
     """
     random = np.random.default_rng(2026)
 
     def kernel(*shape: int) -> NDArray[np.float64]:
-        """A random kernel, scaled so that input and output vary alike."""
+        """A random kernel, scaled so that input and output have similar variances."""
         return random.normal(0, np.prod(shape[:3]) ** -0.5, shape)
 
     def bias(channels: int) -> NDArray[np.float32]:
@@ -44,7 +44,7 @@ def layers(in_size: tuple[int, ...]) -> list[Layer]:
         _layer(
             "depthwise Sobel, stride 2",
             in_size,
-            # For each color the slope from left to right, and the slope from top to bottom.
+            # For each color, the slope from left to right and the slope from top to bottom.
             _per_color(sobel, sobel.T),
             (0, 2, 4),
             stride=(2, 2),

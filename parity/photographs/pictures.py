@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-# Larger pictures are reduced: they show no more of a layer and take longer in float64.
+# Larger pictures are reduced: they show no more about a layer and take longer in float64.
 LONGEST_SIDE = 1024
 
 

@@ -29,7 +29,7 @@ class Photographs(NamedTuple):
 
 
 def run(pictures: Sequence[Picture], folder: Path) -> Photographs:
-    """Print how far apart the two sides are, and put the figures into ``folder``."""
+    """Print how much the two sides differ, and put the figures into ``folder``."""
     print(lines.headline(), end="\n\n")
     comparisons: list[Comparison] = []
     paths: list[Path] = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    """A table with a line under its head; ``align`` has ``<`` or ``>`` for each column."""
+    """A table with a line under its headings; ``align`` has ``<`` or ``>`` for each column."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     lines = [
         "  ".join(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """The model's name where the system tells it, else what Python knows."""
+    """The model's name from the system, or else from Python."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     fields = [line.partition(":") for line in lines]

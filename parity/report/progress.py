@@ -1,4 +1,4 @@
-"""Show how far a run is: a bar on a terminal, a line now and then elsewhere."""
+"""Show the progress of a run: a bar on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 

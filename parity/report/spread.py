@@ -1,4 +1,4 @@
-"""Collect how error / bound is distributed: by pairs of options, and in histograms."""
+"""Collect the distribution of error / bound: by pairs of options, and in histograms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..checks.findings import Outcome
 
 _PER_DECADE, _LOWEST, _HIGHEST = 4, -4, 0
 
-# The upper ends of the bins. One more bin takes what is larger than the last.
+# The upper ends of the bins. One more bin takes larger ratios.
 EDGES = [10 ** (i / _PER_DECADE) for i in range(_LOWEST * _PER_DECADE, _HIGHEST * _PER_DECADE + 1)]
 
 
@@ -51,7 +51,7 @@ class Spread:
             self.worst[pair] = max(self.worst.get(pair, 0.0), largest)
 
     def matrix(self) -> tuple[list[Value], list[list[float | None]]]:
-        """The values, and the worst ratio of each two of them; None where no case had both."""
+        """The values, and the worst ratio for each pair of them; None if no case had both."""
         values = sorted({value for pair in self.worst for value in pair})
         rows = [
             [self.worst.get((row, column), self.worst.get((column, row))) for column in values]

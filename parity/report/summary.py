@@ -1,4 +1,4 @@
-"""Count what a run finds: by check, by option, by dtype, and the first failures."""
+"""Count a run's findings by check, option and dtype, and keep the first failures."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ class BrainstateConv2d:
     """A layer of the port that JAX can call, differentiate and compile.
 
     JAX calls back into torch for the output, and for the gradient by the input, which torch's
-    autograd computes. All attributes but ``weight`` are the port's.
+    autograd computes. All attributes except ``weight`` are the port's.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._layer = torchconv2d.Conv2d(*args, **kwargs)
-        # Tracing needs the output's shape, and an error for a wrong input, without computing.
+        # Tracing needs the output's shape, and an error for a wrong input, without a computation.
         self._abstract = copy.deepcopy(self._layer).to("meta")
 
     @property
@@ -43,7 +43,7 @@ class BrainstateConv2d:
         return getattr(self._layer, name)
 
     def __repr__(self) -> str:
-        """Also tells what the reference tells; the layer's own repr leaves out defaults."""
+        """The layer's repr, which leaves out defaults, and the reference's attributes."""
         names = ("in_channels", "out_channels", "channel_first")
         return f"{self._layer!r} {', '.join(f'{n}={getattr(self._layer, n)}' for n in names)}"
 

@@ -1,6 +1,6 @@
-"""Examples of what torch and oneDNN compute wrongly on a CPU; each tells whether it shows here.
+"""Examples of bugs of torch and oneDNN on a CPU; each says whether the bug appears here.
 
-Each runs in a process of its own, for some write past their memory.
+Each runs in its own process, because some write out of bounds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torchconv2d.testing import rounding_bound
 Convolution = Callable[[Tensor, Tensor], Tensor]
 
 
-def _whole(*shape: int) -> Tensor:
-    """Small whole numbers, of which float32 holds every sum here."""
+def _whole_numbers(*shape: int) -> Tensor:
+    """Small integers, whose sums here are exact in float32."""
     return torch.randint(1, 4, shape).double()
 
 
 def _among_nan(tensor: Tensor) -> Tensor:
-    """The same numbers in the midst of NaN, which is what a reader out of bounds will find."""
+    """The same numbers, surrounded by NaN in memory, so that an out-of-bounds read shows."""
     room = 256
     around = torch.full((tensor.numel() + 2 * room,), torch.nan, dtype=tensor.dtype)
     middle = around[room:-room].view(tensor.shape)
@@ -34,7 +34,7 @@ def _among_nan(tensor: Tensor) -> Tensor:
 
 
 def _gradients(convolve: Convolution, x: Tensor, weight: Tensor) -> list[Tensor]:
-    """The output, and the gradients of its sum by both."""
+    """The output, and the gradients of its sum by input and weight."""
     x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
     y = convolve(x, weight)
     return [y, *torch.autograd.grad(y, (x, weight), _among_nan(torch.ones_like(y)))]
@@ -43,9 +43,9 @@ def _gradients(convolve: Convolution, x: Tensor, weight: Tensor) -> list[Tensor]
 def _differs(
     convolve: Convolution, x: Tensor, weight: Tensor, order: tuple[int, ...] = (0, 1, 2, 3)
 ) -> bool:
-    """Of whole numbers in float32, from the same in float64, which oneDNN does not compute.
+    """Whether float32 results on integers differ from float64, which oneDNN does not compute.
 
-    ``order`` is that of the weight's axes in memory.
+    ``order`` is the order of the weight's axes in memory.
     """
     back = tuple(map(order.index, range(4)))
     laid_out = _among_nan(weight.float()).permute(order).contiguous().permute(back)
@@ -59,7 +59,7 @@ def _rounds_partial_sums(dtype: torch.dtype) -> bool:
     x, weight = torch.randn(2, 64, 6, 6).to(dtype), torch.randn(64, 4, 5, 5).to(dtype)
 
     def transposed(x: Tensor, weight: Tensor) -> Tensor:
-        # oneDNN does not take an output padding that is as large as the stride.
+        # oneDNN does not support an output padding as large as the stride.
         return F.conv_transpose2d(x, weight, output_padding=1, dilation=2)
 
     y = transposed(x, weight).double()
@@ -77,7 +77,7 @@ def transposed_float16_rounds_partial_sums() -> bool:
 
 
 def transposed_weight_gradient_makes_nan() -> bool:
-    """Of an entry in the corner, which the first row and column of the kernel never meet."""
+    """A NaN in the corner, which the first row and column of the kernel never meet."""
     x, weight = torch.ones(1, 2, 4, 5), torch.ones(2, 3, 3, 3, requires_grad=True)
     x[0, 0, 0, 0] = torch.nan
     y = F.conv_transpose2d(x, weight, stride=2, padding=1)
@@ -86,7 +86,7 @@ def transposed_weight_gradient_makes_nan() -> bool:
 
 
 def channels_last_weight_has_no_gradient() -> bool:
-    """Of one output channel, where oneDNN does not compute it."""
+    """With one output channel, if oneDNN does not compute it."""
     x = torch.ones(2, 4, 7, 6, dtype=torch.float64).to(memory_format=torch.channels_last)
     kernel = torch.ones(3, 2, 4, 1, dtype=torch.float64)
     weight = kernel.permute(3, 2, 0, 1).requires_grad_()
@@ -99,7 +99,7 @@ def channels_last_weight_has_no_gradient() -> bool:
 
 
 def scripted_question_for_autocast() -> bool:
-    """Under autocast; where it shows, no answer comes."""
+    """Under autocast; the bug crashes the process."""
 
     def ask(x: Tensor) -> bool:
         return torch.is_autocast_cpu_enabled()
@@ -109,24 +109,27 @@ def scripted_question_for_autocast() -> bool:
 
 
 def lone_column_of_one_channel() -> bool:
-    """With a horizontal stride larger than the vertical one, which changes nothing there."""
+    """With a horizontal stride larger than the vertical one, which should have no effect."""
     kernels = (3, 2), (3, 3), (1, 2)
     for stride, out, (kh, kw) in product(((1, 2), (1, 3), (2, 3)), (1, 4, 8, 16, 32), kernels):
-        x, weight = _whole(2, 1, 9, kw), _whole(out, 1, kh, kw)
+        x, weight = _whole_numbers(2, 1, 9, kw), _whole_numbers(out, 1, kh, kw)
         if _differs(partial(F.conv2d, stride=stride), x, weight):
             return True
     return False
 
 
 def transposed_to_one_channel_from_a_lone_column() -> bool:
-    """The gradient by the input."""
+    """The gradient by the input is wrong."""
     transposed = partial(F.conv_transpose2d, stride=(1, 2))
-    # What lies out of bounds may look right, once.
-    return any(_differs(transposed, _whole(1, 2, 16, 1), _whole(2, 1, 2, 3)) for _ in range(20))
+    # Memory out of bounds may happen to be right.
+    return any(
+        _differs(transposed, _whole_numbers(1, 2, 16, 1), _whole_numbers(2, 1, 2, 3))
+        for _ in range(20)
+    )
 
 
 def channels_last_weight_of_groups() -> bool:
-    """Or with an axis of size 1, by values or by a gradient."""
+    """With groups or an axis of size 1, a value or a gradient is wrong."""
     cases: tuple[tuple[Any, ...], ...] = (
         ((2, 6, 8, 5), (9, 2, 1, 5), {"stride": (3, 4), "groups": 3}),
         ((2, 4, 14, 19), (6, 2, 3, 1), {"stride": (2, 1), "dilation": 4, "groups": 2}),
@@ -134,16 +137,16 @@ def channels_last_weight_of_groups() -> bool:
         ((2, 1, 7, 6), (5, 1, 3, 2), {}),
     )
     for (of_x, of_weight, settings), order in product(cases, ((0, 2, 3, 1), (2, 3, 1, 0))):
-        x, weight = _whole(*of_x), _whole(*of_weight)
+        x, weight = _whole_numbers(*of_x), _whole_numbers(*of_weight)
         if _differs(partial(F.conv2d, **settings), x, weight, order):
             return True
     return False
 
 
 def dilation_of_a_lone_tap_in_bfloat16() -> bool:
-    """May end the process; what is wrong shows, too."""
+    """The values are wrong, or the process crashes."""
     for dilation, out in product(((1, 2), (2, 1), (1, 3)), (1, 4, 6, 16)):
-        x, weight = _whole(2, 4, 8, 3), _whole(out, 4, 4, 1)
+        x, weight = _whole_numbers(2, 4, 8, 3), _whole_numbers(out, 4, 4, 1)
         convolve = partial(F.conv2d, stride=(3, 2), padding=(0, 1), dilation=dilation)
         y = convolve(x.bfloat16(), weight.bfloat16())
         if not torch.equal(y, convolve(x, weight).bfloat16()):
@@ -152,7 +155,7 @@ def dilation_of_a_lone_tap_in_bfloat16() -> bool:
 
 
 def bfloat16_weight_gradients() -> bool:
-    """Of whole numbers; bfloat16 rounds none of their sums by more than one in 256."""
+    """On integers, where rounding to bfloat16 changes a sum by at most one part in 256."""
     draw = random.Random(0)
     for _ in range(500):
         groups = draw.choice((1, 1, 2))
@@ -161,7 +164,7 @@ def bfloat16_weight_gradients() -> bool:
             (draw.randint(low, high), draw.randint(low, high))
             for low, high in ((1, 3), (1, 3), (0, 1), (3, 6))
         )
-        x, weight = _whole(1, ins, *size), _whole(outs, ins // groups, *kernel)
+        x, weight = _whole_numbers(1, ins, *size), _whole_numbers(outs, ins // groups, *kernel)
         convolve = partial(F.conv2d, stride=stride, padding=padding, groups=groups)
         right = _gradients(convolve, x, weight)[2]
         ours = _gradients(convolve, x.bfloat16(), weight.bfloat16())[2].double()
@@ -171,13 +174,13 @@ def bfloat16_weight_gradients() -> bool:
 
 
 def strided_pointwise_weight_gradient_writes_past_its_memory() -> bool:
-    """Into small tensors between which the gradient is made, or into what ends the process."""
+    """It writes into neighbouring small tensors, or crashes the process."""
     dtypes, strides = (torch.float32, torch.bfloat16), ((1, 2), (2, 1), (1, 3))
     for dtype, channels, stride in product(dtypes, (1, 2, 3, 4), strides):
         x = torch.ones(2, channels, 7, 6, dtype=dtype)
         weight = torch.ones(channels, channels, 1, 1, dtype=dtype, requires_grad=True)
         near = [torch.full((channels, channels), 7.0, dtype=dtype) for _ in range(1000)]
-        del near[::2]  # the gradient goes where one was
+        del near[::2]  # the gradient takes the place of one of them
         kept: list[Tensor] = []
         for _ in range(50):
             y = F.conv2d(x, weight, stride=stride)

@@ -52,14 +52,14 @@ def lax_in_float64(
 
 
 def _in(dtype: str, array: NDArray[Any]) -> jax.Array:
-    # jax.numpy would compile the conversion anew for each shape.
+    # jax.numpy would compile the conversion again for each shape.
     return jax.device_put(np.asarray(array).astype(jax.numpy.dtype(dtype)))
 
 
 class Gradients:
     """The output and the gradients, by ``jax.vjp``, of one convolution, for any arrays.
 
-    It is compiled once, in one piece: operation by operation that takes twice as long.
+    It is compiled once, as a whole, since operation by operation would take twice as long.
     """
 
     def __init__(self, function: Callable[..., jax.Array], dtype: str) -> None:
@@ -69,7 +69,7 @@ class Gradients:
             y, pull = jax.vjp(function, *operands)
             return y, *pull(cotangent)
 
-        # Most of the time is compilation, and LLVM's optimizations are not judged here.
+        # Most of the time is compilation, and LLVM's optimizations are not tested here.
         self._run = jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
     def __call__(
@@ -85,7 +85,7 @@ class Gradients:
 
 
 def reference_gradients(dtype: str, mask: NDArray[Any] | None, **arguments: Any) -> Gradients:
-    """Those of ``brainstate.nn.Conv2d`` by the input, the kernel and any bias."""
+    """The gradients of ``brainstate.nn.Conv2d`` by input, kernel and bias, if there is one."""
     mask = None if mask is None else _in(dtype, mask)
 
     def function(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -104,7 +104,7 @@ def lax_gradients(
     rhs_dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Gradients:
-    """Those of ``jax.lax.conv_general_dilated`` by the input and the kernel."""
+    """The gradients of ``jax.lax.conv_general_dilated`` by input and kernel."""
     return functional_gradients(
         dtype,
         window_strides=stride,
@@ -117,10 +117,10 @@ def lax_gradients(
 
 
 def functional_gradients(dtype: str, **options: Any) -> Gradients:
-    """The same, with the names that ``conv_general_dilated`` gives its options."""
+    """The same, with the option names of ``conv_general_dilated``."""
     return Gradients(partial(jax.lax.conv_general_dilated, **options), dtype)
 
 
 def clear_caches() -> None:
-    """Drop all compiled functions, which would pile up case after case."""
+    """Drop all compiled functions, which would accumulate with each case."""
     jax.clear_caches()

@@ -1,8 +1,8 @@
 """Known bugs of XLA, oneDNN and torch, each with the condition that it needs and an example.
 
-No verdict depends on this list. Where JAX differs from the definition in single precision, JAX is
-asked again in double precision on this machine; and the layer avoids the bugs of torch. The list
-only gives a bug its name. ``python -m parity --known`` runs every example.
+No verdict depends on this list, which only gives bugs their names. If JAX differs from the
+definition in single precision, the suite runs JAX again in double precision on this machine. The
+layer avoids the bugs of torch and oneDNN. ``python -m parity --known`` runs every example.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ from .settings import capabilities
 
 
 class KnownBug(NamedTuple):
-    """``explains(case, check)`` says whether a case meets it; ``shows()`` runs an example here.
+    """``shows()`` runs an example on this machine.
 
     ``needs`` is an instruction set: no processor without it has shown the bug. It is None if all
-    have shown it. An example may end its process, which counts as shown.
+    processors have shown it. An example may crash its process, which also counts as shown.
+    ``explains(case, check)`` says whether a case meets the bug. It is None if no case does, since
+    the layer avoids the bug.
     """
 
     name: str
     culprit: str
     upstream: str
-    explains: Callable[[Case, str], bool]
     shows: Callable[[], bool]
     needs: str | None = None
+    explains: Callable[[Case, str], bool] | None = None
 
     @property
     def can_show(self) -> bool | None:
-        """Whether this machine has what it needs; None if this version of torch cannot say."""
+        """Whether this machine has what the bug needs; None if this torch cannot say."""
         if self.needs is None:
             return True
         has = capabilities()
@@ -51,13 +53,14 @@ class KnownBug(NamedTuple):
 
 
 def name_of(case: Case, check: str) -> str:
-    """The name of the bug of JAX that a check has met on a case."""
-    names = (bug.name for bug in KNOWN if bug.culprit == "jax" and bug.explains(case, check))
+    """The name of the JAX bug that a check found on a case."""
+    bugs = (bug for bug in KNOWN if bug.culprit == "jax" and bug.explains is not None)
+    names = (bug.name for bug in bugs if bug.explains(case, check))
     return next(names, "JAX is wrong in a way that known_bugs.py does not list")
 
 
 def _crops_before_and_pads_less_after(case: Case, check: str) -> bool:
-    """Whether the case's convolution does so, or one that JAX computes for its gradients."""
+    """Whether this holds for the case's convolution, or for one that computes its gradients."""
     return (
         check != "process"
         and case.dtype not in WIDE
@@ -76,8 +79,8 @@ def _pads_in_jax(case: Case, axis: int) -> list[tuple[int, int]]:
     size = there.shape[axis] - before - after
     extent = (case.kernel[axis] - 1) * case.rhs_dilation[axis] + 1
     reach = (there.windows[axis] - 1) * case.stride[axis] + 1
-    # For the input's gradient the cotangent is dilated by the stride, and padded until each entry
-    # meets each tap. For the kernel's it slides over the input, to one place per tap.
+    # For the input's gradient, the cotangent is dilated by the stride, and padded so that each
+    # entry meets each tap. For the kernel's, it slides over the input, to one place per tap.
     flipped = extent - 1 - before
     return [
         (before, after),
@@ -99,11 +102,6 @@ def _xla_reads_out_of_bounds() -> bool:
     return any(is_wrong() for _ in range(10))  # the memory out of bounds may happen to be zero
 
 
-def _never(case: Case, check: str) -> bool:
-    """The layer avoids the bug, so no case meets it."""
-    return False
-
-
 def _onednn_spreads_to_a_neighbour() -> bool:
     x, weight = torch.ones(1, 7, 6, 3).permute(0, 3, 1, 2), torch.ones(6, 3, 3, 2)
     x[0, 0, 3, 4] = torch.nan
@@ -112,7 +110,7 @@ def _onednn_spreads_to_a_neighbour() -> bool:
 
 
 def _ended_a_process_that_asked_jax_alone(case: Case, check: str) -> bool:
-    """``pool.py`` asks JAX alone. All such cases have a dilated input or a stride."""
+    """``pool.py`` runs JAX alone. All such cases have a dilated input or a stride."""
     return check == "process" and (case.lhs_dilation, case.stride) != ((1, 1), (1, 1))
 
 
@@ -137,107 +135,95 @@ KNOWN = (
         "than that after",
         "jax",
         "openxla/xla#48713",
-        _crops_before_and_pads_less_after,
         _xla_reads_out_of_bounds,
         "avx2",
+        _crops_before_and_pads_less_after,
     ),
     KnownBug(
         "XLA aborts the process while it compiles the kernel's gradient of some convolutions "
         "with a stride or a dilated input",
         "jax",
         "not reported",
-        _ended_a_process_that_asked_jax_alone,
         _xla_aborts,
         "avx2",
+        _ended_a_process_that_asked_jax_alone,
     ),
     KnownBug(
-        "oneDNN's bfloat16 convolution takes channels in pairs, and where a group's number is odd "
-        "the last one with a neighbouring pixel, times zero, which is NaN of what is not finite",
+        "oneDNN's bfloat16 convolution reads channels in pairs; with an odd number per group it "
+        "multiplies a neighbouring pixel by zero, which gives NaN for a NaN or an infinity",
         "oneDNN",
         "not reported",
-        _never,
         _onednn_spreads_to_a_neighbour,
         "avx512_bf16",
     ),
     KnownBug(
-        "F.conv_transpose2d in bfloat16 rounds partial sums to bfloat16 where oneDNN does not "
-        "compute it, as with an output padding as large as the stride",
+        "F.conv_transpose2d in bfloat16 rounds partial sums to bfloat16 if oneDNN does not "
+        "compute it, for example with an output padding as large as the stride",
         "torch",
         "not reported",
-        _never,
         examples.transposed_bfloat16_rounds_partial_sums,
     ),
     KnownBug(
         "F.conv_transpose2d in float16 rounds partial sums to float16",
         "torch",
         "not reported",
-        _never,
         examples.transposed_float16_rounds_partial_sums,
     ),
     KnownBug(
-        "F.conv_transpose2d's weight gradient multiplies entries near the border by zeros "
-        "around the output's gradient, which makes NaN of what is not finite",
+        "F.conv_transpose2d's weight gradient multiplies entries near the border by padded "
+        "zeros, which gives NaN for a NaN or an infinity",
         "torch",
         "not reported",
-        _never,
         examples.transposed_weight_gradient_makes_nan,
     ),
     KnownBug(
-        "F.conv2d to one channel refuses its weight gradient for a weight whose channels lie "
-        "last, where oneDNN does not compute it",
+        "F.conv2d to one output channel raises an error in its weight gradient for a "
+        "channels-last weight, if oneDNN does not compute it",
         "torch",
         "not reported",
-        _never,
         examples.channels_last_weight_has_no_gradient,
     ),
     KnownBug(
-        "A script that asks torch.is_autocast_cpu_enabled under autocast ends the process",
+        "A script that calls torch.is_autocast_cpu_enabled under autocast crashes the process",
         "torch",
         "not reported",
-        _never,
         examples.scripted_question_for_autocast,
     ),
     KnownBug(
-        "oneDNN's float32 convolution of one input channel to a single column is wrong where "
+        "oneDNN's float32 convolution of one input channel to a single column is wrong if "
         "the horizontal stride is larger than the vertical one",
         "oneDNN",
         "not reported",
-        _never,
         examples.lone_column_of_one_channel,
         "avx512_f",
     ),
     KnownBug(
-        "F.conv_transpose2d's input gradient reads outside its memory for one output channel "
-        "and a lone column",
+        "F.conv_transpose2d's input gradient reads out of bounds for one output channel and a "
+        "single column",
         "oneDNN",
         "not reported",
-        _never,
         examples.transposed_to_one_channel_from_a_lone_column,
         "avx512_f",
     ),
     KnownBug(
-        "A weight whose channels lie last is read wrongly if it has several groups or an axis "
-        "of size 1",
+        "A channels-last weight is read wrongly if it has several groups or an axis of size 1",
         "oneDNN",
         "not reported",
-        _never,
         examples.channels_last_weight_of_groups,
         "avx512_f",
     ),
     KnownBug(
         "The weight gradient of an unpadded 1x1 convolution with a stride on one axis writes "
-        "past its memory",
+        "out of bounds",
         "oneDNN",
         "not reported",
-        _never,
         examples.strided_pointwise_weight_gradient_writes_past_its_memory,
         "avx512_bf16",
     ),
     KnownBug(
-        "In bfloat16 the dilation of a lone tap may end the process",
+        "In bfloat16 the dilation of a single tap may crash the process",
         "oneDNN",
         "not reported",
-        _never,
         examples.dilation_of_a_lone_tap_in_bfloat16,
         "avx512_bf16",
     ),
@@ -245,7 +231,6 @@ KNOWN = (
         "bfloat16 weight gradients are wrong for some small convolutions",
         "oneDNN",
         "not reported",
-        _never,
         examples.bfloat16_weight_gradients,
         "avx512_bf16",
     ),

@@ -1,4 +1,4 @@
-"""Run the port's layer on a case; NumPy arrays in and out."""
+"""Run the port's layer on a case, with NumPy arrays in and out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
     if case.lowering is not None:
         geometry, lowering = conv.geometry, getattr(lowerings, case.lowering)
         if lowering.applies(geometry):
-            # Half of the cases judge the lowering's own weight gradient where another is faster.
+            # Half of the cases test the lowering's own weight gradient, even if another is faster.
             own = own_weight_gradient(geometry, lowering) if case.seed % 2 else None
             conv.convolution = lowerings.Convolution(geometry, lowering, own)
     return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv
@@ -49,7 +49,7 @@ def tensor(case: Case, array: Array) -> Tensor:
 
 
 def images(case: Case, array: Array) -> Tensor:
-    """The same, laid out in memory as the case asks."""
+    """The same, with the case's memory layout."""
     x = tensor(case, array)
     match case.memory:
         case "contiguous":
@@ -90,7 +90,7 @@ def results(case: Case, arrays: Arrays) -> Results:
     cotangent = images(case, arrays.cotangent)
     if y.shape != cotangent.shape:
         raise WrongLayoutError(f"an output of {tuple(y.shape)}, not {tuple(cotangent.shape)}")
-    # jax.vjp conjugates nothing, torch does: the cotangent and the gradients are conjugated here.
+    # torch conjugates and jax.vjp does not: so conjugate the cotangent and the gradients here.
     leaves = (x, *conv.parameters())
     by_x, *by_parameters = torch.autograd.grad(y, leaves, cotangent.conj().resolve_conj())
     by_weight, by_bias = by_parameters if arrays.bias is not None else (*by_parameters, None)
@@ -119,9 +119,9 @@ def gradients_apart(case: Case, arrays: Arrays) -> tuple[Array, Array, Array | N
 
 
 def inference(case: Case, several: Sequence[Arrays]) -> list[Array]:
-    """The outputs of one layer without autograd, where other kernels may run.
+    """The outputs of one layer without autograd, which may run other kernels.
 
-    The layer gets new parameters for each of the arrays, and must not remember the old ones.
+    The layer gets new parameters for each of the arrays, and must not keep the old ones.
 
     Raises:
         ChangedInputError: the layer wrote into its input.
@@ -135,7 +135,7 @@ def inference(case: Case, several: Sequence[Arrays]) -> list[Array]:
         with torch.no_grad():
             outputs.append(array(case, conv(x)))
         if not np.array_equal(wide(x), wide(before), equal_nan=True):
-            raise ChangedInputError("the input is another after the forward pass")
+            raise ChangedInputError("the forward pass changed its input")
     return outputs
 
 
@@ -148,7 +148,7 @@ def check_layout(case: Case, conv: Conv2d, x: Tensor, y: Tensor) -> None:
     innermost = case.channel_first and x.movedim(-3, -1).is_contiguous()
     dense = y.is_contiguous()
     if case.channel_first and not x.is_contiguous():
-        # If the input's channels lie innermost, so must the output's; else either order is right.
+        # For an input with channels innermost the output must have them innermost too.
         last = y.movedim(-3, -1).is_contiguous()
         dense = last if innermost else dense or last
     if not dense:

@@ -1,4 +1,4 @@
-"""JAX's results on a case: brainstate's where it takes the case, else XLA's in float64."""
+"""JAX's results on a case: brainstate's if it accepts the case, else XLA's in float64."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from . import jax_conv
 class Reference:
     """JAX, compiled once for a case and any numbers; ``name`` says which function it is.
 
-    brainstate takes no string as the padding of a dilated input, and it has no double precision.
-    ``jax.lax.conv_general_dilated`` stands in for it there.
+    brainstate accepts no string padding with a dilated input, and has no double precision.
+    ``jax.lax.conv_general_dilated`` replaces it there.
     """
 
     def __init__(self, case: Case, arrays: Arrays) -> None:

@@ -13,29 +13,29 @@ import torch
 
 from ..cases.grid import DTYPES
 
-# What takes another code path. A setting that does not name one of these has it unset, whatever
-# the user's shell says; the last is an older name of the first.
+# Environment variables that select a code path. A setting unsets those that it does not name,
+# whatever the user's shell says. The last is an older name of the first.
 _PATHS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA")
 
 _AVX512 = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq")
 
 
 def _nothing() -> None:
-    """The environment is all that this setting needs."""
+    """For settings that need only the environment."""
 
 
 def _always() -> bool:
-    """There is nothing to ask."""
+    """For settings that ask torch nothing."""
     return True
 
 
 class Setting(NamedTuple):
-    """How a process is to compute.
+    """A setting of a process.
 
-    ``environment`` is there before torch is imported, ``switch`` is called before anything is
-    computed, and ``holds`` asks torch whether both have come about. ``needs`` are keys of
-    ``torch.cpu.get_capabilities()``. ``dtypes`` are those that are to keep their own bound.
-    ``is_path`` tells another path of the processor from another mode of torch.
+    ``environment`` is set before torch is imported, ``switch`` is called before any computation,
+    and ``holds`` asks torch whether both took effect. ``needs`` are keys of
+    ``torch.cpu.get_capabilities()``. ``dtypes`` are the dtypes that must stay within their bound.
+    ``is_path`` is true for a code path of the processor, false for a mode of torch.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Setting(NamedTuple):
 
     @property
     def obstacle(self) -> str | None:
-        """Why this machine cannot take it, if so."""
+        """The reason why this machine does not support the setting, or None."""
         if not self.needs:
             return None
         has = capabilities()
@@ -59,7 +59,7 @@ class Setting(NamedTuple):
         return f"the processor lacks {', '.join(lacking)}" if lacking else None
 
     def take(self) -> None:
-        """In the process itself."""
+        """Apply the setting in this process."""
         torch.set_num_threads(self.threads)
         self.switch()
 
@@ -69,7 +69,7 @@ class Setting(NamedTuple):
 
     @contextmanager
     def inherited(self) -> Iterator[None]:
-        """What is started meanwhile has its environment."""
+        """Processes that start in this block have the setting's environment."""
         with patch.dict(os.environ, self.environment):
             for name in _PATHS:
                 if name not in self.environment:
@@ -78,13 +78,13 @@ class Setting(NamedTuple):
 
 
 def capabilities() -> dict[str, Any] | None:
-    """What the processor has, or None if this version of torch has no function that says so."""
+    """The processor's instruction sets, or None if this version of torch cannot list them."""
     ask = getattr(torch.cpu, "get_capabilities", None)
     return None if ask is None else ask()
 
 
 def _onednn(isa: str, *needs: str) -> Setting:
-    # No function tells which instructions oneDNN takes; ``ONEDNN_VERBOSE=1`` prints them.
+    # No function says which instructions oneDNN uses; ``ONEDNN_VERBOSE=1`` prints them.
     name = "ONEDNN_MAX_CPU_ISA"
     return Setting(f"{name}={isa}", {name: isa}, needs=needs, is_path=True)
 
@@ -153,7 +153,7 @@ SETTINGS = {
             switch=partial(torch.set_default_dtype, torch.float64),
             holds=_default_is_double,
         ),
-        # How float32 and what is made of it is rounded is then the user's choice, for float32.
+        # The user allows reduced precision of float32. All other dtypes must keep their bounds.
         Setting(
             "float32 matmul medium",
             switch=partial(torch.set_float32_matmul_precision, "medium"),

@@ -27,15 +27,15 @@ class Trained(NamedTuple):
 
 
 Run = Callable[[Tensor], Tensor]
-# The layers of which a part reads no input, so that it sums nothing.
+# The layers with a part that reads no input, and so sums over nothing.
 SUMS_OVER_NOTHING = ("lhs (2, 3), stride (3, 2), rhs (2, 1)", "empty output")
-# One for each input; None if the target does not take that input.
+# One output for each input; None if the target does not accept that input.
 Outputs = Sequence[Tensor | Trained | None] | Exception
 Target = Callable[[Sequence[Cell], Path], list[Outputs]]
 
 
 def each(*, unbatched: bool = True) -> Callable[[Callable[[Cell, Path], Run]], Target]:
-    """Make a target that takes cells one by one, so that an error concerns its own cell only."""
+    """Make a target that runs cells one by one, so that an error affects only its own cell."""
 
     def decorate(prepare: Callable[[Cell, Path], Run]) -> Target:
         @wraps(prepare)

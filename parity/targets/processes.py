@@ -26,7 +26,7 @@ from .layers import Cell, cells
 WORLD = 2
 
 # torch's halo exchange needs even padding along the width, and no stride or dilation there. (The
-# third layer fits, because it reads each entry without the zeros between them.)
+# third layer fits, because its stride skips the inserted zeros.)
 BY_WIDTH = ("plain", "few outputs", "lhs 3, stride 3", "masked")
 
 Share = Callable[[Tensor], Tensor]
@@ -95,7 +95,7 @@ def target(name: str) -> Target:
 
 
 def outcomes(name: str, chosen: Sequence[Cell], mesh: DeviceMesh) -> list[Outputs]:
-    """What each layer gives, or its error, which all ranks raise."""
+    """The outputs of each layer, or its error, which all ranks raise."""
     found: list[Outputs] = []
     for cell in chosen:
         try:
@@ -106,7 +106,7 @@ def outcomes(name: str, chosen: Sequence[Cell], mesh: DeviceMesh) -> list[Output
 
 
 def _outputs(strategy: Strategy, cell: Cell, mesh: DeviceMesh) -> list[Trained | None]:
-    # A single image has no batch to share, but it has a width. Sharing changes a layer, so each
+    # A single image has no batch to shard, but it has a width. Sharding changes a layer, so each
     # call gets a new one.
     return [
         trained(strategy, cells((cell.name,))[0].layer, x, cotangent, mesh)
@@ -117,9 +117,9 @@ def _outputs(strategy: Strategy, cell: Cell, mesh: DeviceMesh) -> list[Trained |
 
 
 def use_halo_exchange() -> None:
-    """Make DTensor use its rule for a sharded width, which a newer rule for batches hides.
+    """Make DTensor use its rule for a sharded width, which a newer rule for batches replaces.
 
-    Make it return the gradient by the input too, which torch 2.13 computes and does not return.
+    Also make it return the gradient by the input, which torch 2.13 computes but does not return.
     """
     rules = DTensor._op_dispatcher.sharding_propagator.op_single_dim_strategy_funcs
     for operation in (torch.ops.aten.convolution, torch.ops.aten.convolution_backward):
@@ -133,7 +133,7 @@ _aggregate = _tp_conv._ring_send_recv_aggregate
 def _aggregated(
     gradient: Tensor, d1: int, d2: int, left: int, right: int, rank: int, size: int
 ) -> Tensor:
-    """Without the ``d1`` and ``d2`` columns that belong to the neighbours."""
+    """The gradient without the ``d1`` and ``d2`` columns that belong to the neighbours."""
     _aggregate(gradient, d1, d2, left, right, rank, size)  # in place
     end = gradient.size(-1) - (d2 if rank < size - 1 else 0)
     return gradient[..., d1 if rank > 0 else 0 : end]

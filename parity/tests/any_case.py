@@ -1,4 +1,4 @@
-"""Any case, for hypothesis; it shrinks towards a plain one."""
+"""A hypothesis strategy for cases, which shrinks towards a plain case."""
 
 from __future__ import annotations
 

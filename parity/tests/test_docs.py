@@ -1,4 +1,4 @@
-"""The code on the README and on the pages that import JAX runs, and the pages' counts are right."""
+"""The code in the README and on pages that import JAX runs, and the counts there are right."""
 
 from __future__ import annotations
 

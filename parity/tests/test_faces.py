@@ -13,7 +13,7 @@ from examples import faces
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-    # On Python 3.13 lz4 flushes a file that joblib has closed already, as it reads the weights.
+    # On Python 3.13, when joblib reads the weights, lz4 flushes a file that is already closed.
     pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.BufferedReader"),
 ]
 
@@ -41,14 +41,14 @@ def test_the_convolutions_equal_keras_s(name):
     arrays = faces.weights_of(name)
     shape = faces.NETWORKS.get(name)
     pools = shape.pools if shape else faces.FIRST_POOLS
-    # The first network takes any size: here the sides differ and one is odd.
+    # The first network takes any size. Here the sides differ and one is odd.
     size = (shape.side, shape.side, 3) if shape else (31, 26, 3)
     body = faces.Body(iter(arrays), size, pools).double()
     torch.manual_seed(0)
     x = y = torch.rand(2, *size, dtype=torch.float64) * 2 - 1
     for layer in keras_layers(arrays, pools):
         y = layer(y)
-    # In float64 a few thousand products err by far less than float32's roundoff.
+    # The error of a few thousand float64 products is far below float32's roundoff.
     torch.testing.assert_close(body(x), y, rtol=2**-24, atol=2**-24)
 
 

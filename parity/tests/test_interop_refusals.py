@@ -247,14 +247,14 @@ PROPERTIES = [
 
 @pytest.mark.parametrize("kind", LIVE)
 def test_odd_properties_are_named(kind):
-    """The value is put where the framework's own checks do not see it."""
+    """The test sets each value where the framework does not check it."""
     in_size = (3, 7, 6) if kind == "equinox" else (7, 6, 3)
     messages = []
     for name in PROPERTIES:
         layer = LIVE[kind]()
         for value in ODD:
             try:
-                # Past the framework's own checks; a property without a setter stays as it is.
+                # This avoids the framework's checks; a property without a setter does not change.
                 vars(layer)[name] = value
                 interop.from_layer(layer, in_size)
             except (TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
-"""Layers and weights of brainstate, Equinox, Flax, Haiku, Keras and torch.nn, in and out.
+"""Converts layers and weights from and to brainstate, Equinox, Flax, Haiku, Keras and torch.nn.
 
-None of those is imported, unless it is torch: their objects are known by the names of their types.
+Of these it imports only torch. It recognizes the others' objects by the names of their types.
 """
 
 from .layers import from_layer

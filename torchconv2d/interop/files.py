@@ -1,4 +1,4 @@
-"""Safetensors files from anywhere. Nothing is unpickled, or larger than the file says it is."""
+"""Reads safetensors files of any origin: it unpickles nothing, and checks every claimed size."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import stat
 from typing import Any, cast
 
 from ..messages import elided, shown
-from .leaves import below, by_path
+from .paths import below, by_path
 
 
 def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
-    """One layer's arrays by the last part of their names; no others are read.
+    """One layer's arrays by the last part of their names; it reads no others.
 
     Raises:
         ImportError: the package safetensors is not installed.
         OSError: the file cannot be opened.
-        ValueError: it is no safetensors file, or its names are not those of one layer.
+        ValueError: it is not a safetensors file, or its names are not those of one layer.
     """
     try:
         import safetensors
     except ImportError as error:
         raise ImportError(
-            "To read a file needs the package safetensors: `pip install torchconv2d[safetensors]`."
+            "Reading a file needs the package safetensors: `pip install torchconv2d[safetensors]`."
         ) from error
     path = os.fspath(path)
     if "\0" in path:
@@ -39,15 +39,15 @@ def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
 
 
 def _header(path: str) -> bytes:
-    """The names, dtypes, shapes and places, if the file is as large as it says they are."""
+    """The header (names, dtypes, shapes and places), if the file is long enough to have it."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait, a device never end
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe could wait forever, a device never end
             raise _no_such_file(path, "it is no regular file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             if length > size - 8:  # before anything is allocated
-                claim = f"its header is said to take {length} bytes, and there are {size} in all"
+                claim = f"its header claims {length} bytes, and there are {size} in all"
                 raise _no_such_file(path, claim)
             return file.read(length)
     except OSError as error:
@@ -55,7 +55,7 @@ def _header(path: str) -> bytes:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
-    """Refuse a name that comes twice, of which any reader would take one."""
+    """Refuse a name that occurs twice; other readers keep one of the two arrays."""
     known = set[str]()
     for name, _ in pairs:
         if name in known:

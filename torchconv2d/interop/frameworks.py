@@ -1,6 +1,6 @@
-"""How each framework stores what a convolution learned: one row each, and nothing of it elsewhere.
+"""How each framework stores the parameters of a convolution: one row for each framework.
 
-The facts are those of the frameworks' own layers, which the parity suite runs.
+No other file depends on these formats. The parity suite compares them with the frameworks' layers.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ _OURS = "GOIHW"
 class Kernel(NamedTuple):
     """The order of a kernel's axes: group, output, input, height and width.
 
-    Groups have no axis of their own: ``G`` is the slower part of the axis that follows it, so that
-    a depthwise kernel of ``(kh, kw, channels, multiplier)`` is ``HWGIO`` with one input a group.
+    Groups have no axis of their own: ``G`` is the slower part of the axis that follows it. So a
+    depthwise kernel of ``(kh, kw, channels, multiplier)`` is ``HWGIO`` with one input per group.
     """
 
     axes: str
-    flipped: bool = False  # in height and width: stored for the gradient of a convolution
+    flipped: bool = False  # in height and width, as the gradient of a convolution uses it
 
     def stored(self, weight: Tensor, groups: int) -> Tensor:
-        """``(out, in / groups, kh, kw)`` as the framework has it; a view unless flipped."""
+        """``(out, in / groups, kh, kw)`` in the framework's layout; a view unless flipped."""
         weight = weight.flip(2, 3) if self.flipped else weight
         grid = torch.unflatten(weight, 0, (groups, weight.size(0) // groups))
         at = self.axes.index("G")
         return grid.permute([_OURS.index(axis) for axis in self.axes]).flatten(at, at + 1)
 
     def weight(self, stored: Tensor, groups: int) -> Tensor:
-        """What :meth:`stored` was made of."""
+        """The inverse of :meth:`stored`."""
         at = self.axes.index("G")
         grid = torch.unflatten(stored, at, (groups, stored.size(at) // groups))
         weight = grid.permute([self.axes.index(axis) for axis in _OURS]).flatten(0, 1)
@@ -43,12 +43,12 @@ class Framework(NamedTuple):
     """What differs between frameworks.
 
     Attributes:
-        weight: the kernel's name, and then those that it may be saved under.
-        bias: the same of the bias.
-        bias_axes: its axes where channels come last, and where they come first.
-        kernels: by kind of layer; the transposed one, stride 1 apart, is an input-dilated one here.
-        dilates_input: whether the plain layer can, so that an input-dilated one may be plain.
-        masks: whether layers hold a mask beside their parameters.
+        weight: the kernel's name, then other names that it may be saved under.
+        bias: the same for the bias.
+        bias_axes: the bias's axes in channels-last and in channel-first layers.
+        kernels: the kernel's axes by kind of layer. A transposed layer is input-dilated here.
+        dilates_input: whether the framework's plain layer can dilate its input.
+        masks: whether layers hold a mask in addition to their parameters.
     """
 
     weight: tuple[str, ...]
@@ -59,7 +59,7 @@ class Framework(NamedTuple):
     masks: bool
 
 
-# In Keras files before 3 names end in ":0", and in those of 3 they are positions, as in its lists.
+# Files of Keras before 3 have names that end in ":0"; files of Keras 3 have positions, as lists do.
 _KERAS_KERNEL = ("kernel", "depthwise_kernel", "kernel:0", "depthwise_kernel:0", "0")
 
 FRAMEWORKS: Mapping[str, Framework] = {
@@ -83,7 +83,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
         weight=("kernel",),
         bias=("bias",),
         bias_axes=("O", "O"),
-        # Its transposed layer stores a plain kernel, unless made with `transpose_kernel`.
+        # Its transposed layer stores a plain kernel, unless it has `transpose_kernel=True`.
         kernels={"conv": Kernel("HWIGO"), "transposed": Kernel("HWGOI", flipped=True)},
         dilates_input=True,
         masks=True,

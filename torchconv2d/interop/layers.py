@@ -1,4 +1,4 @@
-"""A live layer of another framework, as a layer of this package."""
+"""Converts a layer object of another framework to a layer of this package."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ from .source import Source
 def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = None) -> Conv2d:
     """A layer that computes what another framework's layer computes, with a copy of its parameters.
 
-    It keeps the layout: torch's, Equinox's and Keras's ``channels_first`` layers come out
-    channel-first. A transposed layer comes out as an input-dilated one. The dtype is that of the
-    parameters and, if they are torch's, so is the device. ``ported_from``, an attribute of the
-    result with framework and kind, is what :func:`export_params` and :func:`load_params` go by.
-    torch's ``requires_grad`` and ``training`` are kept, and what Keras does not train is frozen.
+    It keeps the layout: layers of torch and Equinox and ``channels_first`` layers of Keras become
+    channel-first layers. A transposed layer becomes an input-dilated one. The dtype is that of the
+    parameters, and so is the device if they are torch's. :func:`export_params` and
+    :func:`load_params` use the result's attribute ``ported_from``, with the framework and the kind.
+    It keeps ``requires_grad`` and ``training`` of torch's layers, and freezes the parameters that
+    Keras does not train.
 
     Args:
         layer: brainstate's ``Conv2d`` or ``ConvTranspose2d``; Flax's ``Conv`` or ``ConvTranspose``,
             of linen or nnx; Equinox's ``Conv2d`` or ``ConvTranspose2d``; Keras's ``Conv2D``,
             ``DepthwiseConv2D`` or ``Conv2DTranspose``; torch's ``Conv2d`` or ``ConvTranspose2d``.
         in_size: ``(H, W, C)``, or ``(C, H, W)`` for a channel-first layer; None if the layer knows
-            it, as brainstate's do, and Keras's that were built on it.
-        params: its parameters, as for :func:`load_params`, if not the layer's own; a linen layer
+            it: brainstate's layers do, and Keras's layers that were built for one size.
+        params: the parameters, as for :func:`load_params`; None for the layer's own. A linen layer
             has none, unless it is bound.
 
     Raises:
-        TypeError: no such layer, or a subclass that computes in a way of its own; a property is
-            missing, or not of its type.
-        ValueError: a property that has no equal here or is of no convolution; ``in_size`` or
-            ``params`` is lacking or does not fit.
+        TypeError: not one of these layers, or a subclass that overrides the computation; a property
+            is missing or has a wrong type.
+        ValueError: a property that has no equivalent here, or that no convolution can have;
+            ``in_size`` or ``params`` is missing or does not fit.
 
     Example:
         >>> from_layer(torch.nn.Conv2d(3, 8, 3, padding=1), in_size=(3, 28, 32)).out_size
@@ -62,7 +63,7 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
     found = leaves.read(params, "")
     dtype = _dtype(found)
     mask = None if source.mask is None else _mask(source, dtype)
-    # On the meta device nothing is drawn, so that no random state advances.
+    # On the meta device nothing is drawn, so no random state advances.
     conv = Conv2d(
         in_size,
         source.out_channels,
@@ -96,7 +97,7 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
 
 
 def _dtype(found: Mapping[str, Any]) -> torch.dtype:
-    """The one dtype that holds all parameters."""
+    """A dtype that holds all parameters."""
     dtypes = [dtype_of(name, each) for name, each in found.items()]
     for name, dtype in zip(found, dtypes, strict=True):
         if dtype not in arrays.DTYPES:
@@ -105,7 +106,7 @@ def _dtype(found: Mapping[str, Any]) -> torch.dtype:
 
 
 def _mask(source: Source, dtype: torch.dtype) -> Tensor:
-    """The mask as a layer takes it."""
+    """The mask in ``Conv2d``'s layout."""
     kernel = FRAMEWORKS[source.framework].kernels[source.kind]
     mask = arrays.as_tensor("mask", source.mask, dtype)
     if mask.dim() != 4 or mask.size(kernel.axes.index("G")) % source.groups:
@@ -116,7 +117,7 @@ def _mask(source: Source, dtype: torch.dtype) -> Tensor:
 
 
 def _in_numbers(source: Source, in_size: Sequence[int]) -> Any:
-    """The padding; SAME_LOWER, which a layer does not take, in numbers."""
+    """The padding; SAME_LOWER, which ``Conv2d`` does not accept, as numbers."""
     if source.padding != "SAME_LOWER":
         return source.padding
     *first, channels = arguments.input_size(in_size, source.channel_first)

@@ -1,4 +1,4 @@
-"""What the arrays of other libraries say of themselves, and NumPy arrays of tensors."""
+"""Dtypes and shapes of other libraries' arrays, and conversion of tensors to NumPy arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def dtype_of(name: str, value: Any) -> torch.dtype:
     """The dtype of an array of any library.
 
     Raises:
-        TypeError: no array, or one whose numbers torch has no dtype for.
+        TypeError: ``value`` is not an array, or torch lacks its dtype or cannot convert it.
     """
     if isinstance(value, Tensor):
         refusal = arrays.not_readable(value)
@@ -38,17 +38,22 @@ def dtype_of(name: str, value: Any) -> torch.dtype:
 
 
 def shape_of(name: str, value: Any, dtype: torch.dtype) -> tuple[int, ...]:
-    """The shape of an array whose numbers the layer's dtype holds as they are."""
+    """The shape of an array, if the layer's dtype does not round its numbers.
+
+    Raises:
+        TypeError: as for :func:`dtype_of`.
+        ValueError: the layer's dtype does not hold the numbers.
+    """
     try:
         source, shape = dtype_of(name, value), tuple(value.shape)
     except (TypeError, ValueError, MemoryError):
         raise
-    except Exception as error:  # whatever an array of another library raises
+    except Exception as error:  # an array of another library may raise anything
         raise TypeError(f"`{name}` must be an array: {elided(str(error))}") from error
     if not holds(dtype, source):
         raise ValueError(
             f"`{name}`, of the shape {shown(shape)}, is {source}, and the layer's {dtype} "
-            f"does not hold it; round it yourself, or make the layer `.to({source})` before."
+            f"does not hold it; round it yourself, or first call `layer.to({source})`."
         )
     return shape
 
@@ -64,7 +69,7 @@ def holds(dtype: torch.dtype, source: torch.dtype) -> bool:
 
 
 def numpy_array(tensor: Tensor) -> NDArray[Any]:
-    """A copy of the tensor's numbers; bfloat16 as ``ml_dtypes`` has it."""
+    """A copy of the tensor as a NumPy array; bfloat16 has the dtype of ``ml_dtypes``."""
     if tensor.dtype != torch.bfloat16:
         return np.array(tensor.numpy(force=True))
     try:
@@ -79,10 +84,10 @@ def numpy_array(tensor: Tensor) -> NDArray[Any]:
 
 
 def shape_told(value: Any) -> str:
-    """The shape for a message, whatever the value is."""
+    """The shape for a message, for any value."""
     if isinstance(value, Tensor) and arrays.not_readable(value) is not None:
         return type(value).__name__
     try:
         return shown(tuple(getattr(value, "shape", ())))
-    except Exception as error:  # of another library's array; the message is about something else
+    except Exception as error:  # another library's array may raise anything
         return f"(without a shape: {elided(str(error))})"

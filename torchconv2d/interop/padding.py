@@ -1,6 +1,7 @@
-"""What the frameworks mean by the padding of a transposed layer, in plain integers.
+"""The frameworks' padding of transposed layers as integers.
 
-Here it is what is put around the dilated input. Per axis, with ``extent`` for the dilated kernel.
+The functions return the zeros around the dilated input, for one axis. ``extent`` is the size of the
+dilated kernel.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from ..geometry import Pair
 
 
 def of_gradient(extent: int, pads: Sequence[int], output_padding: int) -> Pair:
-    """``pads`` are those of the convolution that the layer is the gradient of (torch, Equinox).
+    """The transposed layer is the gradient of a convolution with ``pads`` (torch, Equinox).
 
     Dumoulin & Visin, *A guide to convolution arithmetic for deep learning* (2016), relation 14.
     """
@@ -33,7 +34,7 @@ def named(extent: int, stride: int, padding: str, output_padding: int | None = N
 
 
 def same_of_gradient(extent: int, stride: int, padding: str, output_padding: int) -> Pair:
-    """SAME and SAME_LOWER of Equinox, for which ``output_padding`` shrinks the padding."""
+    """SAME and SAME_LOWER of Equinox, where ``output_padding`` changes the padding."""
     total = extent - stride + output_padding
     smaller, larger = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
     pads = (larger, smaller) if padding == "SAME_LOWER" else (smaller, larger)

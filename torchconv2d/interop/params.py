@@ -1,4 +1,4 @@
-"""Parameters in and out, by the table of frameworks."""
+"""Loads and exports parameters by the table of frameworks: it checks all, then copies."""
 
 from __future__ import annotations
 
@@ -23,29 +23,31 @@ from .numbers import numpy_array, shape_of, shape_told
 def load_params(
     conv: Conv2d, params: Any, framework: str, *, prefix: str = "", kind: str | None = None
 ) -> None:
-    """Copy a framework's parameters into the layer; if any is refused, the layer stays as it was.
+    """Copy a framework's parameters into the layer; on any error the layer stays unchanged.
 
     Args:
         conv: the layer.
-        params: one layer's arrays, of JAX, NumPy or torch, in what the framework holds them in:
-            nested mappings (a state dict, an open HDF5 or npz file), an Equinox module, Keras's
-            list; or the path of a safetensors file. The levels above the arrays' own names do not
-            matter if there is but one layer.
+        params: one layer's arrays, of JAX, NumPy or torch, in the framework's container: nested
+            mappings (a state dict, an open HDF5 or npz file), an Equinox module, Keras's list; or
+            the path of a safetensors file. If there is only one layer, the levels above the
+            arrays' own names do not matter.
         framework: ``'brainstate'``, ``'equinox'``, ``'flax'``, ``'haiku'``, ``'keras'`` or
             ``'torch'``.
-        prefix: which layer of several: the path to it, its parts joined by dots or slashes.
-        kind: the framework's kind of layer: ``'conv'``, ``'transposed'`` (of Flax only with
-            ``transpose_kernel=True``; others are stored as ``'conv'``) or Keras's ``'depthwise'``.
-            If None it is that of the layer that ``conv`` was made from, or else follows from
-            ``lhs_dilation`` where the framework's plain layer has none, and from the shape.
+        prefix: the path to one of several layers; dots or slashes join its parts.
+        kind: the framework's kind of layer: ``'conv'``, ``'transposed'`` (in Flax only with
+            ``transpose_kernel=True``; its other transposed layers are ``'conv'``) or Keras's
+            ``'depthwise'``. With None it is the kind of the layer that ``conv`` was ported from. If
+            there is none, an input-dilated layer is ``'transposed'`` if the framework's plain layer
+            cannot dilate its input; the shape tells ``'depthwise'`` from ``'conv'``.
 
     Raises:
-        TypeError: no such layer or container, a leaf that is no array of numbers.
-        ValueError: an unknown framework or kind; a leaf that is missing or unknown, has a wrong
-            shape, or a dtype that the layer's cannot hold, or masked entries; no or several layers
-            below the prefix; names that say nothing, or two for one array; what cannot be read.
-        RuntimeError: the layer is on the meta device, or computes its weight, or it cannot be
-            written.
+        TypeError: a wrong layer or container, or a leaf that is not an array of numbers.
+        ValueError: an unknown framework or kind; a leaf that is missing, unknown or masked, or has
+            a wrong shape or a dtype that the layer's dtype cannot hold; no layer or several layers
+            below the prefix; a name without a part, or two names for one array; a container or a
+            file that cannot be read.
+        RuntimeError: the layer is on the meta device, or its weight is computed and not stored, or
+            torch cannot write into it.
         OSError: the file cannot be opened.
 
     Example:
@@ -74,7 +76,7 @@ def _checked(
     if conv.bias is not None:
         wanted[_name(row.bias, found)] = _bias_shape(conv, row)
     _check_names(found, wanted)
-    # What the arrays say of themselves comes first: those that do not fit are not even read.
+    # Dtypes and shapes come first, so that an array that does not fit is not even read.
     said = {name: shape_of(name, found[name], conv.weight.dtype) for name in wanted}
     kind = next((each for each in kinds if shapes[each] == said[of_weight]), kinds[0])
     wanted[of_weight] = shapes[kind]
@@ -105,7 +107,7 @@ def _check_shape(
 
 @contextmanager
 def _told_of(conv: Conv2d) -> Generator[None]:
-    """Errors within say which layer it was, if it has a name."""
+    """Errors within this block name the layer, if it has a name."""
     try:
         yield
     except Exception as error:
@@ -117,24 +119,25 @@ def _told_of(conv: Conv2d) -> Generator[None]:
 def export_params(
     conv: Conv2d, framework: str, *, kind: str | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The layer's parameters as a framework's own layer has them.
+    """The layer's parameters in a framework's own format.
 
-    A mask is no parameter. brainstate, Flax and Haiku have it in the layer, and get the kernel
-    unmasked; for the others it is multiplied into the kernel.
+    A mask is not a parameter. brainstate, Flax and Haiku keep masks in their layers, so for these
+    the kernel is unmasked. For the others the kernel is multiplied by the mask.
 
     Args:
         conv: the layer.
         framework: as for :func:`load_params`.
-        kind: as there; a depthwise one is not guessed.
+        kind: as for :func:`load_params`, but None never means ``'depthwise'`` unless the layer was
+            ported from such a layer.
 
     Returns:
-        New arrays by name, the kernel first; Keras's ``set_weights`` takes them as a list. A
-        bfloat16 one has the dtype of ``ml_dtypes``, which comes with JAX.
+        New arrays by name, the kernel first; Keras's ``set_weights`` takes them as a list. bfloat16
+        arrays have the dtype of ``ml_dtypes``, which is installed with JAX.
 
     Raises:
-        TypeError: no such layer.
-        ValueError: an unknown framework, or a kind that it does not have; a weight that was
-            replaced by one of another shape.
+        TypeError: ``conv`` is not a ``Conv2d``.
+        ValueError: an unknown framework, or a kind that it does not have; the weight was replaced
+            by one of another shape.
         RuntimeError: the layer is on the meta device.
 
     Example:
@@ -158,9 +161,9 @@ def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
     """The shape of the kernel as the framework stores it, by kind of layer."""
     weight = torch.empty(_weight_shape(conv), device="meta")
     kernels = FRAMEWORKS[framework].kernels.items()
-    # A kernel is depthwise if it has one input a group; any other has no such shape.
+    # Only a kernel with one input per group can be depthwise.
     return {
-        # A flip changes no shape, and on the meta device it takes torch a millisecond.
+        # A flip does not change the shape, and on the meta device it takes a millisecond.
         kind: tuple(kernel._replace(flipped=False).stored(weight, conv.groups).shape)
         for kind, kernel in kernels
         if kind != "depthwise" or conv.groups == conv.in_channels
@@ -177,13 +180,13 @@ def _row(conv: object, framework: str) -> Framework:
 
 
 def _weight_shape(conv: Conv2d) -> tuple[int, ...]:
-    """That which the layer was made with."""
+    """The shape of the weight at construction."""
     rows, columns, per_group, out = conv.kernel_shape
     return out, per_group, rows, columns
 
 
 def whole_weight(conv: Conv2d) -> Tensor:
-    """The weight, without its mask, of all processes.
+    """The weight without its mask, gathered from all processes.
 
     Raises:
         RuntimeError: the layer is on the meta device.
@@ -197,14 +200,14 @@ def whole_weight(conv: Conv2d) -> Tensor:
 def _real(tensor: Tensor) -> Tensor:
     if tensor.is_meta:
         raise RuntimeError(
-            "The layer is on the meta device, which holds no numbers; call "
-            "`layer.to_empty(device='cpu')` before."
+            "The layer is on the meta device, which holds no numbers; first call "
+            "`layer.to_empty(device='cpu')`."
         )
     return tensor
 
 
 def _name(names: Sequence[str], found: Mapping[str, Any]) -> str:
-    """The name by which it is there, or by which it ought to be."""
+    """The name under which the array was found, or the expected name."""
     return next((name for name in names if name in found), names[0])
 
 
@@ -228,7 +231,7 @@ def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]
 
 
 def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
-    """The kinds of layer that the kernel may be of, the likeliest first."""
+    """The possible kinds of layer, the most likely first."""
     row = FRAMEWORKS[framework]
     if kind is not None:
         shapes = _kernel_shapes(conv, framework)
@@ -253,10 +256,10 @@ def _bias_shape(conv: Conv2d, row: Framework) -> tuple[int, ...]:
 
 
 def ported_from(conv: Conv2d) -> tuple[str, str] | None:
-    """Framework and kind of the layer that this one was made from; None if it was made by hand.
+    """Framework and kind of the layer that ``conv`` was ported from; None if it was not ported.
 
     Raises:
-        ValueError: the attribute has been changed to what names none.
+        ValueError: the attribute was changed and does not name one.
     """
     origin: Any = getattr(conv, "ported_from", None)
     if origin is None:
@@ -265,6 +268,6 @@ def ported_from(conv: Conv2d) -> tuple[str, str] | None:
     if origin not in known or (origin[1] == "depthwise" and conv.groups != conv.in_channels):
         raise ValueError(
             "`ported_from` must be the framework and the kind of a layer that this one can come "
-            f"from, such as {known[0]}, got {shown(origin)}; put it back, or delete it."
+            f"from, such as {known[0]}, got {shown(origin)}; restore it, or delete it."
         )
     return cast("tuple[str, str]", origin)

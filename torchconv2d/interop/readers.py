@@ -1,6 +1,6 @@
-"""What live layers say about themselves, framework by framework; none of them is imported.
+"""Reads the properties of layer objects, framework by framework, without importing any of them.
 
-A property that has no equal here is refused by its name, with what to do instead.
+A property that has no equivalent here raises an error that names it and says what to do instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .source import (
 
 def _brainstate(layer: Any) -> Source:
     params = dict(layer.weight.value)
-    if "bias" in params:  # It may be anything that broadcasts to this.
+    if "bias" in params:  # It may have any shape that broadcasts to this one.
         out = layer.out_channels
         first = arguments.flag("channel_first", layer.channel_first)
         shape = (1, out, 1, 1) if first else (1, 1, out)
@@ -61,7 +61,7 @@ def _brainstate_transposed(layer: Any) -> Source:
 
 
 def _flax(layer: Any) -> Source:
-    """Linen's layers and nnx's, which hold their parameters themselves."""
+    """Layers of linen, and of nnx, which hold their parameters themselves."""
     size = layer.kernel_size
     many = isinstance(size, (tuple, list))
     check_rank("kernel_size", size, len(cast("Sequence[object]", size)) if many else 1)
@@ -136,10 +136,10 @@ def _equinox_transposed(layer: Any) -> Source:
 
 def _keras(layer: Any) -> Source:
     if not arguments.flag("built", layer.built):
-        raise ValueError("The Keras layer has no `kernel` yet; build it, or run it once, before.")
+        raise ValueError("The Keras layer has no `kernel` yet; first build it, or run it once.")
     activation = getattr(layer.activation, "__name__", layer.activation)
     if activation != "linear":
-        refuse("activation", activation, "port the layer made without, and apply it to the result")
+        refuse("activation", activation, "port the layer without it, and apply it to the result")
     check_dtype(layer.compute_dtype, layer.variable_dtype)
     config: dict[str, Any] = layer.get_build_config() or {}
     shape = config.get("input_shape", ())[1:]
@@ -177,9 +177,9 @@ def _keras_transposed(layer: Any) -> Source:
 def _torch(layer: Any) -> Source:
     check_zeros("padding_mode", layer.padding_mode, ("zeros",))
     if isinstance(layer.weight, nn.parameter.UninitializedParameter):
-        raise ValueError("The lazy layer has no `weight` yet; run it once before.")
+        raise ValueError("The lazy layer has no `weight` yet; first run it once.")
     padding = layer.padding
-    with torch.enable_grad():  # a weight that is computed is as trained as what it is made of
+    with torch.enable_grad():  # so a computed weight needs a gradient if its sources do
         params = {"weight": layer.weight, "bias": layer.bias}
     trained = {name: each is None or each.requires_grad for name, each in params.items()}
     return Source.of(
@@ -206,7 +206,7 @@ def _torch_transposed(layer: Any) -> Source:
     return source.upsampling(lambda i, extent, _: of_gradient(extent, source.padding[i], more[i]))
 
 
-# By package and name of the type; torch has others of these names outside `torch.nn`.
+# By package and type name; torch has other types of these names outside `torch.nn`.
 _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("brainstate", "Conv2d"): _brainstate,
     ("brainstate", "ConvTranspose2d"): _brainstate_transposed,
@@ -221,7 +221,7 @@ _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("torch.nn", "ConvTranspose2d"): _torch_transposed,
 }
 
-# What computes the output; a subclass that has its own of these computes something else.
+# The methods that compute the output. A subclass that overrides one computes something else.
 _COMPUTING = {
     *("__call__", "forward", "call", "update"),
     *("_conv_forward", "_conv_op", "convolution_op", "_padding_transpose", "_resolve_padding"),
@@ -232,16 +232,16 @@ def read(layer: Any) -> Source:
     """The properties of a layer.
 
     Raises:
-        TypeError: there is nothing that reads it; the type is a subclass that computes in a way of
-            its own; a property is missing, or not of its type.
-        ValueError: a property that has no equal here, or is of no convolution.
+        TypeError: there is no reader for it, or the type is a subclass that overrides the
+            computation; a property is missing or has a wrong type.
+        ValueError: a property that has no equivalent here, or that no convolution can have.
     """
     reads = _reader(layer)
     try:
         return reads(layer)
     except (TypeError, ValueError, MemoryError):
         raise
-    except Exception as error:  # the properties are whatever a program has made of them
+    except Exception as error:  # the properties may be anything
         why = elided(str(error) or type(error).__name__)
         raise TypeError(
             f"`layer` must have the properties of its type, {type(layer).__name__}, but they "
@@ -261,27 +261,27 @@ def _reader(layer: Any) -> Callable[[Any], Source]:
             if own:
                 raise TypeError(
                     f"`layer` must compute as {cls.__name__} does, but {type(layer).__name__} has "
-                    f"its own {', '.join(sorted(own))}; make a Conv2d that says the same, and use "
-                    f"`load_params`."
+                    f"its own {', '.join(sorted(own))}; make a Conv2d with the same "
+                    f"options, and use `load_params`."
                 )
             return known[0]
         own |= _COMPUTING & vars(cls).keys()
     kinds = ", ".join(f"{framework}'s {name}" for framework, name in _READERS)
     name = f"{type(layer).__module__}.{type(layer).__qualname__}"
     if re.search("[13]d", type(layer).__name__, re.IGNORECASE):
-        hint = "It has not two spatial dimensions; a one-dimensional one is one of height 1."
+        hint = "It has not two spatial dimensions; a one-dimensional layer is one of height 1."
     else:
-        hint = "Make a Conv2d that says the same, and use `load_params`."
+        hint = "Make a Conv2d with the same options, and use `load_params`."
     raise TypeError(f"`layer` must be one of {kinds}; got {name}. {hint}")
 
 
 def _is_trained(layer: Any, variable: Any) -> bool:
-    """Whether a Keras layer trains a variable of its own; one that it lacks does not matter."""
+    """Whether a Keras layer trains one of its variables; True for one that it does not have."""
     return variable is None or bool(layer.trainable and getattr(variable, "trainable", True))
 
 
 def _named(source: Source, output_padding: Any = None) -> Source:
-    """The transposed layer whose string padding is lax's or Keras's, or in numbers this one's."""
+    """The transposed layer, for string padding of lax or Keras, or numbers as they are here."""
     if not isinstance(source.padding, str):
         return source.upsampling()
     if source.padding not in ("SAME", "VALID"):

@@ -1,4 +1,4 @@
-"""A layer's properties in one form, whatever the framework, and what is refused of them."""
+"""A layer's properties in one form for all frameworks, and the checks that refuse some of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..messages import shown
 
 
 class Source(NamedTuple):
-    """A layer's properties, named as ``Conv2d`` names them; the padding may be SAME_LOWER, too.
+    """A layer's properties, with ``Conv2d``'s names; the padding may also be SAME_LOWER.
 
-    ``params`` and ``mask`` are as the framework stores them. ``in_size`` is None if unknown.
-    ``frozen`` has the names of the parameters, by ours, that are not trained.
+    ``params`` and ``mask`` are in the framework's format. ``in_size`` is None if unknown.
+    ``frozen`` has ``Conv2d``'s names of the parameters that are not trained.
     """
 
     framework: str
@@ -39,10 +39,10 @@ class Source(NamedTuple):
 
     @staticmethod
     def of(**properties: Any) -> Source:
-        """The properties in the forms that the arithmetic of padding needs.
+        """The checked properties, in the forms that the padding arithmetic needs.
 
         Raises:
-            TypeError, ValueError: one of them is of no convolution; the message names it.
+            TypeError, ValueError: no convolution can have one of them; the message names it.
         """
         for name in ("kernel_size", "stride", "lhs_dilation", "rhs_dilation"):
             if name in properties:
@@ -57,11 +57,11 @@ class Source(NamedTuple):
         return Source(**properties)
 
     def upsampling(self, pads: Callable[[int, int, int], Pair] | None = None) -> Source:
-        """The transposed layer of these properties: its stride dilates the input.
+        """The transposed layer with these properties: its stride dilates the input.
 
         Args:
-            pads: of the dilated input, from axis, extent of the kernel and stride; None if
-                ``padding`` has them already.
+            pads: a function of axis, extent of the kernel and stride that returns the padding of
+                the dilated input; None if ``padding`` is that padding already.
         """
         extents = [dilate(k, r) for k, r in zip(self.kernel_size, self.rhs_dilation, strict=True)]
         padding = self.padding
@@ -71,42 +71,42 @@ class Source(NamedTuple):
 
 
 def refuse(name: str, value: object, instead: str) -> None:
-    """Refuse a property that has no equal here."""
-    raise ValueError(f"`{name}` {shown(value)} has no equal here; {instead}.")
+    """Refuse a property that has no equivalent here."""
+    raise ValueError(f"`{name}` {shown(value)} has no equivalent here; {instead}.")
 
 
 def check_zeros(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Refuse to pad with anything else than zeros."""
+    """Refuse any padding other than zeros."""
     if not isinstance(value, str) or value.upper() not in {each.upper() for each in known}:
         instead = "pad the input yourself (torch.nn.functional.pad has the modes), and port the "
-        refuse(name, value, f"{instead}layer made without padding")
+        refuse(name, value, f"{instead}layer without padding")
 
 
 def check_dtype(dtype: Any, param_dtype: Any) -> None:
-    """Refuse to compute in another dtype than that of the parameters."""
+    """Refuse to compute in a dtype other than that of the parameters."""
     try:
         wanted, held = (None if each is None else np.dtype(each) for each in (dtype, param_dtype))
     except Exception as error:
         raise TypeError(f"`dtype` must be one of JAX's, got {shown(dtype)}.") from error
     if wanted is not None and wanted != held:
-        instead = "port the layer made without, and use torch.autocast or `.to(dtype)`"
+        instead = "port the layer without it, and use torch.autocast or `.to(dtype)`"
         refuse("dtype", wanted.name, instead)
 
 
 def check_rank(name: str, value: object, rank: object) -> None:
-    """Refuse other than two spatial dimensions."""
+    """Refuse any number of spatial dimensions other than two."""
     if arguments.as_index(rank) != 2:
-        instead = "a one-dimensional layer is one of height 1; of others there are none"
+        instead = "a one-dimensional layer is one of height 1; there are no others"
         refuse(name, value, f"there must be two spatial dimensions, not {shown(rank)}: {instead}")
 
 
 def or_one(value: Any) -> Any:
-    """Flax's None for no stride and no dilation."""
+    """The value, or 1 for Flax's None, which means no stride or no dilation."""
     return 1 if value is None else value
 
 
 def sides(padding: Any) -> Any:
-    """One number, or two, for before and after."""
+    """Two numbers, before and after; a single number is used for both."""
     return padding if arguments.as_index(padding) is None else (padding, padding)
 
 
@@ -114,9 +114,7 @@ def output_pair(output_padding: Any) -> Pair:
     """Two numbers, none of them negative."""
     both = sides(output_padding)
     if not isinstance(both, (tuple, list)) or len(cast("Sequence[object]", both)) != 2:
-        raise ValueError(
-            f"`output_padding` must be an int or two of them, got {shown(output_padding)}."
-        )
+        raise ValueError(f"`output_padding` must be one or two ints, got {shown(output_padding)}.")
     vertical, horizontal = cast("Sequence[object]", both)
     return (
         arguments.integer("output_padding", vertical, 0),
@@ -125,7 +123,7 @@ def output_pair(output_padding: Any) -> Pair:
 
 
 def broadcast(name: str, value: Any, shape: tuple[int, ...]) -> Any:
-    """As NumPy does, or a refusal that names the property."""
+    """The value, broadcast by NumPy's rule; an error names the property."""
     try:
         return np.broadcast_to(value, shape)
     except Exception as error:

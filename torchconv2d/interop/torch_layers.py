@@ -1,4 +1,4 @@
-"""Back to plain torch layers, where one says the same thing."""
+"""Converts a layer to the equivalent plain torch layer, if there is one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .params import whole_weight
 def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
     """The plain torch layer that computes the same, with a copy of the parameters.
 
-    ``requires_grad`` and ``training`` are kept. It takes and gives channel-first images, as every
-    torch layer does, of ``in_size``: padding that depends on the size, as SAME with a stride does,
-    is put into numbers.
+    Like every torch layer, it takes and returns channel-first images. It is only for images of
+    ``in_size``: padding that depends on the size, such as SAME with a stride, becomes numbers. It
+    keeps ``requires_grad`` and ``training``.
 
     Raises:
-        TypeError: no such layer.
-        ValueError: there is none; the message says which property stands in the way. Or the weight
-            was replaced by one of another shape.
+        TypeError: ``conv`` is not a ``Conv2d``.
+        ValueError: there is no such layer; the message says which property prevents it. Or the
+            weight was replaced by one of another shape.
         RuntimeError: the layer is on the meta device.
 
     Example:
@@ -33,7 +33,7 @@ def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
     if not isinstance(conv, Conv2d):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type(conv).__name__}.")
     if conv.w_mask is not None:
-        raise _none("w_mask", "a mask", "torch has none; call `fold_mask()`, on a copy, before")
+        raise _none("w_mask", "a mask", "torch has none; first call `fold_mask()` on a copy")
     if 0 in conv.out_size:
         raise _none("out_size", conv.out_size, "torch makes no empty outputs")
     kind = "conv" if conv.lhs_dilation == (1, 1) else "transposed"
@@ -41,7 +41,7 @@ def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
     weight = whole_weight(conv)
     layer.to_empty(device=weight.device)
     copies = {"weight": FRAMEWORKS["torch"].kernels[kind].stored(weight, conv.groups)}
-    with torch.enable_grad():  # a weight that is computed is as trained as what it is made of
+    with torch.enable_grad():  # so a computed weight needs a gradient if its sources do
         layer.weight.requires_grad_(conv.weight.requires_grad)
     if layer.bias is not None and conv.bias is not None:
         copies["bias"] = whole(conv.bias.detach())
@@ -53,13 +53,13 @@ def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
 def _plain(conv: Conv2d) -> nn.Conv2d:
     axes = _axes(conv)
     padding: str | Pair = (axes[0].before, axes[1].before)
-    # As many zeros after as before do no harm if they make no further window.
+    # torch may pad as many zeros after as before if that adds no window.
     if min(padding) < 0 or any(axis._replace(after=axis.before).out != axis.out for axis in axes):
         uneven = tuple((axis.before, axis.after) for axis in axes)
         same = tuple(same_padding(axis.dilated, axis.extent, axis.stride) for axis in axes)
         if uneven != same or conv.stride != (1, 1):
             raise _none("padding", conv.padding, f"torch pads evenly, and this is {uneven}")
-        padding = "same"  # where torch, too, puts the extra zero after
+        padding = "same"  # torch also puts the extra zero after
     return nn.Conv2d(
         conv.in_channels,
         conv.out_channels,
@@ -109,7 +109,7 @@ def _transposed(conv: Conv2d) -> nn.ConvTranspose2d:
 
 
 def _axes(conv: Conv2d) -> tuple[Axis, Axis]:
-    """As the layer was asked for, not as it is computed."""
+    """The axes as given by the arguments; those of ``conv.geometry`` are simplified."""
     sides = conv.in_size[1:] if conv.channel_first else conv.in_size[:2]
 
     def axis(i: int) -> Axis:

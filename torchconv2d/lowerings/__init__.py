@@ -1,11 +1,13 @@
-"""The lowerings, one a file, the choice among them, and the one door above them.
+"""The lowerings (the algorithms that compute a convolution), one per file, and the choice.
 
 From bottom to top: :class:`Lowering` is the interface; :func:`choose` picks one for a geometry;
-:class:`Convolution` adds dtypes and gradients. The layer and the functional form call nothing else.
+:class:`Convolution` adds dtypes and gradients. ``Conv2d`` and ``conv_general_dilated`` call only
+:class:`Convolution`.
 """
 
 import warnings
 
+from .any_size import AnySize
 from .bias_only import BiasOnly
 from .choose import LOWERINGS, choose, lower
 from .convolution import Convolution
@@ -25,6 +27,7 @@ from .zero_insertion import ZeroInsertion
 
 __all__ = [
     "LOWERINGS",
+    "AnySize",
     "BiasOnly",
     "Convolution",
     "Lowering",
@@ -44,7 +47,7 @@ __all__ = [
     "lower",
 ]
 
-# Names of version 0.1; they go in 0.3.
+# Names of version 0.1; version 0.3 removes them.
 _RENAMED = {
     "WAYS": "LOWERINGS",
     "Even": "OverPadded",

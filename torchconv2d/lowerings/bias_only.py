@@ -13,8 +13,8 @@ from .lowering import Lowering
 class BiasOnly(Lowering):
     """The bias or zero everywhere. Autograd still reaches all arguments, with zero gradients.
 
-    For a kernel larger than its input, a crop that leaves nothing, no channels, or windows that
-    meet only inserted zeros.
+    It applies if the kernel is larger than its input, if a crop leaves nothing, if there are no
+    channels, or if the windows meet only inserted zeros.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((2, 2, 4), 8, 5, padding=1, b_init=1.0).lowering  # a 5x5 kernel on 4x4

@@ -1,7 +1,7 @@
-"""Every choice: which lowering computes a geometry, and what computes its gradients.
+"""All choices: which lowering computes a geometry, and what computes its gradients.
 
-All thresholds are here. ``python -m benchmarks --cited`` times every lowering on the shapes that
-the comments give figures of; ``--regret`` times the chosen one against all others on many more.
+All thresholds are here. ``python -m benchmarks --cited`` times every lowering on the shapes whose
+figures are in the comments; ``--regret`` times the chosen one against all others on many more.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def choose(geometry: Geometry) -> type[Lowering]:
     if not geometry.reads_input:
         return BiasOnly
     # Few output channels leave lanes idle. A set of channels for each phase, or for each row of the
-    # kernel, fills them: 64 to 3 channels, 4x4 dilated by 2, take 0.5 of a transposed convolution's
-    # time; 3x3 undilated, as row sums, 0.5 of a plain one's. With 8 channels the phases are still
-    # faster, with 16 they are slower. One channel of a small image is a matrix product and a fold:
-    # 0.4 of a transposed convolution's time for 14x14x32, 3x3 dilated by 2; dilated by 3, the
-    # phases are faster again.
+    # kernel, fills them. For 64 to 3 channels and a 4x4 kernel, dilated by 2, Subpixel takes 0.5 of
+    # Transposed's time; for 3x3 undilated, RowSums takes 0.5 of Plain's. With 8 output channels
+    # Subpixel is still faster, with 16 it is slower. With one output channel and a small image,
+    # MatmulFold takes 0.4 of Transposed's time (14x14x32, 3x3, dilated by 2); dilated by 3,
+    # Subpixel is faster again.
     folds = MatmulFold.applies(geometry) and has_one_small_output(geometry)
     if Subpixel.applies(geometry) and geometry.out_channels <= 8:
         return MatmulFold if folds and max(geometry.lhs_dilation) == 2 else Subpixel
@@ -65,11 +65,11 @@ def choose(geometry: Geometry) -> type[Lowering]:
         return RowSums
     if geometry.lhs_dilation == (1, 1):
         return _choose_undilated(geometry)
-    # A transposed convolution is one call with nothing to interleave: 0.1 to 0.9 of the phases'
-    # time. But it multiplies inserted zeros if only one phase has taps (3x3 dilated by 2 both ways:
-    # 1.2 times the time). In many groups it has no fast code for a dilated kernel (16 groups: 2
-    # times, depthwise: 10), nor for several outputs of a lone channel that is dilated by 3 (4x4 to
-    # 7x7: 2 to 5 times).
+    # Transposed is one call with nothing to interleave: 0.1 to 0.9 of Phases' time. But it
+    # multiplies inserted zeros if only one phase has taps (3x3, input and kernel dilated by 2: 1.2
+    # times the time). With many groups torch has no fast code for a dilated kernel (16 groups: 2
+    # times, depthwise: 10 times), nor for one input channel and several output channels per group
+    # if the input is dilated by 3 (4x4 to 7x7: 2 to 5 times).
     many_groups = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
@@ -80,7 +80,7 @@ def choose(geometry: Geometry) -> type[Lowering]:
 
 
 def lower(geometry: Geometry, lowering: type[Lowering] | None = None) -> Lowering:
-    """Make the chosen lowering, or another one that applies, with its parts.
+    """Create the chosen lowering, or another one that applies, with its parts.
 
     >>> from torchconv2d.geometry import plan
     >>> lower(plan((9, 8), (3, 3), (1, 1), "SAME", (2, 2), (1, 1), 4, 5, 1), Transposed)
@@ -97,17 +97,35 @@ def one_convolution(geometry: Geometry) -> type[Lowering]:
     return _choose_undilated(geometry) if geometry.lhs_dilation == (1, 1) else Transposed
 
 
+def choose_for_export(geometry: Geometry) -> type[Lowering]:
+    """The lowering for an exported program, which other tools read.
+
+    They know one convolution, and padding before it: ONNX makes one node of both. They fuse what
+    follows a convolution, but not if the outputs are cut in between.
+    """
+    chosen = choose(geometry)
+    if issubclass(chosen, PartialSums) or chosen is Subpixel:
+        chosen = one_convolution(geometry)
+    return Padded if chosen is OverPadded else chosen
+
+
 def _choose_undilated(geometry: Geometry) -> type[Lowering]:
     """The lowering for an undilated input that is read."""
     if Plain.applies(geometry):  # copies nothing
         return Plain
-    # Uneven padding costs a copy, either of the input or of the output: take the smaller one. In
-    # groups there are so few products that the copy takes longer than they do, and the copy of the
-    # input is the slower one.
+    # Uneven padding costs a copy, either of the input or of the output: take the smaller one. With
+    # groups there are so few products that the copy takes longer than the convolution, and copying
+    # the input is slower than copying the output. But if each group has one input channel and
+    # several outputs, oneDNN computes the additional outputs slowly (14x14x96 to 192 channels, 3x3
+    # with stride 2: 2.5 times the time of the copy, 56x56: 1.5; 112x112: 0.65).
     height, width = geometry.axes
     copied_in = geometry.in_channels * height.size * width.size
     copied_out = geometry.out_channels * height.out * width.out
-    copies_output = geometry.groups > 1 or copied_out < copied_in
+    multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
+    if multiplied and geometry.groups > 1:
+        copies_output = height.size * width.size > 64 * 64
+    else:
+        copies_output = geometry.groups > 1 or copied_out < copied_in
     return OverPadded if copies_output and OverPadded.applies(geometry) else Padded
 
 
@@ -115,28 +133,30 @@ def has_few_outputs(geometry: Geometry) -> bool:
     """Whether the kernel's rows, as output channels, fill lanes that would stay idle.
 
     Convolutions compute 16 output channels at a time on processors with AVX-512, and take as long
-    for 3 as for 16. The sums are a tensor no larger than the input. For a small image they take
-    longer than they save (14x14x32 to one channel, 3x3 dilated by 2: 0.11 ms as row sums, 0.03 by
-    a transposed convolution).
+    for 3 as for 16; with AVX2 they compute 8 at a time. The sums of the rows are a tensor no larger
+    than the input. For a small image adding them takes longer than it saves (14x14x32 to one
+    channel, 3x3 dilated by 2: 0.11 ms with RowSums, 0.03 with Transposed). With AVX2 and one image,
+    RowSums takes, relative to Plain: 3x3 to one channel, 1.3 with 0.3 million products, 0.95 with
+    1.2 million, 0.6 with 9 million; 3x3 to three channels, 1.8 with 0.9 million, 1.3 with 14.
     """
     rows, stride = geometry.height.kernel, geometry.height.stride
     together = _lanes(rows * geometry.out_channels)
     apart = rows * _lanes(geometry.out_channels)
     pays = 2 * together <= apart and rows * geometry.out_channels <= geometry.in_channels
-    return pays and geometry.groups == stride == 1 and geometry.products >= 200_000
+    return pays and geometry.groups == stride == 1 and geometry.products >= 800_000
 
 
 def has_one_small_output(geometry: Geometry) -> bool:
-    """Whether its only output channel is best made of a matrix product and a fold.
+    """Whether there is one output channel, for which a matrix product and a fold are fastest.
 
-    The products of a large image do not stay in the caches, and for few input channels there are
-    more products than entries (64x64x16, 5x5: 1.3 times the time of row sums; 256x256x64, 3x3:
+    The products of a large image do not fit in the caches, and with few input channels there are
+    more products than entries (64x64x16, 5x5: 1.3 times the time of RowSums; 256x256x64, 3x3:
     1.7).
     """
     taps = geometry.height.kernel * geometry.width.kernel
     few = 3 * taps <= 2 * geometry.in_channels
     small = taps * geometry.height.size * geometry.width.size <= 150_000
-    # With fewer products, the calls take longer than they do.
+    # With fewer products, the calls take longer than the arithmetic.
     pays = taps > 1 and geometry.products >= 50_000
     return geometry.out_channels == 1 and few and small and pays
 
@@ -146,15 +166,15 @@ def _lanes(channels: int) -> int:
 
 
 def _has_one_phase(geometry: Geometry) -> bool:
-    """Whether the kernel skips as the input does, so that all taps of a window meet entries."""
+    """Whether only one phase has taps, since ``lhs_dilation`` divides ``rhs_dilation``."""
     axes = geometry.axes
     return all(axis.kernel > 1 and axis.rhs_dilation % axis.lhs_dilation == 0 for axis in axes)
 
 
 def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
-    """Whether torch's own gradients are slow there, make NaN where none belongs, or read a view.
+    """Whether torch's own gradients are slow for this lowering, spread NaN too far, or save a view.
 
-    Of a plain convolution torch's gradients are right, and fast unless the input has few channels.
+    For a plain convolution they are right, and fast unless the input has few channels.
     """
     if lowering in (BiasOnly, ZeroInsertion):
         return False
@@ -164,10 +184,10 @@ def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
 
 
 def _starts_within(geometry: Geometry) -> bool:
-    """Whether a crop makes torch save a view that starts elsewhere in memory than the input.
+    """Whether a crop makes torch save a view whose memory starts after that of the input.
 
-    Under ``torch.autograd.graph.allow_mutation_on_saved_tensors`` torch copies what is saved before
-    it is changed, and finds it by its address. It does not find that view.
+    Under ``torch.autograd.graph.allow_mutation_on_saved_tensors`` torch copies a saved tensor
+    before a program changes it. It finds the tensor by its address, so it does not find this view.
     """
     return any(axis.window.start > 0 for axis in geometry.axes)
 
@@ -178,12 +198,14 @@ def choose_weight_gradient(
     """The fastest weight gradient for a geometry with this lowering; None for torch's own."""
     own = own_weight_gradient(geometry, lowering)
     if own is BorderedWeightGradient:
-        # The copy of a large image takes longer than a convolution that sums few products.
+        # With groups, copying a large image takes longer than the few products: a depthwise
+        # gradient with the copy takes 0.6 of the time without it at 28x28, 0.7 at 40x40, 1.2 at
+        # 56x56, 2.8 at 112x112.
         small = geometry.height.size * geometry.width.size <= 1024
         return PaddedWeightGradient if geometry.groups == 1 or small else own
     if own is RunsWeightGradient:
-        # Many runs are many small convolutions. There are fewer phases, but each is slow where
-        # there are few output channels.
+        # Many runs are many small convolutions. There are fewer phases; they take 0.6 of the time.
+        # With AVX-512 each phase is slow with few output channels. With AVX2 it is not.
         several = geometry.out_channels >= 16 and any(len(runs(axis)) > 1 for axis in geometry.axes)
         return PhasesWeightGradient if several and Phases.applies(geometry) else own
     return own
@@ -192,7 +214,7 @@ def choose_weight_gradient(
 def own_weight_gradient(
     geometry: Geometry, lowering: type[Lowering]
 ) -> type[WeightGradient] | None:
-    """The weight gradient that belongs to a lowering, be it the fastest or not."""
+    """The weight gradient that belongs to a lowering, which may not be the fastest."""
     if issubclass(lowering, PartialSums):
         lowering = one_convolution(geometry)
     return _OWN.get(lowering)

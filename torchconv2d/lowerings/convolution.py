@@ -1,4 +1,4 @@
-"""The one door above the lowerings: dtypes, gradients, and a cache of what was planned."""
+"""Calls the lowerings: it decides dtypes and gradients, and caches one instance per geometry."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from ..layout import adjoint_weight
+from ..layout import adjoint_weight, dense_as, with_dense_gradient
+from ..versions import is_exporting
 from .choose import (
     choose,
+    choose_for_export,
     choose_weight_gradient,
     has_own_gradients,
     lower,
@@ -31,15 +33,15 @@ _AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
 class Convolution:
     """The convolution of one geometry: a function of input, weight and bias.
 
-    It decides in which dtype the lowering computes, and computes gradients where torch's own are
-    slow or have NaN where none belongs. Scripts, traces and ``torch.compile`` differentiate the
-    lowering themselves. It holds no state, so copies of a layer share it.
+    It decides in which dtype the lowering computes. It computes the gradients itself if torch's are
+    slow or spread NaN too far. In scripts, in traces and under ``torch.compile``, torch
+    differentiates the lowering instead. An instance has no state, so copies of a layer share it.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
-        lowering: another lowering than the chosen one, which must apply; its gradients are then
-            always computed here, if it has any.
-        weight_gradient: another weight gradient than the chosen one.
+        lowering: a lowering to use instead of the chosen one. It must apply to the geometry. If it
+            has its own gradients, they are always used.
+        weight_gradient: a weight gradient to use instead of the chosen one.
 
     >>> from torchconv2d.geometry import plan
     >>> geometry = plan((28, 28), (3, 3), (1, 1), "SAME", (2, 2), (1, 1), 64, 32, 1)
@@ -58,18 +60,21 @@ class Convolution:
         self._forced = lowering, weight_gradient
         kind = choose(geometry) if lowering is None else lowering
         self.lowering = lower(geometry, kind)
-        # A graph, and a DTensor, have one convolution in place of partial sums.
+        # Graphs and DTensors use one convolution in place of partial sums.
         sums = issubclass(kind, PartialSums)
         self._functional = lower(geometry, one_convolution(geometry)) if sums else None
+        exported = choose_for_export(geometry)
+        self._exported = self.lowering if exported is kind else lower(geometry, exported)
         if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
             weight_gradient = choose_weight_gradient(geometry, kind)
         self._gradient_kind = weight_gradient
+        self._rounds_partial_sums = self.lowering.rounds_partial_sums
         self._odd_channels = geometry.in_per_group % 2 == 1
 
     @staticmethod
     @lru_cache(maxsize=1024)
     def of(geometry: Geometry) -> Convolution:
-        """The convolution of a geometry, kept for the next caller with the same geometry."""
+        """The convolution of a geometry, from a cache."""
         return Convolution(geometry)
 
     def __reduce__(self) -> Any:
@@ -92,14 +97,14 @@ class Convolution:
         dtype = x.dtype
         device = "cpu" if x.is_cpu else "cuda"
         if torch.is_autocast_enabled(device) and dtype in _AUTOCAST:
-            # Autocast would turn a wider dtype into half precision again.
+            # Autocast would cast a wider dtype back to half precision.
             dtype = torch.get_autocast_dtype(device)
             with torch.autocast(device, enabled=False):
                 bias = None if bias is None else bias.to(dtype)
                 return self(x.to(dtype), weight.to(dtype), bias)
         if dtype not in NARROW:
             return self._differentiable(x, weight, bias)
-        wide = wider(x, self.lowering.rounds_partial_sums, self._odd_channels)
+        wide = wider(x, self._rounds_partial_sums, self._odd_channels)
         if wide is None:
             return self._differentiable(x, weight, bias)
         bias = None if bias is None else bias.to(wide)
@@ -107,15 +112,18 @@ class Convolution:
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         lowering = self._lowering_for(x)
-        trains = self._gradient_kind is not None and torch.is_grad_enabled()
-        if not trains or not weight.requires_grad or torch.compiler.is_compiling():
+        trains = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
+        if not trains or torch.compiler.is_compiling():
             return lowering.forward(x, weight, bias)
         if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
+        if self._gradient_kind is None:
+            weight, x = with_dense_gradient(weight), with_dense_gradient(x)
+            return lowering.outputs(x, weight, bias)
         if not weight.is_complex():
             return self._apply(x, weight, bias)
-        # In three real convolutions, as torch computes complex ones.
+        # Three real convolutions, as torch computes complex ones.
         of_real, of_both = (None, None) if bias is None else (bias.real, bias.real + bias.imag)
         real = self._apply(x.real, weight.real, of_real)
         imaginary = self._apply(x.imag, weight.imag, None)
@@ -126,34 +134,36 @@ class Convolution:
         return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
 
     def _lowering_for(self, x: Tensor) -> Lowering:
+        if is_exporting() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+            return self._exported
         functional = self._functional
         return self.lowering if functional is None or not is_functional(x) else functional
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """What the lowering gives, for a weight that is readable."""
+        """The lowering's outputs, for a weight from ``Lowering.readable``."""
         return self._lowering_for(x).outputs(x, weight, bias)
 
     def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """The gradient with respect to the input: a convolution again, lowered as suits it."""
+        """The gradient with respect to the input: a convolution with its own lowering."""
         found = self._adjoint(gradient, adjoint_weight(weight, self.geometry.groups), None)
         return F.pad(found, self._cropped) if any(self._cropped) else found
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        """The gradient with respect to the weight, of which only shape and dtype are used."""
-        # A faster one may copy what it reads, which would gather a DTensor.
+        """The gradient with respect to ``weight``, of which only shape and dtype are used."""
+        # The fastest one may copy its input, which would gather a DTensor.
         by = self._own_gradient if is_functional(gradient) else self._fastest_gradient
         return by(gradient, x, weight)
 
-    # Made when first asked for: inference needs none of these four.
+    # Created on first use, since inference needs none of these four.
     @cached_property
     def _adjoint(self) -> Convolution:
-        # What a crop takes has no gradient. To compute that as well takes up to four times as long.
+        # Cropped entries have the gradient zero. Computing it would take up to four times as long.
         height, width = (axis.uncropped() for axis in self.geometry.axes)
         return Convolution.of(self.geometry._replace(height=height, width=width).adjoint())
 
     @cached_property
     def _cropped(self) -> list[int]:
-        """What the adjoint lacks, as ``F.pad`` counts: from the last axis backwards."""
+        """How many entries the adjoint leaves out, in the order of ``F.pad``: last axis first."""
         found: list[int] = []
         for axis in reversed(self.geometry.axes):
             start = axis.window.start if axis.uncropped() is not axis else 0
@@ -171,14 +181,14 @@ class Convolution:
 
 
 class _Differentiable(torch.autograd.Function):
-    """A convolution whose input gradient is a convolution and whose weight gradient is chosen."""
+    """The convolution with the gradients of ``Convolution`` instead of torch's."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, convolve: Convolution) -> Tensor:
         y = convolve.outputs(x, weight, bias)
-        # Forward mode takes no view here. The copy is dense, so the layer need not make one.
+        # Forward mode does not accept a view here. The copy is dense, so the layer makes no other.
         return y.clone() if y._is_view() else y
 
     @staticmethod
@@ -197,12 +207,15 @@ class _Differentiable(torch.autograd.Function):
         # Under autocast the outputs, and so their gradient, have another dtype than x and weight.
         like = x.to(gradient.dtype), weight.to(gradient.dtype)
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
-        return (
-            convolve.input_gradient(gradient, like[1]).to(x.dtype) if for_x else None,
-            convolve.weight_gradient(gradient, *like).to(weight.dtype) if for_weight else None,
-            gradient.sum((0, 2, 3)).to(weight.dtype) if for_bias else None,
-            None,
-        )
+        of_x = of_weight = of_bias = None
+        if for_x:
+            of_x = dense_as(x, convolve.input_gradient(gradient, like[1]).to(x.dtype))
+        if for_weight:
+            of_weight = convolve.weight_gradient(gradient, *like).to(weight.dtype)
+            of_weight = dense_as(weight, of_weight)
+        if for_bias:
+            of_bias = gradient.sum((0, 2, 3)).to(weight.dtype)
+        return of_x, of_weight, of_bias, None
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:

@@ -1,22 +1,21 @@
-"""The interface of a lowering: one way to compute the convolution of one geometry."""
+"""The interface of a lowering: an algorithm for the convolution of one geometry."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ..geometry import Geometry
+from ..versions import is_recording
 
 
 class Lowering(nn.Module, ABC):
     """Computes the outputs of one geometry.
 
-    A lowering has no parameters and no buffers, and it holds nothing but plain integers and other
-    lowerings. It is a module because TorchScript compiles modules. ``CONTRIBUTING.md`` says how to
-    add one.
+    A lowering has no parameters and no buffers. It holds only integers and other lowerings. It is a
+    module because TorchScript compiles modules. ``CONTRIBUTING.md`` says how to add one.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
@@ -33,7 +32,7 @@ class Lowering(nn.Module, ABC):
     # TorchScript keeps one branch of each test on these.
     __constants__ = ["copies_weight"]
 
-    # True if half-precision sums would be rounded before they are complete.
+    # Whether half-precision sums would be rounded before they are complete.
     rounds_partial_sums = False
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
@@ -45,11 +44,12 @@ class Lowering(nn.Module, ABC):
                 f"{type(self).__name__} needs {needed} `parts`, got {len(parts)}: "
                 f"let `lowerings.lower` make it."
             )
-        kernel = (axis.kernel for axis in geometry.axes)
-        sizes = (*kernel, geometry.in_per_group, geometry.out_channels)
-        # torch reads channels-last weights wrongly if there are several groups or an axis of size
-        # 1, or refuses to make their gradient.
+        rows, columns = (axis.kernel for axis in geometry.axes)
+        sizes = (rows, columns, geometry.in_per_group, geometry.out_channels)
+        # With several groups or an axis of size 1, torch reads channels-last weights wrongly or
+        # cannot compute their gradient.
         self.copies_weight = geometry.groups > 1 or 1 in sizes
+        self.dense_strides = [geometry.in_per_group * rows * columns, rows * columns, columns, 1]
 
     @staticmethod
     @abstractmethod
@@ -58,7 +58,7 @@ class Lowering(nn.Module, ABC):
 
     @staticmethod
     def parts(geometry: Geometry) -> list[Geometry]:
-        """The smaller convolutions that this lowering needs, each to be lowered by itself."""
+        """The smaller convolutions that this lowering needs; each gets its own lowering."""
         return []
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -76,28 +76,41 @@ class Lowering(nn.Module, ABC):
 
     def readable(self, weight: Tensor) -> Tensor:
         """The weight with strides that torch reads correctly."""
-        if self.copies_weight:  # second derivatives undo `contiguous`, but not this
+        if self.copies_weight and list(weight.stride()) != self.dense_strides:
+            # Second derivatives undo `contiguous`, but not this.
             weight = weight.flatten().reshape(weight.shape)
         return weight
 
     @abstractmethod
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The same as :meth:`forward`, for a weight that is readable."""
+        """The same as :meth:`forward`, for a weight from :meth:`readable`."""
 
 
 def is_functional(x: Tensor) -> bool:
-    """Whether nothing may be written in place: in a graph, and in a DTensor.
+    """Whether in-place writes must be avoided: where a graph is recorded, and for a DTensor.
 
-    Graphs express such writes badly. A new DTensor of another shape is replicated on every process,
-    and writing a sharded result into it gathers the batch.
+    A trace and ``torch.func.linearize`` lose such writes. A new DTensor of another shape is
+    replicated on every process, and writing a sharded result into it gathers the batch.
     """
-    return torch.compiler.is_compiling() or hasattr(x, "device_mesh")
+    return is_recording() or hasattr(x, "device_mesh")
+
+
+def every(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    """Some rows and columns of ``(B, C, H, W)``, each given as the first one and the step.
+
+    A slice of everything would be an alias, which has no rule for batched gradients.
+    """
+    if rows != (0, 1):
+        x = x[:, :, rows[0] :: rows[1]]
+    if columns != (0, 1):
+        x = x[:, :, :, columns[0] :: columns[1]]
+    return x
 
 
 def samples_one_axis(geometry: Geometry) -> bool:
     """Whether it is a 1x1 convolution with a stride on one axis only.
 
-    For few channels, oneDNN's weight gradient of such a convolution without padding writes beyond
-    its memory. Slicing the input does what the stride does.
+    For such a convolution without padding and with few channels, oneDNN's weight gradient writes
+    out of bounds. Slicing the input replaces the stride.
     """
     return geometry.height.kernel == geometry.width.kernel == 1 and geometry.stride.count(1) == 1

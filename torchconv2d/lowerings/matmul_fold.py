@@ -1,7 +1,7 @@
-"""One matrix product gives what each entry adds to each output; ``F.fold`` adds it up.
+"""One matrix product computes what each entry adds to each output; ``F.fold`` adds it up.
 
-For a single output channel, which leaves most lanes of a processor idle. Each product is one of the
-definition's, so that NaN stays where it belongs.
+This is for a single output channel, which leaves most lanes of a processor idle. It computes only
+products of the definition, so a NaN reaches only outputs that read it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .transposed import Transposed, computed, crop
 
 
 class MatmulFold(PartialSums):
-    """``F.fold``, whose crop is that of a transposed convolution.
+    """A matrix product, then ``F.fold``, with the crop of a transposed convolution.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((28, 28, 32), 1, 3).lowering
@@ -30,7 +30,7 @@ class MatmulFold(PartialSums):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        # Otherwise ``F.fold`` would count one entry too many.
+        # Otherwise ``F.fold`` would expect one more entry.
         counted = all(crop(axis)[1] < axis.lhs_dilation for axis in geometry.axes)
         return counted and PartialSums.applies(geometry) and Transposed.applies(geometry)
 
@@ -44,7 +44,7 @@ class MatmulFold(PartialSums):
         self.stride, self.dilation = geometry.lhs_dilation, geometry.rhs_dilation
 
     def sums(self, x: Tensor, weight: Tensor) -> Tensor:
-        # (in, out * kh * kw), and of each image (in, entries)
+        # (in, out * kh * kw), and (in, entries) for each image
         taps = adjoint_weight(weight, 1).flatten(1)
         products = taps.t().matmul(x.flatten(2))
         y = F.fold(products, self.computed, self.kernel, self.dilation, self.padding, self.stride)

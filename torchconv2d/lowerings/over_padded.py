@@ -1,10 +1,9 @@
 """Pad both sides by more than is asked for, and drop the extra outputs: no copy of the input.
 
-The weight gradient of this is another matter. torch's is slow by an order of magnitude where the
-padding exceeds what the shape needs, and an output that was dropped would take part in it as zero
-times an input that may be NaN. ``BorderedWeightGradient`` sums over parts of the output instead: a
-main part, for which the same padding on both sides is enough, and the borders, for which small
-copies are padded.
+torch's weight gradient is not used. It is about ten times slower if the padding exceeds what the
+shape needs, and multiplies the zero gradient of a dropped output by an input that may be NaN.
+``BorderedWeightGradient`` sums over parts of the output instead: a main part, for which the same
+padding on both sides is enough, and the borders, for which it pads small copies.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 class Part(NamedTuple):
-    """``out`` outputs of an axis from ``first`` on, the entries they read, and zeros around."""
+    """``out`` outputs of an axis from ``first`` on, the entries they read, and the padding."""
 
     first: int
     out: int
@@ -30,7 +29,7 @@ class Part(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One axis: an even padding that covers both ends, and the parts of its outputs."""
+    """One axis: a padding that is enough for both ends, and the parts of the outputs."""
 
     padding: int
     dropped: int
@@ -44,7 +43,7 @@ def _count(axis: Axis, padding: int) -> int:
 
 
 def _border(axis: Axis, first: int, out: int) -> list[Part]:
-    """The part of some outputs at an end of the axis, if there are any."""
+    """The part for ``out`` outputs at an end of the axis, if there are any."""
     before = axis.before - first * axis.stride
     after = (out - 1) * axis.stride + axis.extent - before - axis.size
     window = axis._replace(before=before, after=after).window
@@ -52,7 +51,7 @@ def _border(axis: Axis, first: int, out: int) -> list[Part]:
 
 
 def solve(axis: Axis) -> Side:
-    """How to pad an axis evenly, by enough for both ends, and by no more than for the lesser."""
+    """How to pad an axis evenly: for all outputs, and for the main part."""
     stride, before = axis.stride, axis.before
     after = (axis.out - 1) * stride + axis.extent - before - axis.size
     dropped = max(0, -(-(after - before) // stride))
@@ -66,17 +65,17 @@ def solve(axis: Axis) -> Side:
 
 
 def _is_solved(axis: Axis) -> bool:
-    """Whether some outputs need the lesser padding only, and few are computed to be dropped."""
+    """Whether some outputs need only the smaller padding, and few extra outputs are dropped."""
     if axis.before < 0:
         return False
     side = solve(axis)
     inside = side.main.out > 0 and side.main.first + side.main.out <= axis.out
-    # With a window that reads nothing but zeros oneDNN takes many times as long, if it has groups.
+    # With groups, oneDNN takes many times as long if a window reads only zeros.
     return inside and 2 * side.computed <= 3 * axis.out and side.padding < axis.extent
 
 
 class OverPadded(Lowering):
-    """``F.conv2d`` with more padding than is asked for; the outputs in excess are cut.
+    """``F.conv2d`` with more padding than is asked for; the extra outputs are cut.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((56, 56, 32), 32, 3, stride=2, groups=32).lowering

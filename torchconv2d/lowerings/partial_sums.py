@@ -1,4 +1,4 @@
-"""What the lowerings have in common that compute parts of each output and then add them up."""
+"""The base class of lowerings that compute parts of each output and then add them up."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def is_one_convolution(geometry: Geometry) -> bool:
 class PartialSums(Lowering):
     """Adds up partial sums, where one convolution would leave most of the processor idle.
 
-    A graph has one convolution instead (see ``Convolution``): it may run on another machine, and it
-    expresses sums in place badly.
+    A graph has one convolution instead (see ``Convolution``), since it may run on another machine
+    and expresses in-place sums badly.
 
     >>> from torchconv2d import Conv2d
-    >>> [isinstance(Conv2d((28, 28, 32), out, 3).lowering, PartialSums) for out in (1, 3, 16)]
+    >>> [isinstance(Conv2d((56, 56, 32), out, 3).lowering, PartialSums) for out in (1, 3, 16)]
     [True, True, False]
     """
 

@@ -1,9 +1,9 @@
-"""Split the output into phases; each is a convolution that reads entries of the input only.
+"""Split the output into phases; each is a convolution that reads no inserted zeros.
 
-Per axis, with ``L`` and ``r`` the dilations and ``s`` the stride, output ``i`` meets tap ``u`` at
-the place ``i * s + u * r - before`` of the dilated input, which holds an entry only where ``L``
-divides it. So outputs ``L / gcd(s, L)`` apart meet the same taps, a phase, and the taps of a phase
-are ``L / gcd(r, L)`` apart.
+Per axis, let ``L`` and ``r`` be the dilations of input and kernel, and ``s`` the stride. Output
+``i`` reads the dilated input with tap ``u`` at position ``i * s + u * r - before``, which holds an
+entry only if ``L`` divides it. So outputs that are ``L / gcd(s, L)`` apart use the same taps; they
+form a phase. The taps of a phase are ``L / gcd(r, L)`` apart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..geometry import Axis, Geometry, dilate
-from .lowering import Lowering, is_functional
+from .lowering import Lowering, every, is_functional
 from .weight_gradient import WeightGradient
 
 
@@ -45,7 +45,7 @@ def split(axis: Axis) -> list[Phase]:
             (u for u in range(min(step, axis.kernel)) if (place + u * rhs) % lhs == 0), axis.kernel
         )
         taps = len(range(first, axis.kernel, step))
-        # Without a tap, one that meets zeros alone: the whole input is cropped.
+        # A phase without taps gets one that meets only zeros: the whole input is cropped.
         before = -(place + first * rhs) // lhs if taps else -axis.size
         reach = (len(range(i, axis.out, count)) - 1) * stride + dilate(max(taps, 1), dilation)
         after = reach - before - axis.size
@@ -86,47 +86,51 @@ class Phases(Lowering):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        # With more phases, it takes seconds to make the modules alone.
+        # With more phases, creating the modules takes seconds.
         few = prod(map(_count, geometry.axes)) <= 4096
         return few and geometry.reads_input and geometry.lhs_dilation != (1, 1)
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
         height, width = map(_count, geometry.axes)
-        self.grid = (height, width)
+        self.counts = (height, width)  # of phases
         self.taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
         self.step_v, self.step_h = tap_steps(geometry)
         self.convolutions = nn.ModuleList(parts)
+        self.reads = [part.reads_input for part in self.parts(geometry)]
         self.out = (geometry.height.out, geometry.width.out)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         outputs: list[Tensor] = []
         for i, convolution in enumerate(self.convolutions):
             v, h = self.taps[i]
-            taps = weight[:, :, v :: self.step_v, h :: self.step_h]
+            # A phase without taps ignores the weight; an empty slice ends the older ONNX exporter.
+            reads = self.reads[i]
+            taps = every(weight, (v, self.step_v), (h, self.step_h)) if reads else weight
             outputs.append(convolution.forward(x, taps, bias))
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             if is_functional(x):
                 return self._stacked(outputs)
-        # Each phase is copied to its places at once. This was the fastest of several ways to copy.
+        # This copies a whole phase at once, the fastest of several variants.
         y = outputs[0]
         y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
         for i, of_phase in enumerate(outputs):
-            first, second = i // self.grid[1], i % self.grid[1]
-            y[:, :, first :: self.grid[0], second :: self.grid[1]].copy_(of_phase)
+            first, second = i // self.counts[1], i % self.counts[1]
+            places = every(y, (first, self.counts[0]), (second, self.counts[1]))
+            places.copy_(of_phase)
         return y
 
     def _stacked(self, outputs: list[Tensor]) -> Tensor:
         """The same for graphs, which express a stack better than an assignment."""
-        # The first phase has the most outputs. Smaller ones are filled up, then cut again.
+        # The first phase has the most outputs. Smaller ones are padded, and cut at the end.
         rows, columns = outputs[0].size(2), outputs[0].size(3)
         filled = [
             F.pad(y, (0, columns - y.size(3), 0, rows - y.size(2))).permute(0, 2, 3, 1)
             for y in outputs
         ]
         lines = [
-            torch.stack(filled[i : i + self.grid[1]], 3).flatten(2, 3)
-            for i in range(0, len(filled), self.grid[1])
+            torch.stack(filled[i : i + self.counts[1]], 3).flatten(2, 3)
+            for i in range(0, len(filled), self.counts[1])
         ]
         stacked = torch.stack(lines, 2).flatten(1, 2).permute(0, 3, 1, 2)
         return stacked.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
@@ -135,13 +139,13 @@ class Phases(Lowering):
 class PhasesWeightGradient(WeightGradient):
     """The weight gradient of each phase, at the taps of that phase.
 
-    ``parts`` has one for each phase, or None for a phase that reads no input.
+    ``parts`` has a weight gradient for each phase, or None for a phase that reads no input.
     """
 
     def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
         self._parts = parts
         height, width = map(_count, geometry.axes)
-        self._grid = (height, width)
+        self._counts = (height, width)  # of phases
         self._taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
         self._steps = tap_steps(geometry)
 
@@ -152,10 +156,10 @@ class PhasesWeightGradient(WeightGradient):
             if part is None:  # this phase reads no input
                 continue
             v, h = self._taps[i]
-            taps = weight[:, :, v::step_v, h::step_h]
-            first, second = divmod(i, self._grid[1])
-            of_phase = gradient[:, :, first :: self._grid[0], second :: self._grid[1]]
-            term = part(of_phase, x, taps)
+            taps = (v, step_v), (h, step_h)
+            first, second = divmod(i, self._counts[1])
+            of_phase = every(gradient, (first, self._counts[0]), (second, self._counts[1]))
+            term = part(of_phase, x, every(weight, *taps))
             total = term.new_zeros(weight.shape) if total is None else total
-            total[:, :, v::step_v, h::step_h].add_(term)
+            every(total, *taps).add_(term)
         return cast(Tensor, total)

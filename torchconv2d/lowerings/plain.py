@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .lowering import Lowering, samples_one_axis
+from .lowering import Lowering, every, samples_one_axis
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
@@ -59,12 +59,12 @@ class Plain(Lowering):
         if self.cropped:
             x = x.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
         if self.sliced:
-            x = x[:, :, :: self.step[0], :: self.step[1]]
+            x = every(x, (0, self.step[0]), (0, self.step[1]))
         return x
 
 
 class PlainWeightGradient(WeightGradient):
-    """That of ``F.conv2d``, of the part of the input that the windows read."""
+    """The weight gradient of ``F.conv2d``, for the part of the input that the windows read."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._plain = Plain(geometry)

@@ -1,7 +1,7 @@
-"""Which dtype a convolution is computed in, so that its sums are rounded once.
+"""The dtype in which a convolution is computed, so that its sums are rounded once.
 
-The rule: a result is within the rounding bound of its dtype (``testing.rounding_bound``), whatever
-the processor, and whatever precision a user has chosen for float32.
+The rule: a result is within the rounding bound of its dtype (``testing.rounding_bound``), on every
+processor, and for every precision that the user allows for float32.
 """
 
 from __future__ import annotations
@@ -17,32 +17,37 @@ from torch.utils._python_dispatch import _disable_current_modes  # pyright: igno
 
 from ..versions import constant_in_graphs, float32_is_reduced, is_exporting
 
-# The dtypes that may have to be computed in a wider one.
+# The dtypes that may need a wider dtype for their computation.
 NARROW = (torch.float16, torch.bfloat16, torch.complex64)
 
 
 def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dtype | None:
-    """The dtype to compute an input of a narrow dtype in, or None for its own.
+    """The dtype in which to compute an input of a narrow dtype, or None for its own.
 
-    float32 and the wider dtypes are computed as they are. A user may have told torch to compute
-    float32 in less; layers obey. Of :data:`NARROW`:
+    float32 and wider dtypes are computed in their own dtype. If the user lets torch reduce the
+    precision of float32, float32 layers follow it. For :data:`NARROW`:
 
-    - complex64 is computed as it is, unless that user's choice would reach it.
-    - On a CPU float16 is computed in float32: torch sums it in float16 there, and takes many times
-      as long.
-    - On a CPU bfloat16 is computed in float32 where gradients are recorded, since some of oneDNN's
+    - complex64 is computed in complex64, unless reduced float32 precision would affect it.
+    - On a CPU float16 is computed in float32: torch sums it in float16 there, and is many times
+      slower.
+    - On a CPU bfloat16 is computed in float32 if gradients are recorded, since some of oneDNN's
       weight gradients are wrong; in exported programs and traces, which may run on another
-      processor; and where this processor does not convolve it well (:func:`native_bfloat16`).
-    - On other devices half precision is computed as it is, unless the lowering rounds partial sums.
+      processor; and if this processor does not convolve it well (:func:`native_bfloat16`).
+    - On other devices half precision is computed in its own dtype, unless the lowering rounds
+      partial sums.
+
+    Where float32 has reduced precision, float64 and complex128 replace float32 and complex64.
 
     Args:
-        x: the input; its dtype and device count.
+        x: the input, of which only dtype and device are used.
         rounds_partial_sums: see :class:`Lowering`.
         odd_channels: whether a group has an odd number of input channels.
     """
     dtype = x.dtype
     if dtype == torch.complex64:
         return torch.complex128 if float32_is_reduced(x.device.type) else None
+    if torch.onnx.is_in_onnx_export():
+        return None
     if not rounds_partial_sums:
         if not x.is_cpu:
             return None
@@ -53,7 +58,7 @@ def wider(x: Tensor, rounds_partial_sums: bool, odd_channels: bool) -> torch.dty
     return torch.float64 if float32_is_reduced(x.device.type) else torch.float32
 
 
-# Values of ``ONEDNN_MAX_CPU_ISA`` that leave the instructions for bfloat16 in use.
+# Values of ``ONEDNN_MAX_CPU_ISA`` that allow the instructions for bfloat16.
 _LIMITS_WITH_BFLOAT16 = {
     None,
     "DEFAULT",
@@ -70,19 +75,19 @@ _LIMITS_WITH_BFLOAT16 = {
 
 @constant_in_graphs
 def native_bfloat16(odd_channels: bool) -> bool:
-    """Whether this processor convolves bfloat16 correctly, and with instructions of its own.
+    """Whether this processor convolves bfloat16 correctly, and has instructions for it.
 
-    Without such instructions float32 is the fast choice (``python -m benchmarks --bfloat16``).
+    Without such instructions float32 is faster (``python -m benchmarks --bfloat16``).
     """
     return bool(torch.backends.mkldnn.enabled) and _is_right(odd_channels)
 
 
 @cache
 def _is_right(odd_channels: bool) -> bool:
-    """Ask this processor, once."""
+    """Test this processor, once."""
     if not torch.cpu._is_avx512_bf16_supported():  # pyright: ignore
         return False
-    # oneDNN obeys these variables, and torch cannot tell.
+    # oneDNN reads these variables, but torch's answer above ignores them.
     limits = {os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
     if not limits <= _LIMITS_WITH_BFLOAT16:
         return False
@@ -92,7 +97,7 @@ def _is_right(odd_channels: bool) -> bool:
 
 def _sums_exactly(channels: int) -> bool:
     """Whether sums of products are rounded once, and a NaN stays in the windows that read it."""
-    # Whole numbers whose sums float32 holds exactly and bfloat16 does not.
+    # Integers whose sums are exact in float32 but not in bfloat16.
     count = torch.arange(2 * channels * 7 * 6, dtype=torch.float64, device="cpu")
     x = (count * 37 % 101 - 50).reshape(2, channels, 7, 6)
     weight = (count[: 5 * channels * 6] * 53 % 97 - 48).reshape(5, channels, 3, 2)

@@ -1,7 +1,7 @@
-"""Each row of the kernel is a convolution of its own; one call computes all, then they are added.
+"""Convolve with each row of the kernel separately, all rows in one call, then add the results.
 
-For few output channels, which leave most lanes of a processor idle. Each product is one of the
-definition's, so that NaN stays where it belongs.
+This is for few output channels, which leave most lanes of a processor idle. It computes only
+products of the definition, so a NaN reaches only outputs that read it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .lowering import Lowering
+from .lowering import Lowering, every
 from .partial_sums import PartialSums, is_one_convolution
 
 
 class Row(NamedTuple):
-    """Where the sums of a row of the kernel go: entries ``entry``, ... to rows ``first``, ..."""
+    """For a row of the kernel: sums from ``entry`` on go to outputs from ``first`` on."""
 
     entry: int
     entries: int
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def _rows(axis: Axis) -> list[Row]:
-    """One for each tap of the axis; a tap that meets no output has no entries."""
+    """One ``Row`` for each tap of the axis; a tap that meets no output has no entries."""
     found: list[Row] = []
     for tap in range(axis.kernel):
         offset = axis.before - tap * axis.rhs_dilation
@@ -77,7 +77,7 @@ class RowSums(PartialSums):
         for i, (entry, entries, first) in enumerate(self.rows):
             if entries > 0:
                 of_row = sums.narrow(1, i * self.out_channels, self.out_channels)
-                last = first + (entries - 1) * self.step
-                of_output = y[:, :, first : last + 1 : self.step]
+                reach = (entries - 1) * self.step + 1
+                of_output = every(y.narrow(2, first, reach), (0, self.step), (0, 1))
                 of_output.add_(of_row.narrow(2, entry, entries))
         return y

@@ -11,9 +11,8 @@ from .lowering import Lowering
 class ScriptedConvolution(nn.Module):
     """A lowering, and a dtype for its sums that is right on every processor.
 
-    A script may be loaded on another machine and cannot ask that one anything. So half precision is
-    always computed in float32 on a CPU. A script cannot ask for the user's precision of float32
-    either.
+    A script may be loaded on another machine, and cannot test its processor. So it always computes
+    half precision in float32 on a CPU. A script cannot read the user's float32 precision either.
 
     >>> from torchconv2d import Conv2d
     >>> ScriptedConvolution(Conv2d((56, 56, 64), 64, 3).lowering)

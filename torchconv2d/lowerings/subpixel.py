@@ -1,7 +1,8 @@
-"""One convolution with a set of output channels a phase, whose outputs are then woven.
+"""One convolution with a set of output channels for each phase; its outputs are interleaved.
 
-Where every phase of a dilated input has as many taps (Shi et al. 2016, "sub-pixel convolution").
-The output is begun so far ahead that all phases share a window; what comes before is cut.
+It applies if every phase of a dilated input has the same number of taps (Shi et al. 2016,
+"sub-pixel convolution"). The computed outputs start early enough for all phases to share a window;
+the extra outputs are cut.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from .transposed import Transposed
 
 
 def _ahead(axis: Axis) -> int:
-    """The first of the outputs that are asked for, counted from the first that is computed."""
+    """How many extra outputs are computed before the first one that is asked for."""
     return -(axis.before + 1) % axis.lhs_dilation
 
 
 def _shared(axis: Axis) -> Axis:
-    """The undilated axis of each phase; its outputs end where the last one asked for does."""
+    """The undilated axis that all phases share; it ends with the last output asked for."""
     lhs = axis.lhs_dilation
     out = -(-(_ahead(axis) + axis.out) // lhs)
     taps, before = axis.kernel // lhs, (_ahead(axis) + axis.before) // lhs
@@ -57,19 +58,19 @@ class Subpixel(Lowering):
         super().__init__(geometry, parts)
         (self.shared,) = parts
         height, width = map(_shared, geometry.axes)
-        self.grid = geometry.lhs_dilation
-        self.phases = self.grid[0] * self.grid[1]
+        self.counts = geometry.lhs_dilation  # of phases
+        self.phases = self.counts[0] * self.counts[1]
         self.groups = geometry.groups
         self.out = (geometry.height.out, geometry.width.out)
         self.per_group = geometry.out_channels // self.groups
         taps = [(axis.kernel // axis.lhs_dilation, axis.lhs_dilation) for axis in geometry.axes]
         self.split = (self.groups, self.per_group, geometry.in_per_group, *taps[0], *taps[1])
         self.top, self.left = map(_ahead, geometry.axes)
-        self.cut = (height.out * self.grid[0], width.out * self.grid[1]) != self.out
+        self.cut = (height.out * self.counts[0], width.out * self.counts[1]) != self.out
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = self.shared.forward(x, self._taps(weight), self._biases(bias)).permute(0, 2, 3, 1)
-        batch, rows, columns, (down, across) = y.size(0), y.size(1), y.size(2), self.grid
+        batch, rows, columns, (down, across) = y.size(0), y.size(1), y.size(2), self.counts
         y = y.reshape(batch, rows, columns, self.groups, down, across, self.per_group)
         y = y.permute(0, 1, 4, 2, 5, 3, 6)
         y = y.reshape(batch, rows * down, columns * across, self.groups * self.per_group)
@@ -79,7 +80,7 @@ class Subpixel(Lowering):
         return y
 
     def _taps(self, weight: Tensor) -> Tensor:
-        """(out, in, kh, kw) as (phases * out, in, ...), each group by itself; last taps first."""
+        """(out, in, kh, kw) as (phases * out, in, ...) within each group, last phase first."""
         return weight.reshape(self.split).flip(4, 6).permute(0, 4, 6, 1, 2, 3, 5).flatten(0, 3)
 
     def _biases(self, bias: Tensor | None) -> Tensor | None:

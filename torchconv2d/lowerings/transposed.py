@@ -1,8 +1,8 @@
-"""``F.conv_transpose2d``: a dilated input at stride 1, without making the dilated input.
+"""``F.conv_transpose2d``: a dilated input at stride 1, without inserting the zeros.
 
-torch's own weight gradient multiplies entries near the border by the zeros around the output's
-gradient, which makes NaN of entries that are not finite. ``RunsWeightGradient`` takes the entries
-in runs that meet the same taps, so that no zero takes part.
+torch's own weight gradient multiplies entries near the border by padded zeros, which gives NaN if
+an entry is not finite. ``RunsWeightGradient`` groups the entries into runs that meet the same taps,
+and multiplies by no zeros.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
-from .lowering import Lowering
+from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 def crop(axis: Axis) -> tuple[int, int]:
-    """``(padding, output_padding)`` that leave this axis's outputs, and perhaps some behind them.
+    """``(padding, output_padding)`` that give this axis's outputs, and perhaps more at the end.
 
-    The transposed convolution alone gives what ``extent - 1`` zeros on both sides would; its
-    ``padding`` then takes as many from both ends, and ``output_padding`` gives some back at the
-    far one.
+    Without them, a transposed convolution gives the outputs for ``extent - 1`` zeros on both sides.
+    ``padding`` removes the same number of outputs from both ends, and ``output_padding`` adds some
+    at the end.
     """
     padding = axis.extent - 1 - axis.before
     return padding, max(0, axis.out - (axis.dilated + axis.extent - 1 - 2 * padding))
 
 
 def computed(axis: Axis) -> int:
-    """The outputs that there are before any are cut."""
+    """The number of outputs before any are cut."""
     padding, output_padding = crop(axis)
     return axis.dilated + axis.extent - 1 - 2 * padding + output_padding
 
 
 def _folds(axis: Axis) -> bool:
     padding, output_padding = crop(axis)
-    # torch takes no ``output_padding`` beyond the larger of the two dilations.
+    # torch requires an ``output_padding`` below the larger of the two dilations.
     limit = max(axis.lhs_dilation, axis.rhs_dilation)
     return axis.stride == 1 and padding >= 0 and output_padding < limit
 
@@ -47,8 +47,9 @@ def _folds(axis: Axis) -> bool:
 class Run(NamedTuple):
     """Neighbouring entries that meet the same taps, all of them within the output.
 
-    ``skipped`` taps of the flipped kernel come before the ``taps``, ``left`` ones after. The
-    entries meet the outputs from ``output`` on, ``reach`` of them, ``stride`` apart.
+    In the flipped kernel, ``skipped`` taps come before the ``taps`` and ``left`` taps after them.
+    The entries meet ``reach`` outputs from ``output`` on. Neighbouring entries are ``stride``
+    outputs apart.
     """
 
     entry: int
@@ -65,12 +66,12 @@ def runs(axis: Axis) -> list[Run]:
     """The runs of an axis that meet any tap."""
 
     def met(entry: int) -> Pair:
-        """The first and the last tap, of the kernel as it is, whose output exists."""
+        """The first and the last tap, in the unflipped kernel, whose output exists."""
         place = axis.before + entry * axis.lhs_dilation
         first = max(0, -(-(place - axis.out + 1) // axis.rhs_dilation))
         return first, min(axis.kernel - 1, place // axis.rhs_dilation)
 
-    # Those that meet any tap, and of them those that meet all, which need not be asked one by one.
+    # The entries that meet any tap, and those that meet all taps. The latter need no search.
     lhs, before = axis.lhs_dilation, axis.before
     start = max(0, -(before // lhs))
     stop = min(axis.size, (axis.out + axis.extent - 2 - before) // lhs + 1)
@@ -90,7 +91,7 @@ def runs(axis: Axis) -> list[Run]:
         output = axis.before + entries[0] * axis.lhs_dilation - last * axis.rhs_dilation
         spread = dilate(len(entries), axis.lhs_dilation)
         reach = spread + (taps - 1) * axis.rhs_dilation
-        # A lone entry has no stride: oneDNN is wrong with one, see `Axis.simplified`.
+        # A single entry needs no stride: oneDNN fails with one, see `Axis.simplified`.
         stride = axis.lhs_dilation if len(entries) > 1 else 1
         skipped = axis.kernel - 1 - last
         found.append(Run(entries[0], len(entries), skipped, taps, first, output, reach, stride))
@@ -100,8 +101,8 @@ def runs(axis: Axis) -> list[Run]:
 class Transposed(Lowering):
     """One call of ``F.conv_transpose2d`` with the kernel's channels swapped and its taps flipped.
 
-    It applies where ``padding`` and ``output_padding`` of that function can express the crop, up to
-    outputs at the far end that are cut.
+    It applies if ``padding`` and ``output_padding`` of that function can express the crop. Extra
+    outputs at the end are cut.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((28, 28, 64), 32, 3, lhs_dilation=2).lowering
@@ -125,10 +126,10 @@ class Transposed(Lowering):
         self.out = (geometry.height.out, geometry.width.out)
         self.computed = (computed(geometry.height), computed(geometry.width))
         self.cut = self.out != self.computed
-        # torch hands no such call to oneDNN. Its own code rounds each product's sum over the
-        # channels to the input's dtype, then adds those up.
-        beyond = zip(self.output_padding, self.stride, strict=True)
-        self.rounds_partial_sums = any(padding >= stride for padding, stride in beyond)
+        # torch does not use oneDNN for such a call. Its own code rounds the sum over the channels
+        # to the input's dtype for each tap, and then adds these sums.
+        paddings = zip(self.output_padding, self.stride, strict=True)
+        self.rounds_partial_sums = any(padding >= stride for padding, stride in paddings)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv_transpose2d(
@@ -145,7 +146,10 @@ class Transposed(Lowering):
 
 
 class RunsWeightGradient(WeightGradient):
-    """The weight gradient of the convolution from the output's gradient to the input, by runs."""
+    """The sum over all runs of the weight gradient of the adjoint convolution.
+
+    The adjoint maps the output's gradient to the input's, so here ``x`` is its output's gradient.
+    """
 
     def __init__(self, geometry: Geometry) -> None:
         vertical, horizontal = map(runs, geometry.axes)
@@ -161,7 +165,7 @@ class RunsWeightGradient(WeightGradient):
             taps = adjoint.narrow(2, v.skipped, v.taps).narrow(3, h.skipped, h.taps)
             stride = (v.stride, h.stride)
             if (v.taps, h.taps) == (1, 1):  # slices instead of a stride, see `samples_one_axis`
-                part, stride = part[:, :, :: v.stride, :: h.stride], (1, 1)
+                part, stride = every(part, (0, v.stride), (0, h.stride)), (1, 1)
             settings = (stride, (0, 0), self._dilation, self._groups)
             term = conv2d_weight_gradient(read, part, taps, *settings)
             term = F.pad(term, (h.skipped, h.left, v.skipped, v.left))

@@ -1,4 +1,4 @@
-"""The interface of a weight gradient: how the gradient with respect to the weight is computed."""
+"""The interface of a weight gradient: an algorithm for the gradient with respect to the weight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..geometry import Geometry, Pair
 
 
 class WeightGradient(ABC):
-    """Computes the weight gradient of one geometry where torch's own is slow or makes NaN.
+    """Computes the weight gradient of one geometry where torch's is slow or spreads NaN too far.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
@@ -39,7 +39,7 @@ class WeightGradient(ABC):
             weight: ``(out, C / groups, kh, kw)``; only its shape and dtype are used.
 
         Returns:
-            A tensor of ``weight``'s shape. It can be differentiated again.
+            A tensor of ``weight``'s shape. It supports double backward.
         """
 
 
@@ -53,7 +53,7 @@ def conv2d_weight_gradient(
     groups: int,
 ) -> Tensor:
     """The weight gradient of ``F.conv2d``; only the shape and the dtype of ``weight`` are used."""
-    weight = weight.new_empty(weight.shape)  # torch depends on its strides
+    weight = weight.new_empty(weight.shape)  # contiguous: torch's result depends on its strides
     settings: tuple[Any, ...] = (stride, padding, dilation, False, (0, 0), groups)
     wanted = [False, True, False]
     return torch.ops.aten.convolution_backward(gradient, x, weight, None, *settings, wanted)[1]

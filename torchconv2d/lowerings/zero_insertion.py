@@ -1,4 +1,4 @@
-"""Write the zeros, then convolve: the other lowerings are tested against this one."""
+"""Insert the zeros, then convolve. The tests compare the other lowerings with this one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .padded import Padded
 class ZeroInsertion(Lowering):
     """Writes the dilated input to memory, then convolves it.
 
-    It does ``lhs_dilation`` squared times the work and copies the input, but it applies wherever
-    the input is read at all.
+    It copies the input and does ``lhs_dilation`` squared times the work, but it applies whenever
+    any output reads the input.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((9, 9, 1), 1, 2, stride=3, lhs_dilation=101).lowering

@@ -1,6 +1,6 @@
-"""Layers that other frameworks make and run, for ``interop`` to port; one file each.
+"""Layers that other frameworks make and run, for ``interop`` to port; one file per framework.
 
-Each file has ``examples()``. The name of an example says what is special, and its sizes differ.
+Each file has ``examples()``. An example's name says what is special; its sizes all differ.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ class Example(NamedTuple):
 
 
 def random(*shape: int) -> Array:
-    """Drawn by NumPy, because JAX would compile a draw for each shape."""
+    """Random numbers from NumPy, because JAX would compile a draw for each shape."""
     return np.random.default_rng(shape).normal(size=shape).astype(np.float32)

@@ -1,4 +1,4 @@
-"""``equinox.nn``: its layers take one image."""
+"""``equinox.nn``, whose layers take one image."""
 
 from __future__ import annotations
 

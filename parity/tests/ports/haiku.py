@@ -1,4 +1,4 @@
-"""``haiku``: its layers exist only inside a transformed function, so each has a layer of ours."""
+"""``haiku``: its layers exist only inside a transformed function, so each comes with our layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every initializer does: whose random numbers it draws, in which type, on which device."""
+"""The base class of initializers: the source of random numbers, the dtype and the device."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import arguments, arrays, random
-from .messages import shown
+from .. import arguments, arrays, random
+from ..messages import shown
 from .torch_draws import TorchDraws
 
 Source: TypeAlias = random.Stream | TorchDraws
 
 
 class Initializer(ABC):
-    """What draws or fills a tensor of a shape; subclasses say how in :meth:`draw`.
+    """Draws or fills a tensor of a given shape; subclasses implement :meth:`draw`.
 
     Args:
-        seed: an int or a threefry key (:func:`torchconv2d.random.key`) draws what the reference
-            draws, from a :class:`torchconv2d.random.Stream` of the initializer's own, which may be
-            given, too; a ``torch.Generator`` draws torch's numbers. None is the stream of the
-            :func:`torchconv2d.random.seeded` around the draw, or else torch's global generator.
+        seed: with an int or a threefry key (:func:`torchconv2d.random.key`), the initializer draws
+            the reference's numbers from its own :class:`torchconv2d.random.Stream`; you can also
+            pass a stream. With a ``torch.Generator`` it draws torch's numbers. With None it draws
+            from the stream of the surrounding :func:`torchconv2d.random.seeded`, or else from
+            torch's global generator.
 
     Raises:
-        TypeError: another ``seed``.
+        TypeError: any other ``seed``.
         ValueError: a key that is not two words of 32 bits.
 
     >>> class Signs(Initializer):
@@ -56,18 +57,17 @@ class Initializer(ABC):
     ) -> Tensor:
         """A new tensor of ``shape``.
 
-        Drawn in float32 for half precision, and in the real type for a complex one, then cast;
-        from a stream on the CPU, and from a generator on its device. On the meta device nothing is
-        drawn.
+        Half precision is drawn in float32, a complex dtype in its real dtype, and then cast. A
+        stream draws on the CPU, a generator on its device. On the meta device nothing is drawn.
 
         Args:
-            shape: its axes, as the class of initializer reads them.
+            shape: an int or several; each class says what its axes mean.
             dtype: torch's default dtype if None.
             device: torch's default device if None.
 
         Raises:
-            TypeError: a shape that is not of ints, no dtype.
-            ValueError: a negative size, a shape that the class cannot fill, a dtype of integers.
+            TypeError: ``shape`` is not made of ints, or ``dtype`` is not a dtype.
+            ValueError: a negative size, a shape that the class cannot fill, an integer dtype.
         """
         entries = shape if isinstance(shape, Sequence) else (shape,)
         sizes = tuple(arguments.integer("shape", size, 0) for size in entries)
@@ -85,8 +85,8 @@ class Initializer(ABC):
 
     @abstractmethod
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
-        """A new tensor or NumPy array from what ``source`` draws, float32 or float64."""
+        """A new tensor or NumPy array with numbers from ``source``, in float32 or float64."""
 
     def __repr__(self) -> str:
-        shown = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
-        return f"{type(self).__name__}({', '.join(shown)})"
+        given = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
+        return f"{type(self).__name__}({', '.join(given)})"

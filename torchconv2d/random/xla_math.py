@@ -1,13 +1,13 @@
 """The error function and its inverse as XLA evaluates them on a CPU, to the last bit.
 
-The last bit depends on the order of the operations and on what is rounded, so both follow the code
+The last bit depends on the order of the operations and on where they round, so both follow the code
 that XLA compiles: polynomials by Horner's rule, each step one fused multiply-add. The polynomials:
 
 - the inverse: M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade Edition, 2011;
 - log(1 + x), and the float32 logarithm in it: S. Moshier, Cephes, ``unity.c`` and ``logf.c``;
 - the float32 error function: the rational function that XLA and Eigen use.
 
-In float64 XLA calls the C library for logarithm and error function, and so does this file.
+In float64 XLA calls the C library for the logarithm and the error function, and so does this file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 class Piece(NamedTuple):
-    """What Giles multiplies u by, from w = -log(1 - u^2) >= ``start`` on.
+    """A polynomial of Giles, for w = -log(1 - u^2) >= ``start``; u is multiplied by its value.
 
     The first piece is a polynomial in w - ``centre``, the others in sqrt(w) - ``centre``.
     """
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
     coefficients: tuple[float, ...]
 
 
-# Coefficients are those of the highest power first.
+# Coefficients start with that of the highest power.
 # fmt: off
 _LOG1P_NUMERATOR = (
     4.5270000862445199635215e-5, 4.9854102823193375972212e-1, 6.5787325942061044846969e0,
@@ -51,7 +51,7 @@ _LOG = (
     (-1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1),
     (2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
 )
-_LN2 = (0.693359375, -2.12194440e-4)  # the sum of both; an exponent times the first is exact
+_LN2 = (0.693359375, -2.12194440e-4)  # their sum is ln 2; an exponent times the first is exact
 
 _ERF_IS_ONE = 3.7439213
 _ERF_NUMERATOR = (
@@ -111,13 +111,13 @@ def _addcmul_rounds_once(dtype: torch.dtype) -> bool:
     """Whether torch's multiply-add is fused, which depends on its build and the processor."""
     third = torch.full((999,), 1 / 3, dtype=dtype, device="cpu")
     ninth = third * third
-    # Rounded twice the differences are 0, because `ninth` is the rounded product.
+    # If it rounds twice, the differences are 0, because `ninth` is the rounded product.
     differences = (torch.addcmul(-ninth, third, third), torch.addcmul(-ninth[:1], third, third))
     return all(bool(difference.all()) for difference in differences)
 
 
 def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """The rounded sum, and what the rounding took away: exact (Knuth)."""
+    """The rounded sum, and its exact rounding error (Knuth)."""
     total = a + b
     of_b = total - a
     return total, (a - (total - of_b)) + (b - of_b)
@@ -131,7 +131,7 @@ def _halves(a: Any) -> tuple[Any, Any]:
 
 
 def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
-    """The rounded product of float64 numbers, and what the rounding took away (Dekker)."""
+    """The rounded product of float64 numbers, and its exact rounding error (Dekker)."""
     product = a * b
     (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
     rest = a_high * b_high - product + a_high * b_low + a_low * b_high
@@ -139,32 +139,32 @@ def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _sum_to_odd(a: Any, b: Any) -> Any:
-    """The sum in float64; where it is not exact, that of the two numbers beside it with a last 1.
+    """The sum in float64, rounded to odd: if it is not exact, the neighbour whose last bit is 1.
 
-    So it is never halfway between two numbers of fewer bits, and can be rounded once more.
+    So it is never halfway between two numbers of fewer bits, and can safely be rounded once more.
     """
     total, rest = _two_sum(a, b)
-    words = total.view(np.int64)  # one more is the next number away from 0
+    words = total.view(np.int64)  # adding 1 gives the next number away from 0
     inexact_even = np.isfinite(rest) & (rest != 0) & (words & 1 == 0)
     words += np.where(inexact_even, np.where((rest > 0) == (total > 0), 1, -1), 0)
     return total
 
 
 def _rounded_once(a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c`` rounded once, of nothing but sums and products that all processors have.
+    """``a * b + c`` rounded once, from sums and products, which all processors have.
 
     In float64 by S. Boldo and G. Melquiond, "Emulation of a FMA and correctly rounded sums: proved
     algorithms using rounding to odd", IEEE Transactions on Computers 57(4), 2008.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        if a.dtype == np.float32:  # whose products float64 holds
+        if a.dtype == np.float32:  # float64 holds its products exactly
             wide: Any = _sum_to_odd(a.astype(np.float64) * b, c.astype(np.float64))
             return wide.astype(np.float32)
         product, rest = _two_product(a, b)
         low, lowest = _two_sum(c, rest)
         high, middle = _two_sum(product, low)
         value: Any = high + _sum_to_odd(lowest, middle)
-        # Of numbers above 2^996 the halves overflow.
+        # The halves of numbers above 2^996 overflow.
         overflowing = ~np.isfinite(value)
         value[overflowing] = (a * b + c)[overflowing]
         return value
@@ -178,10 +178,10 @@ def _multiply_add(a: Tensor, b: Tensor, c: Tensor) -> None:
 
 
 def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
-    """``a * b + c`` rounded once, written over ``a``.
+    """``a * b + c`` rounded once, written to ``a``.
 
-    By torch where it rounds once, which depends on its build and on the processor, and by NumPy
-    with some thirty operations where it does not: the bits are the same.
+    It uses torch if torch rounds once, which depends on its build and on the processor, and else
+    some thirty operations of NumPy, which give the same bits.
     """
     _multiply_add(*map(torch.from_numpy, (a, b, c)))  # pyright: ignore
     return a
@@ -210,7 +210,7 @@ def _log(y: Floats) -> Floats:
     high, middle, low = (polynomial(coefficients, x) for coefficients in _LOG)
     tail = multiply_add(multiply_add(high, cube, middle), cube, low)
     tail = multiply_add(tail, cube, exponent * np.float32(_LN2[1]))
-    # The halves and the multiples of LN2[0] are exact: fused or not is the same.
+    # The halves and the multiples of LN2[0] are exact, so fusing makes no difference.
     return ((x - square * np.float32(0.5)) + tail) + exponent * np.float32(_LN2[0])
 
 
@@ -229,18 +229,18 @@ def _log1p(x: Floats) -> Floats:
 
 
 def erf_inv(u: Floats) -> Floats:
-    """The inverse error function of numbers in [-1, 1]; an array of one axis."""
+    """The inverse error function of a one-dimensional array of numbers in [-1, 1]."""
     ends = np.flatnonzero(np.abs(u) == 1)
     w = u * -u
-    w[ends] = 0  # whose logarithm is infinite
+    w[ends] = 0  # the logarithm would be infinite
     w = _log1p(w)
     np.negative(w, out=w)
     near, *far = _PIECES[u.dtype]
     factor = polynomial(near.coefficients, w - u.dtype.type(near.centre))
     for piece in far:
-        beyond = np.flatnonzero(w >= piece.start)
-        root = np.sqrt(w[beyond]) - u.dtype.type(piece.centre)
-        factor[beyond] = polynomial(piece.coefficients, root)
+        there = np.flatnonzero(w >= piece.start)
+        root = np.sqrt(w[there]) - u.dtype.type(piece.centre)
+        factor[there] = polynomial(piece.coefficients, root)
     factor[ends] = np.inf
     factor *= u
     return factor

@@ -1,4 +1,4 @@
-"""Torch's own draws, with the interface of the stream that draws the reference's."""
+"""Torch's own draws, with the interface of :class:`.random.Stream`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from torch import Tensor
 
 
 class TorchDraws:
-    """Draws of a torch generator, the global one if None, as :class:`.random.Stream` names them."""
+    """Draws of a torch generator, the global one if None.
+
+    The methods are those of :class:`torchconv2d.random.Stream`.
+    """
 
     def __init__(self, generator: torch.Generator | None, device: torch.device) -> None:
         self.generator = generator
@@ -36,8 +39,8 @@ class TorchDraws:
         loc: float = 0.0,
         scale: float = 1.0,
     ) -> Tensor:
-        # The inverse of the distribution function, and not torch.nn.init.trunc_normal_, which
-        # rejects and draws again: so the generator moves once, by as much as for any other draw.
+        # This inverts the distribution function, so the generator advances as far as for any other
+        # draw. torch.nn.init.trunc_normal_ rejects numbers and draws again.
         root = math.sqrt(2)
         below, above = (math.erf((bound - loc) / scale / root) for bound in (lower, upper))
         drawn = self.uniform(shape, dtype, below, above)

@@ -4,8 +4,8 @@ The family, its arguments and its defaults are those of ``brainstate.nn.init``. 
 schemes are those of LeCun (1998), Glorot & Bengio (2010, "Xavier") and He et al. (2015, "Kaiming");
 their "normal" is truncated at two standard deviations unless asked otherwise.
 
-With an int or a key as ``seed``, or inside :func:`torchconv2d.random.seeded`, they draw the very
-numbers that the reference draws; otherwise torch's.
+With an int or a key as ``seed``, or inside :func:`torchconv2d.random.seeded`, they draw the same
+numbers as the reference; otherwise they draw torch's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import arguments
+from .. import arguments
 from .initializer import Initializer, Source
 
 __all__ = [
@@ -42,10 +42,10 @@ _DISTRIBUTIONS = ("truncated_normal", "normal", "uniform")
 
 
 def fans(shape: tuple[int, ...], in_axis: int = -2, out_axis: int = -1) -> tuple[int, int]:
-    """``(fan_in, fan_out)``: how many inputs an output sums, how many outputs an input feeds.
+    """``(fan_in, fan_out)``: how many inputs an output sums, how many outputs an input reaches.
 
     Raises:
-        ValueError: the shape lacks one of the two axes, or both are the same one.
+        ValueError: the shape lacks one of the two axes, or they are the same axis.
 
     >>> fans((3, 5, 4, 8))  # (kh, kw, in / groups, out)
     (60, 120)
@@ -70,9 +70,9 @@ class VarianceScaling(Initializer):
     Args:
         scale: the gain of the variance, at least 0.
         mode: the fan: ``'fan_in'``, ``'fan_out'`` or their mean, ``'fan_avg'``.
-        distribution: ``'truncated_normal'`` (at two standard deviations, corrected so that the
-            variance is the requested one), ``'normal'`` or ``'uniform'``.
-        in_axis, out_axis: where the shape holds the channels; the other axes are the kernel's.
+        distribution: ``'truncated_normal'`` (at two standard deviations, and scaled to have the
+            requested variance), ``'normal'`` or ``'uniform'``.
+        in_axis, out_axis: the axes of the channels; the other axes are spatial.
         seed: see :class:`Initializer`.
 
     Raises:
@@ -101,7 +101,7 @@ class VarianceScaling(Initializer):
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         fan_in, fan_out = fans(shape, self.in_axis, self.out_axis)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
-        # Rounded to the dtype at each step, as the reference does; an empty kernel has no fan.
+        # Round to the dtype at each step, as the reference does. The fan of an empty kernel is 0.
         variance = dtype(self.scale / fan if fan else 0.0)
         if self.distribution == "truncated_normal":
             drawn = source.truncated_normal(shape, dtype)
@@ -231,7 +231,7 @@ class LecunNormal(VarianceScaling):
 
 
 class Normal(Initializer):
-    """Normal with this mean, and ``scale``, at least 0, as its standard deviation.
+    """Normal with this mean and the standard deviation ``scale``, which is at least 0.
 
     >>> Normal(1.0, 0.5, seed=7)((1, 3))
     tensor([[1.2271, 1.4696, 0.8655]])
@@ -252,8 +252,8 @@ class Normal(Initializer):
 class TruncatedNormal(Initializer):
     """Normal around ``loc`` with standard deviation ``scale``, cut to ``[lower, upper]``.
 
-    The bounds are values, not multiples of ``scale``, and ``loc`` is within two ``scale`` of them;
-    the cut moves mean and variance.
+    The bounds are values, not multiples of ``scale``. ``loc`` must be at most two ``scale`` outside
+    them. The cut changes mean and variance.
 
     >>> TruncatedNormal(lower=0.0, seed=7)((1, 3))
     tensor([[0.9238, 1.2497, 0.4903]])
@@ -274,8 +274,8 @@ class TruncatedNormal(Initializer):
         loc, scale = arguments.number("loc", loc), arguments.positive("scale", scale)
         if not lower - 2 * scale <= loc <= upper + 2 * scale:
             raise ValueError(
-                f"`loc` (={loc!r}) must lie within two `scale` (={scale!r}) of `lower` "
-                f"(={lower!r}) and `upper` (={upper!r}): beyond, what is left is too thin to draw."
+                f"`loc` (={loc!r}) must be at most two `scale` (={scale!r}) below `lower` "
+                f"(={lower!r}) or above `upper` (={upper!r}): too little is left to draw beyond."
             )
         self.loc, self.scale, self.lower, self.upper = loc, scale, lower, upper
 

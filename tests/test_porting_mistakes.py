@@ -1,4 +1,4 @@
-"""The tools for users' own ports: what fails, and whether the right fault is named."""
+"""The tools for users' own ports: ports that fail, and whether the right mistake is named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from cases import normal_numbers, whole_numbers
-from hand_port import conv, failure, faults, inputs
+from hand_port import conv, failure, inputs, mistakes
 from torch import Tensor
 
 from torchconv2d.testing import assert_parity
@@ -24,7 +24,7 @@ def dealt(tensor: Tensor, groups: int) -> Tensor:
 
 
 def tf32(tensor: Tensor, half: int = 0x1000) -> Tensor:
-    """Of 23 stored bits the leading 10; float64 is left alone, as by the hardware."""
+    """Keep the leading 10 of 23 stored bits; leave float64 unchanged, as the hardware does."""
     if tensor.dtype != torch.float32:
         return tensor
     return ((tensor.view(torch.int32) + half) & ~0x1FFF).view(torch.float32)
@@ -39,15 +39,15 @@ def bfloat16(tensor: Tensor) -> Tensor:
 
 
 def port(x: Any = None, w: Any = None, y: Any = None, **geometry: Any) -> Callable[..., Tensor]:
-    """The convolution with something done to the input, to the kernel or to the result."""
+    """The convolution with a change of the input, the kernel or the result."""
     x, w, y = (change or (lambda tensor: tensor) for change in (x, w, y))
     return lambda image, kernel, *bias: y(conv(x(image), w(kernel), *bias, **geometry))
 
 
 GROUPED, STRIDED = {"groups": 2}, {"stride": 2, "pads": (0, 1, 0, 1)}
 FORBIDDEN = ", which full_precision() forbids,"
-# By name: a port with a fault, what mends it, and the geometry of the port without.
-PLANTED: dict[str, tuple[Any, ...]] = {
+# By name: a port with a mistake, its explanation, and the geometry of the right port.
+MISTAKES: dict[str, tuple[Any, ...]] = {
     "flip": (port(w=lambda w: w.flip(0, 1)), "input 1 flipped along (0, 1)"),
     "flip_columns": (port(w=lambda w: w.flip(1)), "input 1 flipped along (1,)"),
     "flip_channels": (
@@ -108,17 +108,18 @@ PLANTED: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_fault_is_named_and_no_other(name: str) -> None:
-    faulty, expected, *geometry = PLANTED[name]
-    sound = port(**geometry[0]) if geometry else conv
-    given = inputs(groups=1 + ("groups" in name), size=(12, 10) if "same" in name else (9, 8))
-    assert faults(faulty, sound, given) == expected
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_mistake_is_named_and_no_other(name: str) -> None:
+    mistaken, expected, geometry = (*MISTAKES[name], {})[:3]
+    # An even size: "SAME" with a stride pads by other numbers before and after.
+    size = (12, 10) if geometry.get("stride") else (9, 8)
+    sound, given = port(**geometry), inputs(groups=geometry.get("groups", 1), size=size)
+    assert mistakes(mistaken, sound, given) == expected
     assert 0 < assert_parity(sound, sound, given, vjp=torch.func.vjp) <= 1
 
 
 def test_an_argument_that_the_reference_lacks() -> None:
-    assert faults(conv, PLANTED["bias"][0], inputs()) == "input 2 left out or a bias along 3"
+    assert mistakes(conv, MISTAKES["bias"][0], inputs()) == "input 2 left out or a bias along 3"
 
 
 def test_a_mask_that_one_side_lacks() -> None:
@@ -130,19 +131,19 @@ def test_a_mask_that_one_side_lacks() -> None:
 
     x, kernel, _ = inputs()
     given = x, kernel, (normal_numbers(tuple(kernel.shape), 9, torch.float32) > 0).float()
-    assert faults(unmasked, masked, given) == "input 1 not times input 2"
-    assert faults(masked, unmasked, given) == "input 2 taken for ones"
+    assert mistakes(unmasked, masked, given) == "input 1 not times input 2"
+    assert mistakes(masked, unmasked, given) == "input 2 taken for ones"
 
 
 @pytest.mark.parametrize("narrow", [torch.float32, torch.float16], ids=str)
 def test_a_port_whose_float64_is_none(narrow: torch.dtype) -> None:
-    """It looks right, its dtype too; and the reference would be to blame for all it lacks."""
+    """Its result and its dtype look right, so the reference would be blamed for its errors."""
 
     def rounds(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         return conv(x, kernel.to(narrow).to(kernel.dtype), bias)
 
     given = inputs(torch.float64)
-    assert faults(rounds, conv, given) == "input 1 rounded even in float64"
+    assert mistakes(rounds, conv, given) == "input 1 rounded even in float64"
 
 
 def test_a_port_of_a_coarser_dtype() -> None:
@@ -165,13 +166,13 @@ def test_a_port_that_writes_into_its_input() -> None:
 
 def test_complex_numbers_are_diagnosed_too() -> None:
     given = inputs(torch.complex64)
-    assert faults(PLANTED["flip"][0], conv, given) == "input 1 flipped along (0, 1)"
-    assert faults(port(y=lambda y: (2 + 1j) * y), conv, given) == "the result times 0.4-0.2j"
-    assert faults(conv, port(y=lambda y: y.real), given) == "no usual fault"
+    assert mistakes(MISTAKES["flip"][0], conv, given) == "input 1 flipped along (0, 1)"
+    assert mistakes(port(y=lambda y: (2 + 1j) * y), conv, given) == "the result times 0.4-0.2j"
+    assert mistakes(conv, port(y=lambda y: y.real), given) == "no common porting mistake"
 
 
 class Spoiled(torch.autograd.Function):
-    """The convolution, with the bias's gradient wrong or, without a bias, the kernel's flipped."""
+    """The convolution with a wrong bias gradient or, without a bias, a flipped kernel gradient."""
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
@@ -184,33 +185,33 @@ class Spoiled(torch.autograd.Function):
         return (dx, dkernel, dbias[0].sin()) if dbias else (dx, dkernel.flip(0, 1))
 
 
-def test_faults_of_a_gradient_alone() -> None:
-    """Where a kernel is flipped its gradient is, too; so both are named."""
+def test_mistakes_of_a_gradient_alone() -> None:
+    """If a kernel is flipped, so is its gradient; so the message names both."""
     x, kernel, bias = inputs()
     assert 0 < assert_parity(Spoiled.apply, conv, (x, kernel)) <= 1
     message = failure(Spoiled.apply, conv, (x, kernel), vjp=torch.func.vjp)
-    # All taps but the middle one.
+    # All taps except the middle one.
     assert message.startswith("gradient of input 1: 192 of 216 entries of the reference exceed")
-    fault = "the result flipped along (0, 1) or input 1 flipped along (0, 1)"
-    assert message.endswith(f"Explained by {fault} in the port.")
-    even = kernel + kernel.flip(0, 1)  # whose value cannot tell
-    assert faults(PLANTED["flip"][0], conv, (x, even, bias), vjp=torch.func.vjp) == fault
-    row = bias.reshape(1, 1, 6)  # Of its gradient each entry could be a bias of its own.
+    mistake = "the result flipped along (0, 1) or input 1 flipped along (0, 1)"
+    assert message.endswith(f"Explained by {mistake} in the port.")
+    even = kernel + kernel.flip(0, 1)  # the output does not show that it is flipped
+    assert mistakes(MISTAKES["flip"][0], conv, (x, even, bias), vjp=torch.func.vjp) == mistake
+    row = bias.reshape(1, 1, 6)  # Each entry of its gradient could be a separate bias.
     message = failure(Spoiled.apply, conv, (x, kernel, row), vjp=torch.func.vjp)
     assert message.startswith("gradient of input 2: 6 of 6 entries")
-    assert message.endswith("Explained by no usual fault in the port.")
+    assert message.endswith("Explained by no common porting mistake in the port.")
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-4])
 def test_one_weight_a_thousandth_off_is_seen(scale: float) -> None:
-    """In a channel that is much smaller than the others, too."""
+    """Also in a channel that is much smaller than the others."""
     x, kernel, bias = inputs()
     kernel[..., 3] *= scale
     off = kernel.clone()
     off[1, 1, 2, 3] *= 1 + 2**-10
     message = failure(conv, lambda x, w, b: conv(x, off, 0 * b), (x, kernel, 0 * bias))
     assert re.search(r"Worst at \(\d, \d, \d, 3\)", message)
-    assert "Explained by no usual fault" in message
+    assert "Explained by no common porting mistake" in message
 
 
 def test_the_message_says_where_and_how_much() -> None:
@@ -230,7 +231,7 @@ def test_the_message_says_where_and_how_much() -> None:
     error, bound, ratio = map(float, numbers.groups())
     assert error == pytest.approx(abs(5 - exact), rel=1e-2)
     assert ratio == pytest.approx(error / bound, rel=2e-2)
-    reduced = PLANTED["tf32"][0]
+    reduced = MISTAKES["tf32"][0]
     assert "entries of the port exceed" in failure(reduced, conv, given)
     assert "entries of the reference exceed" in failure(conv, reduced, given)
 

@@ -1,4 +1,4 @@
-"""What tests do in processes of their own. Those load this file, and so nothing of JAX."""
+"""Functions that tests run in other processes. These import only this file, and so not JAX."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..checks.findings import Finding, Outcome, Verdict
 
 
 def wrong_layer() -> None:
-    """A switch: from now on layers are wrong in one of their options."""
+    """A ``switch`` that makes layers wrong for one of their options."""
     forward = Conv2d.forward
 
-    def faulty(layer: Conv2d, x: torch.Tensor) -> torch.Tensor:
+    def wrong(layer: Conv2d, x: torch.Tensor) -> torch.Tensor:
         y = forward(layer, x)
         return y.flip(-2) if layer.stride == (2, 1) else y
 
-    Conv2d.forward = faulty
+    Conv2d.forward = wrong
 
 
 def leaves() -> None:
@@ -35,7 +35,7 @@ def never() -> bool:
 
 
 def _right(case: Case) -> Outcome:
-    """With the number of threads as its ratio."""
+    """A finding that agrees, with the number of threads as its ratio."""
     ratio = float(torch.get_num_threads())
     return Outcome(case, [Finding("rounding", "output", Verdict.AGREES, "", ratio)])
 
@@ -45,7 +45,7 @@ def agrees(cases: Sequence[Case]) -> Iterator[Outcome]:
 
 
 def dies(cases: Sequence[Case]) -> Iterator[Outcome]:
-    """At a case with a bias."""
+    """Crash at a case with a bias."""
     for case in cases:
         if case.bias:
             os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,0 +1,141 @@
+"""Keys and random bits: JAX's threefry2x32, in NumPy.
+
+Words of 32 bits come from the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel
+random numbers: as easy as 1, 2, 3" (SC 2011).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import arguments
+from ..messages import shown
+
+Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
+Shape: TypeAlias = int | Sequence[int]
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+_MASK = 0xFFFFFFFF
+# The numbers per pass: few enough for the processor's cache, so many that calls cost little.
+BLOCK = 1 << 15
+
+
+def key(seed: object) -> Words:
+    """A key, an array of two uint32 words.
+
+    Args:
+        seed: an int, of which only the low 32 bits are used (the high word is 0, as in JAX without
+            ``jax_enable_x64``); or a pair of 32-bit words, such as another key,
+            ``jax.random.key_data`` or a JAX key.
+
+    Raises:
+        TypeError: neither an int nor words.
+        ValueError: not two words of 32 bits, or a JAX key of another generator.
+
+    >>> key(7)
+    array([0, 7], dtype=uint32)
+    """
+    number = arguments.as_index(seed)
+    if number is not None:
+        return np.array([0, number & 0xFFFFFFFF], np.uint32)
+    jax: Any = sys.modules.get("jax")  # there is a JAX key only if JAX is imported
+    if jax is not None and isinstance(seed, jax.Array):
+        array: Any = seed
+        if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+            if jax.random.key_impl(array) != "threefry2x32":
+                raise ValueError(
+                    f"`seed` must be a threefry2x32 key, got one of the type {array.dtype}."
+                )
+            seed = jax.random.key_data(array)
+    try:
+        words = np.asarray(cast(Any, seed))
+    except ValueError as error:
+        raise ValueError(f"`seed` must be an int or a pair of words: {error}") from error
+    if words.dtype.kind not in "iu":
+        raise TypeError(
+            f"`seed` must be an int or a pair of 32-bit words, such as a key, got {shown(seed)}."
+        )
+    if words.shape != (2,) or not all(0 <= word < 2**32 for word in words.tolist()):
+        raise ValueError(f"A key must be two words from 0 to 2**32 - 1, got {shown(seed)}.")
+    return words.astype(np.uint32)
+
+
+_key = key  # for functions with an argument of this name
+
+
+def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
+    """Encrypt ``count`` 64-bit numbers from ``start`` on, which have the same high word."""
+    first, second = key.tolist()
+    words = (first, second, first ^ second ^ _PARITY)
+    low = np.arange(start & _MASK, (start & _MASK) + count, dtype=np.uint32)
+    low += second
+    high = np.full_like(low, ((start >> 32) + first) & _MASK)
+    shifted = np.empty_like(low)
+    for i in range(5):
+        for rotation in _ROTATIONS[i % 2]:
+            high += low
+            np.left_shift(low, rotation, out=shifted)
+            low >>= 32 - rotation
+            low |= shifted
+            low ^= high
+        high += words[(i + 1) % 3]
+        low += (words[(i + 2) % 3] + i + 1) & _MASK
+    return high, low
+
+
+def _sizes(shape: Shape, name: str = "shape") -> tuple[int, ...]:
+    sizes = shape if isinstance(shape, (Sequence, np.ndarray)) else (shape,)
+    return tuple(arguments.integer(name, size, 0) for size in sizes)
+
+
+def drawn(
+    key: Words,
+    shape: Shape,
+    dtype: npt.DTypeLike,
+    make: Callable[[tuple[Words, Words]], npt.NDArray[Any]],
+) -> npt.NDArray[Any]:
+    """``make`` applied to each entry's words, which are the encrypted row-major index."""
+    key, sizes = _key(key), _sizes(shape)
+    out = np.empty(math.prod(sizes), dtype)
+    # Without threads, which were slower: they exchange the interpreter lock at each short step.
+    for start in range(0, out.size, BLOCK):
+        part = out[start : start + BLOCK]
+        part[:] = make(_threefry(key, start, part.size))
+    return out.reshape(sizes)
+
+
+def split(key: Words, num: Shape = 2) -> Words:
+    """``num`` new keys: ``(num, 2)``, or ``(*num, 2)``. Do not use the old key again.
+
+    >>> first, second = split(key(7))
+    >>> first
+    array([3625411723, 1954958720], dtype=uint32)
+    """
+    sizes = _sizes(num, "num")
+    words = np.stack(_threefry(_key(key), 0, math.prod(sizes)), axis=-1)
+    return words.reshape(*sizes, 2)
+
+
+def joined(words: tuple[Words, Words], width: int) -> Words:
+    """Random integers of 32 or 64 bits, one from each pair of words."""
+    high, low = words
+    return cast(Words, high ^ low if width == 32 else (high.astype(np.uint64) << 32) | low)
+
+
+def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Words:
+    """Random bits, as unsigned integers of 32 or 64 bits.
+
+    >>> bits(key(7), (2,))
+    array([2895194379, 4185947648], dtype=uint32)
+    """
+    width = {"uint32": 32, "uint64": 64}.get(np.dtype(dtype).name)
+    if width is None:
+        raise ValueError(f"`dtype` must be uint32 or uint64, got {shown(dtype)}.")
+    return drawn(key, shape, dtype, lambda words: joined(words, width))

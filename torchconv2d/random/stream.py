@@ -1,0 +1,118 @@
+"""A key that splits once a draw, and the stream that initializers share inside ``seeded``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from . import xla_math
+from .draws import float_type, normal, strictly_between, uniform, uniform_between
+from .keys import Shape, Words, key, split
+from .xla_math import Floats
+
+
+class Stream:
+    """A key that is split at each draw, as in ``brainstate.random.RandomState``.
+
+    Args:
+        seed: an int or a key, see :func:`key`.
+
+    >>> stream = Stream(42)
+    >>> stream.normal((2,))
+    array([0.60576403, 0.7990441 ], dtype=float32)
+    >>> stream.uniform((2,))
+    array([0.41648638, 0.08647358], dtype=float32)
+    """
+
+    def __init__(self, seed: object) -> None:
+        self.key = key(seed)
+
+    def split(self) -> Words:
+        """A new key for one draw; the stream continues with another one."""
+        self.key, drawn = split(self.key)
+        return drawn
+
+    def uniform(
+        self, shape: Shape, dtype: npt.DTypeLike = np.float32, low: float = 0.0, high: float = 1.0
+    ) -> Floats:
+        """Uniform on ``[low, high)``."""
+        return uniform(self.split(), shape, dtype, low, high)
+
+    def normal(self, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Floats:
+        """Standard normal."""
+        return normal(self.split(), shape, dtype)
+
+    def truncated_normal(
+        self,
+        shape: Shape,
+        dtype: npt.DTypeLike = np.float32,
+        lower: float = -2.0,
+        upper: float = 2.0,
+        loc: float = 0.0,
+        scale: float = 1.0,
+    ) -> Floats:
+        """Normal around ``loc``, cut to ``(lower, upper)``; rounded as in brainstate, not JAX."""
+        kind = float_type(dtype)
+        root = kind(math.sqrt(2))
+        low, high, centre, spread = (kind(float(x)) for x in (lower, upper, loc, scale))
+        below, above = (
+            (kind(1) + xla_math.erf((x - centre) / spread / root)) / kind(2) for x in (low, high)
+        )
+        ends = strictly_between(kind(2) * below - kind(1), kind(2) * above - kind(1))
+        inside = strictly_between(low, high)
+
+        def finish(u: Floats) -> Floats:
+            value = xla_math.erf_inv(u)
+            value *= spread
+            value *= root
+            value += centre
+            return np.clip(value, *inside, out=value)
+
+        return uniform_between(self.split(), shape, *ends, finish)
+
+    def __repr__(self) -> str:
+        return f"Stream({self.key.tolist()})"
+
+
+_current: ContextVar[Stream | None] = ContextVar("_current", default=None)
+
+
+def current() -> Stream | None:
+    """The stream of the innermost surrounding :func:`seeded`, or None.
+
+    >>> with seeded(42):
+    ...     current()
+    Stream([0, 42])
+    """
+    return _current.get()
+
+
+@contextmanager
+def seeded(seed: object) -> Generator[Stream]:
+    """Inside this block, initializers without a seed draw from one stream, in order.
+
+    So layers get the same weights as the reference's layers after ``brainstate.random.seed(seed)``;
+    each layer draws mask, weight and bias in this order. Blocks nest. They do not affect threads
+    that are started inside.
+
+    Args:
+        seed: an int or a key, see :func:`key`; or a :class:`Stream` to continue.
+
+    Example:
+        >>> from torchconv2d import Conv2d
+        >>> with seeded(42):
+        ...     conv = Conv2d((8, 8, 3), 16, 3)
+        >>> conv.kernel[0, 0, :, 0]
+        tensor([ 0.0707, -0.1114, -0.0356], grad_fn=<SelectBackward0>)
+    """
+    token = _current.set(seed if isinstance(seed, Stream) else Stream(seed))
+    try:
+        yield cast(Stream, _current.get())
+    finally:
+        _current.reset(token)

@@ -1,0 +1,109 @@
+"""What may be changed on a layer after construction: its plan is made again, or it is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import arguments
+from .geometry import plan
+from .lowerings import Convolution
+from .messages import shown
+
+Layer = Any  # a Conv2d, which imports this file
+
+# A change of one of these plans the convolution again. The weight fits as it is.
+_PLANNED: dict[str, Callable[[Any, Layer], Any]] = {
+    "in_size": lambda value, layer: _in_size(value, layer),
+    "stride": lambda value, _: arguments.pair("stride", value),
+    "padding": lambda value, _: arguments.padding(value),
+    "lhs_dilation": lambda value, _: arguments.pair("lhs_dilation", value, below=TypeError),
+    "rhs_dilation": lambda value, _: arguments.pair("rhs_dilation", value, below=TypeError),
+}
+_SHAPES_THE_WEIGHT = "the shape of the weight depends on it; make a new layer"
+_FOLLOWS = "it follows from the arguments of the layer; change those, or make a new layer"
+_FIXED = {
+    **dict.fromkeys(("in_channels", "out_channels", "kernel_size", "groups"), _SHAPES_THE_WEIGHT),
+    **dict.fromkeys(("out_size", "kernel_shape", "geometry", "lowering"), _FOLLOWS),
+    **dict.fromkeys(
+        ("channel_first", "channels_last"), "`in_size` has that order; make a new layer"
+    ),
+}
+# Settings of `torch.nn.Conv2d` that this layer calls otherwise, or does not have.
+_UNKNOWN = {
+    "dilation": "set `rhs_dilation`, which dilates the kernel",
+    "padding_mode": "the padding is always zeros; pad the input with `torch.nn.functional.pad`",
+    "output_padding": "set `padding` to explicit (before, after) pairs",
+    "transposed": "set `lhs_dilation`, which dilates the input",
+}
+NAMES = frozenset({"name", *_PLANNED, *_FIXED, *_UNKNOWN})
+
+
+def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
+    """The changed settings, and the attributes that follow from all settings of a layer."""
+
+    def of(name: str) -> Any:
+        return changed[name] if name in changed else getattr(layer, name)
+
+    height, width, channels = _sides(of("in_size"), layer.channel_first)
+    out = layer.out_channels
+    geometry = plan(
+        (height, width),
+        layer.kernel_size,
+        of("stride"),
+        of("padding"),
+        of("lhs_dilation"),
+        of("rhs_dilation"),
+        channels,
+        out,
+        layer.groups,
+    )
+    rows, columns = geometry.height.out, geometry.width.out
+    out_size = (out, rows, columns) if layer.channel_first else (rows, columns, out)
+    return {**changed, "convolution": Convolution.of(geometry), "out_size": out_size}
+
+
+def named(name: str | None) -> dict[str, Any]:
+    """The name, and what errors add to a noun to tell which layer it is about."""
+    return {"name": name, "_of_layer": "" if name is None else f" of the layer {shown(name)}"}
+
+
+def change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
+    """The attributes to set where a user sets one of :data:`NAMES` on a layer.
+
+    Raises:
+        TypeError, ValueError: the value is wrong, as at construction.
+        AttributeError: this cannot be changed.
+    """
+    if name == "name":
+        return named(arguments.layer_name(value))
+    if name in _PLANNED:
+        return planned(layer, **{name: _PLANNED[name](value, layer)})
+    if name in _FIXED:
+        if value == getattr(layer, name):
+            return {}
+        raise AttributeError(
+            f"`{name}` cannot be changed after construction: {_FIXED[name]}. It is "
+            f"{getattr(layer, name)!r}, not {shown(value)}."
+        )
+    raise AttributeError(f"A `torchconv2d.Conv2d` has no `{name}`: {_UNKNOWN[name]}.")
+
+
+def _in_size(value: object, layer: Layer) -> tuple[int, int, int]:
+    in_size = arguments.input_size(value, layer.channel_first)
+    *_, channels = _sides(in_size, layer.channel_first)
+    if channels != layer.in_channels:
+        raise ValueError(
+            f"`in_size` must keep the {layer.in_channels} channels of the weight, got "
+            f"{shown(value)}; make a new layer for another number of channels."
+        )
+    return in_size
+
+
+def _sides(in_size: tuple[int, int, int], channel_first: bool) -> tuple[int, int, int]:
+    """Height, width and channels."""
+    if channel_first:
+        channels, height, width = in_size
+    else:
+        height, width, channels = in_size
+    return height, width, channels

@@ -1,0 +1,271 @@
+"""An assertion that a port and its reference differ only by rounding, and why if they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import permutations
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..arrays import floating
+from .bound import rounding_bound, unit_roundoff
+from .porting_mistakes import LOSSES, ROUNDINGS, Change, rearrangements
+
+Function = Callable[..., Any]
+
+
+def assert_parity(
+    port: Function, reference: Function, inputs: Sequence[Any], *, vjp: Function | None = None
+) -> float:
+    """Assert that a port and its reference differ only by rounding; else explain the difference.
+
+    The true value is what the port computes in float64. The results of both must be within
+    :func:`rounding_bound` of it, each for its own dtype. The port is run on absolute values to get
+    ``M``, and on ones to get ``K``. This is valid if the port is linear in each argument, except
+    for a bias that it adds last. Half-precision sums may also be rounded before the bias, but
+    masked weights may not be rounded. NaN equals NaN, and an infinity equals itself. Winograd's
+    algorithm may exceed the bound.
+
+    If the assertion fails, it tries common porting mistakes in the port, in float64, and the
+    message names each one that by itself explains the difference: an argument or the result
+    flipped, transposed (or reshaped instead), regrouped (channels dealt to the groups in turn) or
+    shifted by one (compared away from the border); an argument left out, replaced by ones,
+    multiplied by another, or rounded to half precision or TF32; a factor; a bias. The message also
+    says if the port rounds an argument even in float64. This takes hundreds of runs: use small
+    arrays of different sizes without symmetry.
+
+    Args:
+        port: a function of tensors, one per input, in their dtype, that multiplies by nothing else;
+            or a module, whose parameters and buffers then count as further arguments.
+        reference: a function of ``inputs``, unchanged.
+        inputs: floating or complex arrays of JAX, NumPy or torch, in any layout, the image first.
+        vjp: ``jax.vjp``, ``torch.func.vjp`` or a function with the same signature. It
+            differentiates the reference, to compare the gradients of all inputs too, for one random
+            cotangent.
+
+    Returns:
+        The largest ratio of error to bound.
+
+    Raises:
+        AssertionError: the ratio is above 1 (the message says where and why); or a result has
+            another shape; or the port's dtype is coarser than both the inputs and the reference's
+            result.
+        TypeError: the arrays are not floating or complex; or the port computes float64 in another
+            dtype.
+
+    Example:
+        >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
+        >>> assert_parity(torch.conv2d, torch.conv2d, (x, weight), vjp=torch.func.vjp) <= 1
+        True
+    """
+    run, own_vjp = _Run.of(port, inputs), None if vjp is None else _autograd_vjp
+    truths, ours = run.truths(own_vjp), _results(run.function, run.copies(), own_vjp)
+    largest = 0.0
+    finest = min(unit_roundoff(argument.dtype) for argument in run.arguments)
+    for i, theirs in enumerate(_results(reference, inputs, vjp)):
+        result = f"gradient of {run.names[i - 1]}" if i else "forward"
+        if theirs.shape != ours[i].shape:
+            shapes = f"{tuple(theirs.shape)}, the port {tuple(ours[i].shape)}"
+            raise AssertionError(f"{result}: the reference has the shape {shapes}.")
+        if unit_roundoff(ours[i].dtype) > max(finest, unit_roundoff(theirs.dtype)):
+            dtypes = f"{theirs.dtype}, the port {ours[i].dtype}"
+            raise AssertionError(f"{result}: the reference has the dtype {dtypes}.")
+        sides = {"reference": theirs, "port": ours[i]}
+        for side, observed in sides.items():
+            ratio = truths[i].ratios(observed).amax().item() if observed.numel() else 0.0
+            if not ratio <= 1:
+                difference = truths[i].difference(side, sides)
+                mistakes = run.explanations(i, observed, truths[i]) or ["no common porting mistake"]
+                explained = f"Explained by {' or '.join(mistakes)} in the port."
+                raise AssertionError(f"{result}: {difference}\n{explained}")
+            largest = max(largest, ratio)
+    return largest
+
+
+class _Truth(NamedTuple):
+    """A result in float64 or complex128, and the terms of the rounding bound."""
+
+    value: Tensor
+    magnitude: Tensor
+    products: Tensor
+    bias: Tensor
+
+    def bound(self, dtype: torch.dtype) -> Tensor:
+        """The bound for a result of ``dtype``; it includes the error of ``value`` itself."""
+        unbiased = torch.where(self.bias == 0, 0.0, self.value.abs() + self.bias.abs())
+        both = [rounding_bound(*self[:3], each) for each in (dtype, self.value.dtype)]
+        return both[0] + both[1] + unit_roundoff(dtype) * unbiased
+
+    def ratios(self, observed: Tensor) -> Tensor:
+        """Error / bound; infinite where non-finite values differ."""
+        error = (observed - self.value).abs()
+        ratios = torch.where(error.isfinite(), error / self.bound(observed.dtype), torch.inf)
+        same = (observed == self.value) | observed.isnan() & self.value.isnan()
+        return torch.where(same, 0.0, ratios)
+
+    def difference(self, side: str, sides: Mapping[str, Tensor]) -> str:
+        """Where the side differs, and by how much."""
+        ratios, bound = self.ratios(sides[side]), self.bound(sides[side].dtype)
+        at = tuple(int(i) for i in torch.unravel_index(ratios.argmax(), ratios.shape))
+        values = {**sides, "port in float64": self.value}
+        shown = ", ".join(f"{name} {value[at].item():.9g}" for name, value in values.items())
+        error = (sides[side][at] - self.value[at]).abs().item()
+        return (
+            f"{int((ratios > 1).sum())} of {ratios.numel()} entries of the {side} exceed the "
+            f"rounding bound. Worst at {at}: {shown}; error {error:.3g}, "
+            f"bound {bound[at].item():.3g}, ratio {ratios[at].item():.3g}."
+        )
+
+
+class _Mistaken(NamedTuple):
+    """A result of the port with one mistake in it, and the mistake's name in messages."""
+
+    name: str
+    value: Tensor
+    is_shift: bool = False
+
+
+class _Run(NamedTuple):
+    """A function of tensors, its arguments, and their names in messages."""
+
+    function: Function
+    arguments: list[Tensor]
+    names: list[str]
+
+    @classmethod
+    def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
+        """The port as a function of its inputs and, if it is a module, of its state."""
+        if hasattr(inputs, "dtype"):
+            raise TypeError("`inputs` must be a sequence of arrays, one per argument: pass [x].")
+        count, names = len(inputs), [f"input {i}" for i in range(len(inputs))]
+        tensors = [floating(name, each) for each, name in zip(inputs, names, strict=True)]
+        if not isinstance(port, nn.Module):
+            return cls(port, tensors, names)
+        every = port.state_dict().items()
+        state = {n: each for n, each in every if each.is_floating_point() or each.is_complex()}
+
+        def function(*arguments: Tensor) -> Any:
+            named = dict(zip(state, arguments[count:], strict=True))
+            return torch.func.functional_call(port, named, arguments[:count])
+
+        moved = [tensor.to(next(iter(state.values()), tensor).device) for tensor in tensors]
+        return cls(function, [*moved, *state.values()], [*names, *state])
+
+    def copies(self) -> list[Tensor]:
+        """Copies of the arguments, for a function that may modify them."""
+        return [argument.clone() for argument in self.arguments]
+
+    def truths(self, vjp: Function | None) -> list[_Truth]:
+        wide = [_wide(argument) for argument in self.arguments]
+        values, magnitudes, products = (
+            _results(self.function, [change(argument) for argument in wide], vjp, change)
+            for change in (torch.clone, _modulus, torch.ones_like)
+        )
+        if values[0].dtype != _wide(values[0]).dtype:
+            raise TypeError(f"`port` must compute float64 in float64, not in {values[0].dtype}.")
+        constant = _results(self.function, [torch.zeros_like(wide[0]), *wide[1:]], None)
+        biases = [*constant, *map(torch.zeros_like, values[1:])]
+        rows = zip(values, magnitudes, products, biases, strict=True)
+        return [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
+
+    def explanations(self, i: int, observed: Tensor, truth: _Truth) -> list[str]:
+        """The mistakes that each explain result ``i`` alone."""
+        tolerance = truth.bound(observed.dtype).max()
+
+        def fits(value: Tensor, is_shift: bool) -> bool:
+            error = (observed - value).abs()
+            if is_shift:  # A shift moves unknown entries in at the border.
+                error = error[tuple(slice(n // 3, n - n // 3) for n in error.shape)]
+            return bool((error <= tolerance).all())
+
+        found = [
+            name
+            for name, value, is_shift in self.mistaken(i, observed, truth.value)
+            if fits(value, is_shift) and not fits(truth.value, is_shift)
+        ]
+        return found or [f"{name} rounded even in float64" for name in self.rounded()]
+
+    def rounded(self) -> Iterator[str]:
+        """The arguments whose last bits in float64 do not change the result."""
+        value = self.changed(0, {})
+        for j, name in enumerate(self.names):
+            nearly, zero = (
+                self.changed(0, {j: partial(torch.mul, other=factor)}) for factor in (1 + 2**-40, 0)
+            )
+            if torch.equal(nearly, value) and not torch.equal(zero, value):
+                yield name
+
+    def mistaken(self, i: int, observed: Tensor, value: Tensor) -> Iterator[_Mistaken]:
+        """Result ``i`` with each mistake."""
+        for name, change, is_shift in rearrangements(value):
+            yield _Mistaken(f"the result {name}", change(value), is_shift)
+        spread = [j for j, each in enumerate(self.arguments) if sum(n > 1 for n in each.shape) > 1]
+        for j, argument in enumerate(self.arguments):
+            for name, change, is_shift in [*rearrangements(argument), *LOSSES]:
+                yield _Mistaken(f"{self.names[j]} {name}", self.changed(i, {j: change}), is_shift)
+        for j, k in permutations(spread, 2):
+            if self.arguments[j].shape == self.arguments[k].shape:
+                change = partial(torch.mul, other=_wide(self.arguments[k]))
+                name = f"{self.names[j]} not times {self.names[k]}"
+                yield _Mistaken(name, self.changed(i, {j: change}))
+        for name, change, _ in ROUNDINGS:
+            reduced = self.changed(i, dict.fromkeys(spread, change))
+            yield _Mistaken(f"all but biases {name}, which full_precision() forbids,", reduced)
+        factor = (value.conj() * observed).sum() / value.abs().square().sum()
+        yield _Mistaken(f"the result times {factor.item():.6g}", factor * value)
+        for axis, size in enumerate(value.shape):
+            if size < value.numel():
+                others = [other for other in range(value.dim()) if other != axis]
+                bias = (observed - value).mean(others, keepdim=True)
+                yield _Mistaken(f"a bias along {axis}", value + bias)
+
+    def changed(self, i: int, changes: Mapping[int, Change]) -> Tensor:
+        """Result ``i`` in float64, after changing some arguments."""
+
+        def function(*arguments: Tensor) -> Any:
+            return self.function(*(changes.get(j, torch.clone)(a) for j, a in enumerate(arguments)))
+
+        wide = [_wide(argument) for argument in self.arguments]
+        return _results(function, wide, _autograd_vjp if i else None)[i]
+
+
+def _results(
+    function: Function, arguments: Sequence[Any], vjp: Function | None, change: Change = torch.clone
+) -> list[Tensor]:
+    """The value and, with ``vjp``, the gradients for a random cotangent changed by ``change``."""
+    if vjp is None:
+        return [floating("the result", function(*arguments)).cpu()]
+    value, pullback = vjp(function, *arguments)
+    y = floating("the result", value)
+    # Multiples of 1/8 from -1 to 1 without 0, which no dtype rounds.
+    eighths = torch.randint(-8, 8, (2, *y.shape), generator=torch.Generator().manual_seed(0))
+    real, imaginary = torch.where(eighths < 0, eighths, eighths + 1).double() / 8
+    cotangent = change((torch.complex(real, imaginary) if y.is_complex() else real).to(y))
+    if isinstance(value, Tensor):
+        gradients = pullback(cotangent)
+    else:  # JAX's convention for complex numbers is the conjugate of torch's.
+        array = _wide(cotangent).conj().resolve_conj().numpy().astype(np.asarray(value).dtype)
+        gradients = [floating("a gradient", each).conj() for each in pullback(array)]
+    return [floating("a gradient", result).cpu() for result in (y, *gradients)]
+
+
+def _autograd_vjp(function: Function, *arguments: Tensor) -> tuple[Tensor, Function]:
+    leaves = [argument.detach().requires_grad_() for argument in arguments]
+    with torch.enable_grad():
+        y = function(*leaves)
+    if not isinstance(y, Tensor):
+        kind = type(y).__name__
+        raise TypeError(f"`port` must return a tensor, to be differentiated; got {kind}.")
+    return y, partial(torch.autograd.grad, y, leaves, materialize_grads=True)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
+def _modulus(tensor: Tensor) -> Tensor:
+    return tensor.abs().to(tensor.dtype)
