@@ -39,6 +39,12 @@ INVALID: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
     "stride_zero": ({"stride": (0, 1)}, ValueError, ["stride", "at least 1", "0"]),
     "stride_negative": ({"stride": -1}, ValueError, ["stride", "-1"]),
     "stride_triple": ({"stride": [1, 2, 3]}, TypeError, ["stride", "[1, 2, 3]"]),
+    "stride_without_end": (
+        {"stride": [2] * 1_000_000},
+        TypeError,
+        ["stride", "1000000: [2, 2, 2, 2, 2, 2, ...] (1000000 entries)"],
+    ),
+    "stride_too_large_to_print": ({"stride": 10**5000}, ValueError, ["stride", "16610 bits"]),
     "stride_float": ({"stride": 2.0}, TypeError, ["stride", "2.0"]),
     "lhs_zero": ({"lhs_dilation": 0}, TypeError, ["lhs_dilation", "at least 1", "0"]),
     "lhs_triple": ({"lhs_dilation": (2, 1, 3)}, TypeError, ["lhs_dilation", "(2, 1, 3)"]),
@@ -97,6 +103,21 @@ INVALID: dict[str, tuple[dict[str, Any], type[Exception], list[str]]] = {
         {"w_init": torch.empty(3, 2, 4, 6, device="meta")},
         ValueError,
         ["w_init", "meta"],
+    ),
+    "w_init_masked": (
+        {"w_init": np.ma.masked_less(np.arange(144.0).reshape(3, 2, 4, 6), 5)},
+        ValueError,
+        ["w_init", "5 of this masked array", "filled"],
+    ),
+    "b_init_masked": (
+        {"b_init": [np.ma.masked, *range(5)]},
+        ValueError,
+        ["b_init", "1 of this masked array", "filled"],
+    ),
+    "w_mask_masked": (
+        {"w_mask": [[np.ma.array(range(6), mask=[0, 1, 1, 0, 0, 0])]]},
+        ValueError,
+        ["w_mask", "2 of this masked array"],
     ),
     "w_init_sparse": (
         {"w_init": torch.ones(3, 2, 4, 6).to_sparse()},

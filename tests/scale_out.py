@@ -5,11 +5,13 @@ The exact checks use integers, so every sum is exact, in any order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
@@ -20,10 +22,15 @@ from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
 from parity.targets import LAYERS, ONLY, Trained, cells, processes
 from parity.targets.layers import make
 from parity.targets.processes import STRATEGIES, WORLD, group, outcomes, trained
-from torchconv2d import Conv2d
+from torchconv2d import Conv2d, arrays, init, interop
 from torchconv2d.versions import LACKING
 
-BATCH = 5
+BATCH, SEED = 5, 11
+KERNEL_SIZE = (3, 3, 4, 6)
+PARAMS = {
+    "kernel": np.arange(np.prod(KERNEL_SIZE), dtype=float).reshape(KERNEL_SIZE) % 11 - 5,
+    "bias": np.arange(6.0) - 2,
+}
 NAMES = {name: ONLY.get(name, tuple(LAYERS)) for name in STRATEGIES}
 # The strategies that this version of torch supports.
 POSSIBLE = {strategy: names for strategy, names in NAMES.items() if strategy not in LACKING}
@@ -89,6 +96,56 @@ def checkpoints(folder: Path, mesh: DeviceMesh) -> Tensor:
     return reader.weight.full_tensor().detach()
 
 
+def drawn(device: str) -> Conv2d:
+    """A layer with random numbers, except for its mask."""
+    random = {"w_init": init.Normal(), "b_init": init.Uniform()}
+    return make("masked", **random, dtype=torch.float64, device=device)
+
+
+def started(mesh: DeviceMesh) -> list[dict[str, Tensor]]:
+    """The states of a layer that starts on the meta device: drawn, loaded, interrupted and so on.
+
+    Its parameters are DTensors, and its mask is a tensor.
+    """
+    layer = drawn("meta")
+    fully_shard(layer, mesh=mesh)
+    layer.to_empty(device="cpu")
+    torch.manual_seed(SEED + mesh.get_rank())  # all processes get the numbers of the first
+    layer.reset_parameters()
+    found = [gathered(layer)]
+    interop.load_params(layer, PARAMS, "flax")
+    found.append(gathered(layer))
+    with (
+        mock.patch.object(torch, "_foreach_copy_", interrupted()),
+        suppress(KeyboardInterrupt),
+    ):
+        layer.reset_parameters()
+    found.append(gathered(layer))
+    layer.fold_mask()
+    found.append(gathered(layer) | {"output": layer(arrays_of(layer)[0]).detach()})
+    exported = interop.export_params(layer, "torch")
+    found.append({name: torch.from_numpy(array) for name, array in exported.items()})
+    return found
+
+
+def gathered(layer: nn.Module) -> dict[str, Tensor]:
+    """The state, gathered from all processes."""
+    return {name: arrays.whole(each).clone() for name, each in layer.state_dict().items()}
+
+
+def interrupted() -> Callable[[list[Tensor], list[Tensor]], None]:
+    """A copy function: its first call is interrupted after one tensor, later calls copy all."""
+    copy, calls = torch._foreach_copy_, iter((1,))
+
+    def copies(targets: list[Tensor], values: list[Tensor]) -> None:
+        first = next(calls, None)
+        copy(targets[:first], values[:first])
+        if first is not None:
+            raise KeyboardInterrupt
+
+    return copies
+
+
 def without_halo_exchange(mesh: DeviceMesh) -> tuple[str, tuple[int, ...]]:
     """Without the patches: the placements of the output, and the local shape."""
     layer = distribute_module(layer_of("plain"), mesh)
@@ -114,6 +171,7 @@ def worker(rank: int, folder: str) -> None:
         told: dict[str, Any] = {"exact": {}, "rounded": {}}
         if "fully_shard" in POSSIBLE:
             told["loaded"] = checkpoints(path, mesh)
+            told["started"] = started(mesh)
         if "DTensor by width" in POSSIBLE:
             told["without"] = without_halo_exchange(mesh)
         for strategy, names in POSSIBLE.items():  # by width comes last, and changes DTensor

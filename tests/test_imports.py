@@ -60,9 +60,9 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 
 # Each may import only those before it, so that a reader can go bottom up.
-LAYERS = ["versions", "geometry", "arguments", "arrays", "layout", "loading", "random", "init"]
-LAYERS += ["lowerings", "functional", "settings", "symbolic", "conv2d", "interop", "testing"]
-LAYERS += ["__init__", "__main__"]
+LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "layout", "state", "random"]
+LAYERS += ["init", "lowerings", "functional", "settings", "symbolic", "conv2d", "interop"]
+LAYERS += ["testing", "__init__", "__main__"]
 # The same within each package; so no lowering imports ``choose``.
 PACKAGES = {
     "random": ["xla_math", "keys", "draws", "stream"],
@@ -74,7 +74,8 @@ PACKAGES = {
         *("phases", "choose", "precision", "convolution", "any_size", "scripted"),
     ],
     "interop": [
-        *("frameworks", "leaves", "padding", "params", "readers", "layers", "torch_layers"),
+        *("frameworks", "paths", "files", "leaves", "numbers", "padding", "source", "params"),
+        *("readers", "layers", "torch_layers"),
     ],
     "testing": ["bound", "precision", "porting_mistakes", "parity"],
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from porting import draw, make
@@ -127,3 +129,69 @@ def test_what_stands_in_the_way_is_named(conv: Conv2d, first: str, second: str) 
         interop.to_torch(conv)
     assert first in str(caught.value)
     assert second in str(caught.value)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_what_is_frozen_and_what_is_trained_stays_so(transposed: bool) -> None:
+    layer = (nn.ConvTranspose2d if transposed else nn.Conv2d)(4, 6, 3, padding=1).eval()
+    layer.weight.requires_grad_(False)
+    conv = interop.from_layer(layer, (4, 7, 6))
+    assert [p.requires_grad for p in conv.parameters()] == [False, True]
+    assert not conv.training
+    back = interop.to_torch(conv)
+    assert [p.requires_grad for p in back.parameters()] == [False, True]
+    assert not back.training
+    plain = interop.to_torch(make(padding=1, param_type=nn.Buffer))
+    assert [p.requires_grad for p in plain.parameters()] == [False, False]
+    computed = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 6, 3))
+    with torch.no_grad():
+        assert interop.from_layer(computed, (4, 7, 6)).weight.requires_grad
+    for parameter in computed.parameters():
+        parameter.requires_grad_(False)
+    assert not interop.from_layer(computed, (4, 7, 6)).weight.requires_grad
+
+
+ODD: list[Any] = [
+    *(None, 0, -1, 3.5, "x", "same", (), (0, 0), (1,), (1, 2, 3), ((1, 2), (3,)), (1.5, 2), {}, []),
+    *(object(), np.ones((2, 2)), 10**5000, [(1, 2)] * 3, float("nan"), torch.ones(2), (-1, -1)),
+    nn.UninitializedParameter(),
+]
+PROPERTIES = [
+    *("kernel_size", "stride", "padding", "dilation", "groups", "out_channels", "padding_mode"),
+    *("weight", "bias", "training", "output_padding"),
+]
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+def test_an_odd_property_is_named(kind: type[nn.Conv2d], name: str) -> None:
+    """A few of these values are valid: a bias of None means no bias."""
+    refused = 0
+    for value in ODD:
+        layer = kind(4, 6, (3, 2), (2, 1))
+        layer.__dict__[name] = value
+        layer._parameters.pop(name, None)
+        try:
+            conv = interop.from_layer(layer, (4, 7, 6))
+        except (TypeError, ValueError) as error:
+            refused += 1
+            text = str(error)
+        else:
+            text = repr(conv) + "`"
+        assert "`" in text
+        assert len(text) < 1000
+    read = name != "output_padding" or kind is nn.ConvTranspose2d
+    assert refused > 15 or not read
+    layer = kind(4, 6, (3, 2))
+    if read:
+        delattr(layer, name)
+        with pytest.raises(TypeError, match=f"`layer` must have the properties .* '{name}'"):
+            interop.from_layer(layer, (4, 7, 6))
+
+
+def test_a_weight_of_another_shape_is_not_exported() -> None:
+    conv = make(padding=1)
+    conv.weight = nn.Parameter(torch.ones(6, 2, 2, 3))
+    for function in (interop.to_torch, lambda conv: interop.export_params(conv, "flax")):
+        with pytest.raises(ValueError, match=r"`weight` must have the shape \(6, 2, 3, 2\)"):
+            function(conv)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import VALID, make_layer, whole_numbers
+from cases import VALID, make_input, make_layer, whole_numbers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from operations import Operations
@@ -166,6 +166,29 @@ def test_over_padded_in_training_takes_dual_numbers() -> None:
     with forward_ad.dual_level():
         tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, dx))).tangent
     torch.testing.assert_close(tangent, layer(dx) - 1.5)
+
+
+@pytest.mark.parametrize("name", VALID)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_an_input_that_is_changed_in_place_keeps_its_gradient(name: str, frozen: bool) -> None:
+    """As for torch's own layer, if torch is told to copy saved tensors before they change."""
+    layer, scale = make_layer(name), torch.tensor(3.0)
+    layer.weight.requires_grad_(not frozen)
+
+    def gradients(change: bool) -> tuple[torch.Tensor, ...]:
+        x = make_input(layer).requires_grad_()
+        inner = x * 1
+        y = layer(inner)
+        if change:
+            inner.mul_(scale)
+        leaves = [x, *(p for p in layer.parameters() if p.requires_grad)]
+        return torch.autograd.grad(y.square().sum(), leaves, materialize_grads=True)
+
+    expected = gradients(False)
+    with torch.autograd.graph.allow_mutation_on_saved_tensors():
+        found = gradients(True)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,10 @@ import json
 import os
 import pickle
 import random
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from cases import BASE, make_input, make_layer, whole_numbers
+from limits import HAS_PROC, within
 from refusals import INVALID
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,9 +31,6 @@ from torchconv2d import Conv2d, interop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-HAS_PROC = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="the system does not report memory"
-)
 NAMES = ("same_stride", "lhs_stride_rhs", "mask_lhs", "few_output_channels_subpixel", "bias")
 
 
@@ -248,26 +244,6 @@ def anything(draw: random.Random, atoms: list[Any], depth: int = 0) -> Any:
         return draw.choice(atoms)
     entries = (anything(draw, atoms, depth + 1) for _ in range(draw.randrange(5)))
     return draw.choice((tuple, list))(entries)
-
-
-@contextmanager
-def within(space: int) -> Generator[None]:
-    """Limit the address space, so that allocating more raises an error; and limit the time."""
-    resource = pytest.importorskip("resource", reason="the system sets no limits")
-
-    def hung(*_: Any) -> None:
-        raise TimeoutError("it hangs")
-
-    limits, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, hung)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (taken + space, limits[1]))
-    signal.alarm(600)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, handler)
-        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 @HAS_PROC

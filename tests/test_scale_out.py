@@ -14,6 +14,7 @@ from needs import needs
 from torch.distributed.tensor import Replicate
 
 from parity.targets import cells, judged
+from torchconv2d import interop
 
 # The warning to a single process that saves or loads.
 ALONE = "torch.distributed is (disabled, )?unavailable or uninitialized"
@@ -82,6 +83,25 @@ def test_a_checkpoint_of_two_processes_is_read_by_one(folder: Path) -> None:
 @needs("fully_shard")
 def test_a_checkpoint_of_one_process_is_read_by_two(told: dict[str, Any]) -> None:
     assert torch.equal(told["loaded"], scale_out.layer_of("masked").weight)
+
+
+@needs("fully_shard")
+def test_a_sharded_layer_starts_on_the_meta_device(told: dict[str, Any]) -> None:
+    """It has the same states as a layer in one process."""
+    torch.manual_seed(scale_out.SEED)
+    layer = scale_out.drawn("cpu")
+    expected = [scale_out.gathered(layer)]
+    interop.load_params(layer, scale_out.PARAMS, "flax")
+    expected += [scale_out.gathered(layer)] * 2
+    layer.fold_mask()
+    output = layer(scale_out.arrays_of(layer)[0]).detach()
+    expected.append(scale_out.gathered(layer) | {"output": output})
+    expected.append({"weight": layer.weight.detach(), "bias": layer.bias.detach()})
+    for found, wanted in zip(told["started"], expected, strict=True):
+        assert set(found) == set(wanted)
+        for name, tensor in wanted.items():
+            assert torch.equal(found[name], tensor), name
+            assert tensor.count_nonzero() > 0
 
 
 @needs("DTensor by width")

@@ -14,6 +14,7 @@ from typing import Any, SupportsIndex, cast
 import numpy as np
 
 from .geometry import Padding, Pair
+from .messages import listed, shown
 
 PADDING_RULE = (
     "`padding` must be 'SAME', 'VALID', an int, a Tuple[int, int] (one amount per axis), "
@@ -42,16 +43,16 @@ def _type(value: object) -> str:
 def _bounded(name: str, *numbers: int) -> None:
     for number in numbers:
         if abs(number) > LARGEST:
-            raise ValueError(f"`{name}` must be within ±{LARGEST}, got {number}.")
+            raise ValueError(f"`{name}` must be within ±{LARGEST}, got {shown(number)}.")
 
 
 def integer(name: str, value: object, least: int, below: type[Exception] = ValueError) -> int:
     """An integer of at least ``least``; a smaller one raises ``below``."""
     number = as_index(value)
     if number is None:
-        raise TypeError(f"`{name}` must be an int, got {value!r} of type {_type(value)}.")
+        raise TypeError(f"`{name}` must be an int, got {shown(value)} of type {_type(value)}.")
     if number < least:
-        raise below(f"`{name}` must be at least {least}, got {number}.")
+        raise below(f"`{name}` must be at least {least}, got {shown(number)}.")
     _bounded(name, number)
     return number
 
@@ -59,7 +60,7 @@ def integer(name: str, value: object, least: int, below: type[Exception] = Value
 def one_of(name: str, value: object, known: Sequence[str]) -> str:
     """One of the known names."""
     if value not in known:
-        raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
+        raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {shown(value)}.")
     return str(value)
 
 
@@ -71,7 +72,7 @@ def number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(
-            f"`{name}` must be a real number, got {value!r} of type {_type(value)}."
+            f"`{name}` must be a real number, got {shown(value)} of type {_type(value)}."
         ) from None
 
 
@@ -80,7 +81,7 @@ def positive(name: str, value: Any, *, or_zero: bool = False) -> float:
     found = number(name, value)
     if not (found > 0 or (or_zero and found == 0)):
         rule = "positive or zero" if or_zero else "positive"
-        raise ValueError(f"`{name}` must be {rule}, got {value!r}.")
+        raise ValueError(f"`{name}` must be {rule}, got {shown(value)}.")
     return found
 
 
@@ -93,12 +94,12 @@ def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
     else:
         raise TypeError(
             f"`{name}` must be an int or a sequence of one or two ints, "
-            f"got {value!r} of type {_type(value)}."
+            f"got {shown(value)} of type {_type(value)}."
         )
     if len(entries) not in (1, 2):
         raise TypeError(
             f"`{name}` must have one entry, for both axes, or two, (vertical, horizontal); "
-            f"got {len(entries)}: {value!r}."
+            f"got {len(entries)}: {shown(entries)}."
         )
     return (integer(name, entries[0], 1, below), integer(name, entries[-1], 1, below))
 
@@ -106,7 +107,7 @@ def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
 def layer_name(name: object) -> str | None:
     """A string or None."""
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"`name` must be a str or None, got {name!r}.")
+        raise TypeError(f"`name` must be a str or None, got {shown(name)}.")
     return name
 
 
@@ -117,14 +118,14 @@ def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
     if isinstance(in_size, np.ndarray):
         in_size = cast(object, in_size.tolist())
     if not isinstance(in_size, Sequence) or isinstance(in_size, (str, bytes)):
-        raise ValueError(f"{rule}; got {in_size!r} of type {_type(cast(object, in_size))}.")
+        raise ValueError(f"{rule}; got {shown(in_size)} of type {_type(cast(object, in_size))}.")
     entries = tuple(cast(Sequence[object], in_size))
     sizes = tuple(as_index(entry) for entry in entries)
     if len(sizes) != 3:
-        raise ValueError(f"{rule}; got {len(sizes)} entries: {entries!r}.")
+        raise ValueError(f"{rule}; got {len(sizes)} entries: {shown(entries)}.")
     height, width, channels = sizes
     if not (height and width and channels) or min(height, width, channels) < 1:
-        raise ValueError(f"{rule}; got {entries!r}.")
+        raise ValueError(f"{rule}; got {shown(entries)}.")
     _bounded("in_size", height, width, channels)
     return height, width, channels
 
@@ -133,7 +134,7 @@ def flag(name: str, value: object) -> bool:
     """True or False, or 1, 0 or one of NumPy's bools."""
     if isinstance(value, (bool, np.bool_)) or as_index(value) in (0, 1):
         return bool(cast(object, value))
-    raise TypeError(f"`{name}` must be True or False, got {value!r} of type {_type(value)}.")
+    raise TypeError(f"`{name}` must be True or False, got {shown(value)} of type {_type(value)}.")
 
 
 def groups(groups: object, in_channels: int, out_channels: int) -> int:
@@ -162,21 +163,22 @@ def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
     if isinstance(padding, str):
         if padding not in strings:
             known = " or ".join(map(repr, strings))
-            raise ValueError(f"A string `padding` must be {known}, got {padding!r}.")
+            raise ValueError(f"A string `padding` must be {known}, got {shown(padding)}.")
         return padding
     both = as_index(padding)
     if both is not None:
         return (both, both), (both, both)
     if not isinstance(padding, (tuple, list)) or not padding:
-        raise ValueError(f"{PADDING_RULE}; got {padding!r} of type {_type(cast(object, padding))}.")
+        found = cast(object, padding)
+        raise ValueError(f"{PADDING_RULE}; got {shown(found)} of type {_type(found)}.")
     entries = cast(Sequence[object], padding)
     if len(entries) == 2 and all(as_index(entry) is not None for entry in entries):
         vertical, horizontal = (cast(int, as_index(entry)) for entry in entries)
         return (vertical, vertical), (horizontal, horizontal)
     if len(entries) > 2 or not all(isinstance(entry, (tuple, list)) for entry in entries):
-        kinds = ", ".join(_type(entry) for entry in entries)
-        raise ValueError(f"{PADDING_RULE}; got {padding!r}, with entries of type {kinds}.")
+        kinds = listed([_type(entry) for entry in entries])
+        raise ValueError(f"{PADDING_RULE}; got {shown(entries)}, with entries of type {kinds}.")
     pads = [tuple(as_index(p) for p in cast(Sequence[object], entry)) for entry in entries]
     if any(len(p) != 2 or None in p for p in pads):
-        raise ValueError(f"{PADDING_RULE}; got {padding!r}.")
+        raise ValueError(f"{PADDING_RULE}; got {shown(entries)}.")
     return cast(Pair, pads[0]), cast(Pair, pads[-1])

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .messages import elided, shown
+
 DTYPES = (
     torch.float16,
     torch.bfloat16,
@@ -22,13 +24,23 @@ DTYPES = (
     torch.complex128,
 )
 
+# The dtypes that torch converts to others; it does not convert float4 and integers below a byte.
+_CONVERTED = {
+    getattr(torch, name, None)
+    for name in (
+        *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+        *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"),
+        *("float16", "bfloat16", "float32", "float64", "complex32", "complex64", "complex128"),
+    )
+}
+
 
 def layer_dtype(dtype: object) -> torch.dtype:
     """A dtype that convolutions support; torch's default for None."""
     if dtype is None:
         return torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype):
-        raise TypeError(f"`dtype` must be a torch.dtype or None, got {dtype!r}.")
+        raise TypeError(f"`dtype` must be a torch.dtype or None, got {shown(dtype)}.")
     if dtype not in DTYPES:
         raise ValueError(f"`dtype` must be one of {', '.join(map(str, DTYPES))}; got {dtype}.")
     return dtype
@@ -37,12 +49,12 @@ def layer_dtype(dtype: object) -> torch.dtype:
 def as_parameter(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
     """``param_type(tensor)``, if a module can hold it."""
     if not callable(param_type):
-        raise TypeError(f"`param_type` must be a callable of a tensor, got {param_type!r}.")
+        raise TypeError(f"`param_type` must be a callable of a tensor, got {shown(param_type)}.")
     made = param_type(tensor)
     if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
             "`param_type` must return a torch.nn.Parameter or a torch.nn.Buffer, "
-            f"{param_type!r} returned {type(made).__name__}."
+            f"{shown(param_type)} returned {type(made).__name__}."
         )
     return made
 
@@ -59,13 +71,42 @@ def _without_unit(name: str, value: Any) -> Any:
     return value.to_decimal()
 
 
+def not_readable(tensor: Tensor) -> str | None:
+    """Why the numbers of a tensor cannot be read, and the remedy; None if they can."""
+    if isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer)):
+        return "a dense tensor, got an uninitialized one; run the lazy layer once first"
+    if hasattr(tensor, "get_mask"):
+        return "a dense tensor, got a MaskedTensor; call `.to_tensor(0)`"
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized:
+        return "a dense tensor; call `.to_dense()`, `.dequantize()` or `.to_padded_tensor(0)`"
+    return not_converted(tensor.dtype)
+
+
+def not_converted(dtype: torch.dtype) -> str | None:
+    """The same for a dtype."""
+    if dtype not in _CONVERTED:
+        return f"of numbers that torch can convert, got {dtype}; unpack them to float32"
+    return None
+
+
+def is_shared_out(tensor: Tensor) -> bool:
+    """Whether the tensor is a DTensor; then each process holds a part of it."""
+    return hasattr(tensor, "device_mesh")
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A DTensor, gathered from all processes; any other tensor unchanged."""
+    return cast(Any, tensor).full_tensor() if is_shared_out(tensor) else tensor
+
+
 def _dense(name: str, tensor: Tensor) -> Tensor:
-    """The tensor, if it is dense and not on the meta device."""
+    """All numbers of a dense tensor that is not on the meta device."""
+    refusal = not_readable(tensor)
+    if refusal is not None:
+        raise TypeError(f"`{name}` must be {refusal}.")
     if tensor.is_meta:
         raise ValueError(f"`{name}` must hold numbers, got a tensor on the meta device.")
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
-        raise TypeError(f"`{name}` must be a dense tensor; call `.to_dense()` or `.dequantize()`.")
-    return tensor
+    return whole(tensor.detach())
 
 
 def not_dense(x: object) -> TypeError:
@@ -76,15 +117,31 @@ def not_dense(x: object) -> TypeError:
     return TypeError(f"The input must be a dense tensor, got a {kind} one: call `.to_dense()`.")
 
 
+def _masked(value: object, depth: int = 0) -> int:
+    """The number of masked entries in NumPy's masked arrays, which may be inside lists."""
+    if isinstance(value, np.ma.MaskedArray):
+        return int(cast(Any, np.ma).count_masked(value))
+    if isinstance(value, (list, tuple)) and depth < 32:  # NumPy's own limit
+        return sum(_masked(each, depth + 1) for each in cast("list[object]", value))
+    return 0
+
+
 def _wrapped(name: str, value: object) -> Tensor:
     """An array of another library, a number or nested lists of them, as a tensor."""
+    hidden = _masked(value)
+    if hidden:
+        raise ValueError(
+            f"`{name}` must have all its numbers, but {hidden} of this masked array are masked; "
+            "replace them, for example with `array.filled(0)`."
+        )
     try:
         # Copied, because what torch wraps must be writable, and JAX's arrays are not.
         array: np.ndarray[Any, Any] = np.array(cast(Any, value))
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
-    except TypeError as error:
-        raise TypeError(f"`{name}` must be an array of numbers: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # an array of another library may raise anything
+        kind = ValueError if isinstance(error, (ValueError, RuntimeError, OSError)) else TypeError
+        raise kind(f"`{name}` must be an array of numbers: {elided(str(error))}") from error
     if array.dtype.type.__module__ == "ml_dtypes":  # JAX's bfloat16 and float8
         array = array.astype(np.float32)
     if array.dtype.kind not in "biufc":
@@ -92,6 +149,8 @@ def _wrapped(name: str, value: object) -> Tensor:
             f"`{name}` must be an array of numbers, a number or a callable of the shape, "
             f"got {type(value).__name__}."
         )
+    if not array.dtype.isnative:  # from a file that a machine of the other byte order wrote
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.type in (np.longdouble, np.clongdouble):  # torch has neither
         array = array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
     if array.dtype.type is np.ulonglong:  # torch lacks it; NumPy uses it for 2**63
@@ -107,7 +166,7 @@ def as_tensor(name: str, value: object, dtype: torch.dtype) -> Tensor:
         ValueError: a ragged list, or a complex array for a real ``dtype``.
     """
     value = _without_unit(name, value)
-    tensor = _dense(name, value.detach()) if isinstance(value, Tensor) else _wrapped(name, value)
+    tensor = _dense(name, value) if isinstance(value, Tensor) else _wrapped(name, value)
     if tensor.is_complex() and not dtype.is_complex:
         raise ValueError(
             f"`{name}` is complex ({tensor.dtype}) and the layer real ({dtype}); "
@@ -162,6 +221,19 @@ def broadcast(name: str, value: object, shape: tuple[int, ...], dtype: torch.dty
         raise ValueError(
             f"`{name}` must broadcast to the shape {shape}, got {tuple(tensor.shape)}."
         ) from None
+
+
+def per_channel(name: str, value: object, channels: int, axis: int, dtype: torch.dtype) -> Tensor:
+    """``(channels,)``, from this shape or one that broadcasts along one of four axes.
+
+    Raises:
+        TypeError, ValueError: as for :func:`broadcast`.
+    """
+    tensor = as_tensor(name, value, dtype)
+    if tensor.shape == (channels,):
+        return tensor
+    shape = tuple(channels if i == axis else 1 for i in range(4))
+    return broadcast(name, tensor, shape, dtype).reshape(channels)
 
 
 def autocasts(x: Tensor, weight: Tensor) -> bool:

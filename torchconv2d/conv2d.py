@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from . import arguments, arrays, init, settings, symbolic
 from .geometry import Geometry
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
-from .loading import AllOrNothing
 from .lowerings import Convolution, Lowering, ScriptedConvolution
 from .lowerings.traced import checked
+from .state import AllOrNothing, Kept, stored, write
 from .versions import is_tracing
 
 _STRIDED = torch.strided
@@ -183,29 +183,35 @@ class Conv2d(AllOrNothing):
     def reset_parameters(self) -> None:
         """Fill mask, weight and bias again as at construction, drawing in this order.
 
-        On the meta device this checks arrays and draws nothing.
+        It fills all of them or, if it raises an error, none. On the meta device it checks arrays
+        and draws nothing. If they are DTensors, the first process draws, and each process keeps its
+        part.
+
+        Raises:
+            TypeError, ValueError: an initializer returns something other than an array of
+                numbers, or an array that does not fit.
+            RuntimeError: torch cannot write into one of them, such as an expanded tensor.
         """
         out = self.out_channels
         bias_shape = (1, out, 1, 1) if self.channel_first else (1, 1, out)
         sources = (
-            ("w_mask", self._w_mask, self.kernel_shape, self._fit_mask, self.w_mask),
-            ("w_init", self.w_init, self.kernel_shape, self._fit_weight, self.weight),
-            ("b_init", self.b_init, bias_shape, self._fit_bias, self.bias),
+            ("w_mask", self._w_mask, self.kernel_shape, self._fit_mask, "w_mask"),
+            ("w_init", self.w_init, self.kernel_shape, self._fit_weight, "weight"),
+            ("b_init", self.b_init, bias_shape, self._fit_bias, "bias"),
         )
-        fresh: list[tuple[Tensor, Tensor]] = []
+        fresh: dict[str, Tensor] = {}
         # Arrays first, so that a bad array raises before a random number is drawn.
         for drawing in (False, True):
-            for name, source, shape, fit, target in sources:
+            for name, source, shape, fit, stored_as in sources:
+                target = getattr(self, stored_as)
                 if target is None or source is None or callable(source) is not drawing:
                     continue
                 if drawing:
                     if target.is_meta:
                         continue
                     source = self._drawn(name, source, shape)
-                fresh.append((target, fit(name, source)))
-        with torch.no_grad():
-            for target, value in fresh:
-                target.copy_(value)
+                fresh[stored_as] = fit(name, source)
+        write(self, fresh)
 
     def _drawn(self, name: str, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:
         if isinstance(source, type) and issubclass(source, init.Initializer):
@@ -222,12 +228,8 @@ class Conv2d(AllOrNothing):
         return kernel_to_weight(arrays.fill(name, value, self.kernel_shape, self.weight.dtype))
 
     def _fit_bias(self, name: str, value: Any) -> Tensor:
-        bias = arrays.as_tensor(name, value, self.weight.dtype)
-        out = self.out_channels
-        if bias.shape == (out,):
-            return bias
-        shape = (1, out, 1, 1) if self.channel_first else (1, 1, 1, out)
-        return arrays.broadcast(name, bias, shape, bias.dtype).reshape(out)
+        axis, out = (1 if self.channel_first else 3), self.out_channels
+        return arrays.per_channel(name, value, out, axis, self.weight.dtype)
 
     def fold_mask(self) -> "Conv2d":
         """Multiply the stored weight by the mask and remove the mask, for export.
@@ -236,21 +238,17 @@ class Conv2d(AllOrNothing):
             The layer itself.
 
         Raises:
-            RuntimeError: a parametrization or pruning computes the weight, so none is stored.
+            RuntimeError: a parametrization or pruning computes the weight, so none is stored; or
+                torch cannot write into it, as into an expanded tensor.
         """
         if self.w_mask is None:
             return self
-        weight = self._parameters.get("weight", self._buffers.get("weight"))
-        if weight is None:
-            raise RuntimeError(
-                "`fold_mask` needs a stored weight, but this one is computed in each forward pass; "
-                "first call torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') or "
-                "torch.nn.utils.prune.remove(layer, 'weight')."
-            )
-        with torch.no_grad():
-            weight.mul_(kernel_to_weight(self.w_mask))
-        self.w_mask = None
-        self._w_mask = None
+        weight = arrays.whole(stored(self, "weight", "fold_mask").detach())
+        mask = kernel_to_weight(arrays.whole(self.w_mask)).to(weight.dtype)
+        with Kept(self):
+            write(self, {"weight": weight * mask})
+            self.w_mask = None
+            self._w_mask = None
         return self
 
     def forward(self, x: Tensor) -> Tensor:
@@ -332,11 +330,8 @@ class Conv2d(AllOrNothing):
             )
 
     def extra_repr(self) -> str:
-        shown = [
-            f"in_size={self.in_size}",
-            f"out_size={self.out_size}",
-            f"kernel_size={self.kernel_size}",
-        ]
+        sizes = ("in_size", "out_size", "kernel_size")
+        shown = [f"{name}={getattr(self, name)}" for name in sizes]
         for name, default in (
             ("stride", (1, 1)),
             ("padding", "SAME"),

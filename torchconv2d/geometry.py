@@ -100,6 +100,13 @@ class Axis(NamedTuple):
             after=after,
         ).simplified()
 
+    def uncropped(self) -> Axis:
+        """The axis of what a crop leaves of the input; the axis itself if there is no such axis."""
+        if self.lhs_dilation > 1 or self.window.length == 0:  # a dilated input, or all is cropped
+            return self
+        before, after = max(self.before, 0), max(self.after, 0)
+        return self._replace(size=self.window.length, before=before, after=after)
+
     @property
     def window(self) -> Window:
         """The crop and the zeros, even if the crop extends beyond the input.

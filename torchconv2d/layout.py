@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from .messages import shown
 from .versions import is_tracing
 
 Permutation = tuple[int, int, int, int]
@@ -111,7 +112,7 @@ def dimension_numbers(value: Any) -> DimensionNumbers:
     if not isinstance(value, (tuple, list)) or len(cast(Sequence[object], value)) != 3:
         raise TypeError(
             "`dimension_numbers` must be None, three strings such as ('NHWC', 'HWIO', 'NHWC'), "
-            f"or a ConvDimensionNumbers; got {value!r}."
+            f"or a ConvDimensionNumbers; got {shown(cast(object, value))}."
         )
     lhs, rhs, out = cast(Sequence[object], value)
     batch_channel = ("N", "C")
@@ -120,7 +121,7 @@ def dimension_numbers(value: Any) -> DimensionNumbers:
         if set(_spatial(side, spec, batch_channel)) != set(spatial):
             raise TypeError(
                 "`dimension_numbers` must name the same two spatial axes three times, "
-                f"got {value!r}."
+                f"got {shown(cast(object, value))}."
             )
     return DimensionNumbers(
         _positions(cast(str, lhs), (*batch_channel, *spatial)),
@@ -139,7 +140,7 @@ def _spatial(side: str, spec: object, others: tuple[str, str]) -> list[str]:
     ):
         raise TypeError(
             f"The {side} string of `dimension_numbers` must have four different characters, "
-            f"{others[0]!r} and {others[1]!r} among them; got {spec!r}."
+            f"{others[0]!r} and {others[1]!r} among them; got {shown(spec)}."
         )
     return [character for character in spec if character not in others]
 
@@ -155,6 +156,6 @@ def _from_specs(value: Any) -> DimensionNumbers:
     if any(sorted(spec) != [0, 1, 2, 3] for spec in specs):
         raise TypeError(
             "`dimension_numbers` must permute four axes, (0, 1, 2, 3), in each of its three specs; "
-            f"got {value!r}."
+            f"got {shown(cast(object, value))}."
         )
     return DimensionNumbers(*cast(list[Permutation], specs))

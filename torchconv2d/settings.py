@@ -8,6 +8,7 @@ from typing import Any
 from . import arguments
 from .geometry import plan
 from .lowerings import Convolution
+from .messages import shown
 
 Layer = Any  # a Conv2d, which imports this file
 
@@ -64,7 +65,7 @@ def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
 
 def named(name: str | None) -> dict[str, Any]:
     """The name, and what errors add to a noun to tell which layer it is about."""
-    return {"name": name, "_of_layer": "" if name is None else f" of the layer {name!r}"}
+    return {"name": name, "_of_layer": "" if name is None else f" of the layer {shown(name)}"}
 
 
 def change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
             return {}
         raise AttributeError(
             f"`{name}` cannot be changed after construction: {_FIXED[name]}. It is "
-            f"{getattr(layer, name)!r}, not {value!r}."
+            f"{getattr(layer, name)!r}, not {shown(value)}."
         )
     raise AttributeError(f"A `torchconv2d.Conv2d` has no `{name}`: {_UNKNOWN[name]}.")
 
@@ -93,8 +94,8 @@ def _in_size(value: object, layer: Layer) -> tuple[int, int, int]:
     *_, channels = _sides(in_size, layer.channel_first)
     if channels != layer.in_channels:
         raise ValueError(
-            f"`in_size` must keep the {layer.in_channels} channels of the weight, got {value!r}; "
-            f"make a new layer for another number of channels."
+            f"`in_size` must keep the {layer.in_channels} channels of the weight, got "
+            f"{shown(value)}; make a new layer for another number of channels."
         )
     return in_size
 

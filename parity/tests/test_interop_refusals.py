@@ -10,6 +10,7 @@ import jax
 import keras
 import ml_dtypes
 import numpy as np
+import orbax.checkpoint as orbax
 import pytest
 import torch
 from flax import linen, nnx
@@ -177,7 +178,17 @@ def _haiku():
     return {**params, "conv2_d": {"w": KERNEL, "b": BIAS}}
 
 
+def _orbax(tmp_path):
+    with orbax.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "saved", _nnx())
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "saved")
+    assert set(restored["kernel"]) == {"value"}
+    return restored
+
+
 CONTAINERS = {
+    "nnx state by Orbax": ("flax", _orbax, ""),
     "flax variables": ("flax", lambda _: {"params": {"kernel": KERNEL, "bias": BIAS}}, ""),
     "flax boxes": (
         "flax",
@@ -203,3 +214,57 @@ def test_every_container_of_a_framework_loads(conv, tmp_path, framework, make, p
     interop.load_params(conv, params, framework, prefix=prefix)
     assert np.array_equal(conv.kernel.numpy(force=True), KERNEL)
     assert np.array_equal(conv.bias.numpy(force=True), BIAS)
+
+
+ODD = [
+    None,
+    0,
+    -1,
+    3.5,
+    "x",
+    (),
+    (0, 0),
+    (1, 2, 3),
+    [[1, 2], [3]],
+    object(),
+    np.ones((2, 2)),
+    10**30,
+]
+LIVE = {
+    "brainstate": lambda: brainstate.nn.Conv2d((7, 6, 3), 5, (3, 2)),
+    "linen": lambda: linen.Conv(5, (3, 2)).bind({"params": {"kernel": KERNEL, "bias": BIAS}}),
+    "nnx": lambda: nnx.ConvTranspose(3, 5, (3, 2), rngs=nnx.Rngs(7)),
+    "equinox": lambda: equinox.nn.ConvTranspose2d(3, 5, (3, 2), key=KEY),
+    "keras": lambda: built(keras.layers.Conv2DTranspose(5, (3, 2)), 7, 6, 3),
+    "keras depthwise": lambda: built(keras.layers.DepthwiseConv2D((3, 2)), 7, 6, 3),
+}
+PROPERTIES = [
+    *("kernel_size", "stride", "strides", "padding", "dilation", "rhs_dilation", "kernel_dilation"),
+    *("dilation_rate", "groups", "feature_group_count", "out_channels", "out_features", "features"),
+    *("filters", "output_padding", "use_bias", "channel_first", "dtype", "mask", "w_mask"),
+]
+
+
+@pytest.mark.parametrize("kind", LIVE)
+def test_odd_properties_are_named(kind):
+    """The test sets each value where the framework does not check it."""
+    in_size = (3, 7, 6) if kind == "equinox" else (7, 6, 3)
+    messages = []
+    for name in PROPERTIES:
+        layer = LIVE[kind]()
+        for value in ODD:
+            try:
+                # This avoids the framework's checks; a property without a setter does not change.
+                vars(layer)[name] = value
+                interop.from_layer(layer, in_size)
+            except (TypeError, ValueError) as error:
+                messages.append(str(error))
+    assert [text for text in messages if "`" not in text or len(text) > 1000] == []
+    assert len(messages) > 40
+
+
+def test_what_keras_does_not_train_is_frozen():
+    layer = built(keras.layers.Conv2D(5, (3, 2)), 7, 6, 3)
+    assert all(p.requires_grad for p in interop.from_layer(layer).parameters())
+    layer.trainable = False
+    assert not any(p.requires_grad for p in interop.from_layer(layer).parameters())

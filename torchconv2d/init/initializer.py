@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import arguments, arrays, random
+from ..messages import shown
 from .torch_draws import TorchDraws
 
 Source: TypeAlias = random.Stream | TorchDraws
@@ -44,7 +45,7 @@ class Initializer(ABC):
             except TypeError as error:
                 raise TypeError(
                     "`seed` must be None, an int, a key of two 32-bit words, a "
-                    f"torchconv2d.random.Stream or a torch.Generator, got {seed!r}."
+                    f"torchconv2d.random.Stream or a torch.Generator, got {shown(seed)}."
                 ) from error
         self.seed = seed
 
@@ -87,5 +88,5 @@ class Initializer(ABC):
         """A new tensor or NumPy array with numbers from ``source``, in float32 or float64."""
 
     def __repr__(self) -> str:
-        shown = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
-        return f"{type(self).__name__}({', '.join(shown)})"
+        given = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
+        return f"{type(self).__name__}({', '.join(given)})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, cast
 
@@ -13,10 +13,14 @@ from .. import arguments, arrays, init
 from ..conv2d import Conv2d
 from ..geometry import dilate, pads
 from ..layout import weight_to_kernel
+from ..messages import elided, shown
+from ..state import write
 from . import leaves
 from .frameworks import FRAMEWORKS
-from .params import dtype_of, load_params
-from .readers import Source, reader
+from .numbers import dtype_of
+from .params import load_params
+from .readers import read
+from .source import Source
 
 
 def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = None) -> Conv2d:
@@ -26,6 +30,8 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
     channel-first layers. A transposed layer becomes an input-dilated one. The dtype is that of the
     parameters, and so is the device if they are torch's. :func:`export_params` and
     :func:`load_params` use the result's attribute ``ported_from``, with the framework and the kind.
+    It keeps ``requires_grad`` and ``training`` of torch's layers, and freezes the parameters that
+    Keras does not train.
 
     Args:
         layer: brainstate's ``Conv2d`` or ``ConvTranspose2d``; Flax's ``Conv`` or ``ConvTranspose``,
@@ -37,15 +43,16 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
             has none, unless it is bound.
 
     Raises:
-        TypeError: not one of these layers, or a subclass that overrides the computation.
-        ValueError: a property that has no equivalent here; ``in_size`` or ``params`` is missing or
-            does not fit.
+        TypeError: not one of these layers, or a subclass that overrides the computation; a property
+            is missing or has a wrong type.
+        ValueError: a property that has no equivalent here, or that no convolution can have;
+            ``in_size`` or ``params`` is missing or does not fit.
 
     Example:
         >>> from_layer(torch.nn.Conv2d(3, 8, 3, padding=1), in_size=(3, 28, 32)).out_size
         (8, 28, 32)
     """
-    source = reader(layer)(layer)
+    source = read(layer)
     in_size = source.in_size if in_size is None else in_size
     if in_size is None:
         order = "(C, H, W)" if source.channel_first else "(H, W, C)"
@@ -54,12 +61,8 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
     if params is None:
         raise ValueError("`params` must be given: a linen layer that is not bound has none.")
     found = leaves.read(params, "")
-    dtype = reduce(torch.promote_types, (dtype_of(name, each) for name, each in found.items()))
-    mask = source.mask
-    if mask is not None:
-        kernel = FRAMEWORKS[source.framework].kernels[source.kind]
-        mask = kernel.weight(arrays.as_tensor("mask", mask, dtype), source.groups)
-        mask = weight_to_kernel(mask)
+    dtype = _dtype(found)
+    mask = None if source.mask is None else _mask(source, dtype)
     # On the meta device nothing is drawn, so no random state advances.
     conv = Conv2d(
         in_size,
@@ -80,7 +83,7 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
     devices = [each.device for each in found.values() if isinstance(each, Tensor)]
     conv.to_empty(device=devices[0] if devices else "cpu")
     if mask is not None:
-        cast(Tensor, conv.w_mask).copy_(mask)
+        write(conv, {"w_mask": mask.expand(conv.kernel_shape)})
     cast(Any, conv).ported_from = source.framework, source.kind
     try:
         load_params(conv, found, source.framework)
@@ -88,7 +91,29 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
         order = "(C, H, W)" if source.channel_first else "(H, W, C)"
         error.add_note(f"`in_size` was read as {order}: {tuple(in_size)}.")
         raise
-    return conv
+    for name in source.frozen:
+        getattr(conv, name).requires_grad_(False)
+    return conv.train(source.training)
+
+
+def _dtype(found: Mapping[str, Any]) -> torch.dtype:
+    """A dtype that holds all parameters."""
+    dtypes = [dtype_of(name, each) for name, each in found.items()]
+    for name, dtype in zip(found, dtypes, strict=True):
+        if dtype not in arrays.DTYPES:
+            raise ValueError(f"`{elided(name)}` must be floating or complex, got {dtype}.")
+    return reduce(torch.promote_types, dtypes)
+
+
+def _mask(source: Source, dtype: torch.dtype) -> Tensor:
+    """The mask in ``Conv2d``'s layout."""
+    kernel = FRAMEWORKS[source.framework].kernels[source.kind]
+    mask = arrays.as_tensor("mask", source.mask, dtype)
+    if mask.dim() != 4 or mask.size(kernel.axes.index("G")) % source.groups:
+        raise ValueError(
+            f"`mask` must have the shape of the kernel, got {shown(tuple(mask.shape))}."
+        )
+    return weight_to_kernel(kernel.weight(mask, source.groups))
 
 
 def _in_numbers(source: Source, in_size: Sequence[int]) -> Any:
@@ -97,7 +122,5 @@ def _in_numbers(source: Source, in_size: Sequence[int]) -> Any:
         return source.padding
     *first, channels = arguments.input_size(in_size, source.channel_first)
     sides = (first[1], channels) if source.channel_first else first
-    stride = arguments.pair("stride", source.stride)
-    dilation = arguments.pair("rhs_dilation", source.rhs_dilation)
-    extents = [dilate(k, r) for k, r in zip(source.kernel_size, dilation, strict=True)]
-    return [pads("SAME_LOWER", i, sides[i], extents[i], stride[i]) for i in (0, 1)]
+    extents = [dilate(k, r) for k, r in zip(source.kernel_size, source.rhs_dilation, strict=True)]
+    return [pads("SAME_LOWER", i, sides[i], extents[i], source.stride[i]) for i in (0, 1)]

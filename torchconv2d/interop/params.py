@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,8 +13,11 @@ from torch import Tensor
 from .. import arrays
 from ..conv2d import Conv2d
 from ..layout import kernel_to_weight
+from ..messages import elided, listed, shown
+from ..state import check_shape, stored, write
 from . import leaves
 from .frameworks import FRAMEWORKS, Framework
+from .numbers import numpy_array, shape_of, shape_told
 
 
 def load_params(
@@ -39,42 +42,78 @@ def load_params(
 
     Raises:
         TypeError: a wrong layer or container, or a leaf that is not an array of numbers.
-        ValueError: an unknown framework or kind; a leaf that is missing, unknown, or has a wrong
-            shape or a dtype that the layer's dtype cannot hold; no layer or several layers below
-            the prefix.
-        RuntimeError: the layer is on the meta device, or its weight is computed and not stored.
+        ValueError: an unknown framework or kind; a leaf that is missing, unknown or masked, or has
+            a wrong shape or a dtype that the layer's dtype cannot hold; no layer or several layers
+            below the prefix; a name without a part, or two names for one array; a container or a
+            file that cannot be read.
+        RuntimeError: the layer is on the meta device, or its weight is computed and not stored, or
+            torch cannot write into it.
+        OSError: the file cannot be opened.
 
     Example:
         >>> conv = Conv2d((28, 28, 1), 8, 3)
-        >>> load_params(conv, {"params": {"kernel": np.ones((3, 3, 1, 8), np.float32)}}, "flax")
+        >>> load_params(conv, {"params": {"kernel": torch.ones(3, 3, 1, 8)}}, "flax")
         >>> conv.weight.sum().item()
         72.0
     """
     row = _row(conv, framework)
+    with _told_of(conv):
+        write(conv, _checked(conv, row, framework, params, prefix, kind))
+
+
+def _checked(
+    conv: Conv2d, row: Framework, framework: str, params: Any, prefix: str, kind: str | None
+) -> dict[str, Tensor]:
+    """The layer's new parameters, by its own names."""
     kinds = _kinds(conv, framework, kind)
     shapes = _kernel_shapes(conv, framework)
+    own = {"weight": _weight_shape(conv), "bias": (conv.out_channels,)}
+    for name in ("weight",) if conv.bias is None else ("weight", "bias"):
+        check_shape(name, _real(stored(conv, name, "load_params")), own[name])
     found = leaves.read(params, prefix)
-    targets = {_name(row.weight, found): _stored(conv, "weight")}
-    wanted = {_name(row.weight, found): shapes[kinds[0]]}
+    of_weight = _name(row.weight, found)
+    wanted = {of_weight: shapes[kinds[0]]}
     if conv.bias is not None:
-        targets[_name(row.bias, found)] = _stored(conv, "bias")
         wanted[_name(row.bias, found)] = _bias_shape(conv, row)
     _check_names(found, wanted)
-    weight, *bias = (_tensor(name, found[name], conv.weight.dtype) for name in targets)
-    kind = next((each for each in kinds if shapes[each] == weight.shape), kinds[0])
-    wanted[next(iter(wanted))] = shapes[kind]
-    for (name, shape), tensor in zip(wanted.items(), (weight, *bias), strict=True):
-        if tensor.shape != shape:
-            others = [other for other in shapes if shapes[other] == tensor.shape]
-            hint = f"; a {others[0]} layer has that, pass kind={others[0]!r}" if others else ""
-            raise ValueError(
-                f"`{name}` must have the shape {shape}, as {framework} stores it, got "
-                f"{tuple(tensor.shape)}{hint}."
-            )
-    fresh = [row.kernels[kind].weight(weight, conv.groups), *(each.reshape(-1) for each in bias)]
-    with torch.no_grad():
-        for target, value in zip(targets.values(), fresh, strict=True):
-            target.copy_(value)
+    # Dtypes and shapes come first, so that an array that does not fit is not even read.
+    said = {name: shape_of(name, found[name], conv.weight.dtype) for name in wanted}
+    kind = next((each for each in kinds if shapes[each] == said[of_weight]), kinds[0])
+    wanted[of_weight] = shapes[kind]
+    fresh: list[Tensor] = []
+    for name, shape in wanted.items():
+        _check_shape(name, said[name], shape, framework, shapes)
+        fresh.append(arrays.as_tensor(name, found[name], conv.weight.dtype))
+        _check_shape(name, tuple(fresh[-1].shape), shape, framework, shapes)
+    made = {"weight": row.kernels[kind].weight(fresh[0], conv.groups)}
+    return made if conv.bias is None else made | {"bias": fresh[1].reshape(-1)}
+
+
+def _check_shape(
+    name: str,
+    shape: tuple[int, ...],
+    wanted: tuple[int, ...],
+    framework: str,
+    of_kinds: Mapping[str, tuple[int, ...]],
+) -> None:
+    if shape != wanted:
+        others = [other for other in of_kinds if of_kinds[other] == shape]
+        hint = f"; a {others[0]} layer has that, pass kind={others[0]!r}" if others else ""
+        raise ValueError(
+            f"`{name}` must have the shape {wanted}, as {framework} stores it, got "
+            f"{shown(shape)}{hint}."
+        )
+
+
+@contextmanager
+def _told_of(conv: Conv2d) -> Generator[None]:
+    """Errors within this block name the layer, if it has a name."""
+    try:
+        yield
+    except Exception as error:
+        if conv.name is not None:
+            error.add_note(f"The layer is {shown(conv.name)}.")
+        raise
 
 
 def export_params(
@@ -97,7 +136,8 @@ def export_params(
 
     Raises:
         TypeError: ``conv`` is not a ``Conv2d``.
-        ValueError: an unknown framework, or a kind that it does not have.
+        ValueError: an unknown framework, or a kind that it does not have; the weight was replaced
+            by one of another shape.
         RuntimeError: the layer is on the meta device.
 
     Example:
@@ -107,22 +147,24 @@ def export_params(
     """
     row = _row(conv, framework)
     kind = _kinds(conv, framework, kind)[0]
-    weight = _real(conv.weight.detach())
+    weight = whole_weight(conv)
     if conv.w_mask is not None and not row.masks:
-        weight = weight * kernel_to_weight(conv.w_mask)
-    exported = {row.weight[0]: _array(row.kernels[kind].stored(weight, conv.groups))}
+        weight = weight * kernel_to_weight(arrays.whole(conv.w_mask))
+    exported = {row.weight[0]: numpy_array(row.kernels[kind].stored(weight, conv.groups))}
     if conv.bias is not None:
-        exported[row.bias[0]] = _array(conv.bias.detach().reshape(_bias_shape(conv, row)))
+        bias = arrays.whole(conv.bias.detach())
+        exported[row.bias[0]] = numpy_array(bias.reshape(_bias_shape(conv, row)))
     return exported
 
 
 def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
     """The shape of the kernel as the framework stores it, by kind of layer."""
-    weight = torch.empty(conv.weight.shape, device="meta")
+    weight = torch.empty(_weight_shape(conv), device="meta")
     kernels = FRAMEWORKS[framework].kernels.items()
     # Only a kernel with one input per group can be depthwise.
     return {
-        kind: tuple(kernel.stored(weight, conv.groups).shape)
+        # A flip does not change the shape, and on the meta device it takes a millisecond.
+        kind: tuple(kernel._replace(flipped=False).stored(weight, conv.groups).shape)
         for kind, kernel in kernels
         if kind != "depthwise" or conv.groups == conv.in_channels
     }
@@ -131,21 +173,28 @@ def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
 def _row(conv: object, framework: str) -> Framework:
     if not isinstance(conv, Conv2d):
         raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type(conv).__name__}.")
-    if framework not in FRAMEWORKS:
+    if framework not in list(FRAMEWORKS):  # it may be unhashable
         known = ", ".join(map(repr, FRAMEWORKS))
-        raise ValueError(f"`framework` must be one of {known}; got {framework!r}.")
+        raise ValueError(f"`framework` must be one of {known}; got {shown(framework)}.")
     return FRAMEWORKS[framework]
 
 
-def _stored(conv: Conv2d, name: str) -> Tensor:
-    tensor = conv._parameters.get(name, conv._buffers.get(name))  # pyright: ignore[reportPrivateUsage]
-    if tensor is None:
-        raise RuntimeError(
-            f"`load_params` needs a stored {name}, but this one is computed in each forward pass; "
-            f"first call torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
-            f"torch.nn.utils.prune.remove(layer, {name!r})."
-        )
-    return _real(tensor)
+def _weight_shape(conv: Conv2d) -> tuple[int, ...]:
+    """The shape of the weight at construction."""
+    rows, columns, per_group, out = conv.kernel_shape
+    return out, per_group, rows, columns
+
+
+def whole_weight(conv: Conv2d) -> Tensor:
+    """The weight without its mask, gathered from all processes.
+
+    Raises:
+        RuntimeError: the layer is on the meta device.
+        ValueError: its weight was replaced by one of another shape.
+    """
+    weight = _real(conv.weight.detach())
+    check_shape("weight", weight, _weight_shape(conv))
+    return arrays.whole(weight)
 
 
 def _real(tensor: Tensor) -> Tensor:
@@ -163,18 +212,21 @@ def _name(names: Sequence[str], found: Mapping[str, Any]) -> str:
 
 
 def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]) -> None:
-    def listed(shapes: Mapping[str, object]) -> str:
-        return ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+    def told(name: str) -> str:
+        shape = wanted[name] if name in wanted and name not in found else shape_told(found[name])
+        return f"`{elided(name)}` {shape}"
 
-    there = {name: tuple(getattr(value, "shape", ())) for name, value in found.items()}
-    missing = {name: shape for name, shape in wanted.items() if name not in found}
-    unknown = {name: shape for name, shape in there.items() if name not in wanted}
+    def needed(name: str) -> str:
+        return f"`{name}` {wanted[name]}"
+
+    missing = [name for name in wanted if name not in found]
+    unknown = [name for name in found if name not in wanted]
     if missing:
-        raise ValueError(f"`params` lacks {listed(missing)}; it has {listed(there)}.")
+        raise ValueError(f"`params` lacks {listed(missing, needed)}; it has {listed(found, told)}.")
     if unknown:
         raise ValueError(
-            f"`params` has {listed(unknown)}, which the layer has not; it has {listed(wanted)}. "
-            "A bias comes with `b_init`."
+            f"`params` has {listed(unknown, told)}, which the layer has not; it has "
+            f"{listed(wanted, needed)}. A bias comes with `b_init`."
         )
 
 
@@ -183,12 +235,14 @@ def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
     row = FRAMEWORKS[framework]
     if kind is not None:
         shapes = _kernel_shapes(conv, framework)
-        if kind not in shapes:
+        if kind not in list(shapes):  # it may be unhashable
             known = ", ".join(map(repr, shapes))
-            raise ValueError(f"For this layer `kind` must be None or one of {known}; got {kind!r}.")
+            raise ValueError(
+                f"For this layer `kind` must be None or one of {known}; got {shown(kind)}."
+            )
         return (kind,)
-    origin: tuple[str, str] = getattr(conv, "ported_from", ("", ""))
-    if origin[0] == framework:
+    origin = ported_from(conv)
+    if origin is not None and origin[0] == framework:
         return origin[1:]
     if conv.lhs_dilation != (1, 1) and not row.dilates_input:
         return ("transposed",)
@@ -201,51 +255,19 @@ def _bias_shape(conv: Conv2d, row: Framework) -> tuple[int, ...]:
     return tuple(conv.out_channels if axis == "O" else 1 for axis in axes)
 
 
-def dtype_of(name: str, value: Any) -> torch.dtype:
-    """The dtype of an array of any library.
+def ported_from(conv: Conv2d) -> tuple[str, str] | None:
+    """Framework and kind of the layer that ``conv`` was ported from; None if it was not ported.
 
     Raises:
-        TypeError: ``value`` is not an array, or torch lacks its dtype.
+        ValueError: the attribute was changed and does not name one.
     """
-    if not (hasattr(value, "dtype") and hasattr(value, "shape")):
-        raise TypeError(f"`{name}` must be an array, got {type(value).__name__}.")
-    kind = getattr(value.dtype, "name", str(value.dtype)).removeprefix("torch.")
-    dtype = getattr(torch, kind, None)
-    if not isinstance(dtype, torch.dtype):
-        raise TypeError(f"`{name}` must be an array of numbers that torch has, got {kind}.")
-    return dtype
-
-
-def _tensor(name: str, value: Any, dtype: torch.dtype) -> Tensor:
-    """The array as a tensor of the layer's dtype, if that does not round the numbers."""
-    source = dtype_of(name, value)
-    if not _holds(dtype, source):
+    origin: Any = getattr(conv, "ported_from", None)
+    if origin is None:
+        return None
+    known = [(name, kind) for name, row in FRAMEWORKS.items() for kind in row.kernels]
+    if origin not in known or (origin[1] == "depthwise" and conv.groups != conv.in_channels):
         raise ValueError(
-            f"`{name}`, of the shape {tuple(value.shape)}, is {source}, and the layer's {dtype} "
-            f"does not hold it; round it yourself, or first call `layer.to({source})`."
+            "`ported_from` must be the framework and the kind of a layer that this one can come "
+            f"from, such as {known[0]}, got {shown(origin)}; restore it, or delete it."
         )
-    return arrays.as_tensor(name, value, dtype)
-
-
-def _holds(dtype: torch.dtype, source: torch.dtype) -> bool:
-    """Whether each number of ``source`` is one of ``dtype``."""
-    held = torch.finfo(dtype)
-    if not (source.is_floating_point or source.is_complex):
-        return (1 if source == torch.bool else torch.iinfo(source).max) <= 2 / held.eps
-    needed = torch.finfo(source)
-    wide = held.max >= needed.max and held.smallest_normal <= needed.smallest_normal
-    return wide and held.eps <= needed.eps and (dtype.is_complex or not source.is_complex)
-
-
-def _array(tensor: Tensor) -> NDArray[Any]:
-    if tensor.dtype != torch.bfloat16:
-        return np.array(tensor.numpy(force=True))
-    try:
-        import ml_dtypes
-    except ImportError as error:
-        raise ImportError(
-            "NumPy has no bfloat16; install ml_dtypes, or export a float32 layer, `.float()`."
-        ) from error
-    return np.array(tensor.contiguous().view(torch.int16).numpy(force=True)).view(
-        ml_dtypes.bfloat16
-    )
+    return cast("tuple[str, str]", origin)

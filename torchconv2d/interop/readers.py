@@ -7,60 +7,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, cast
 
-import numpy as np
+import torch
 from torch import nn
 
-from ..geometry import Pair, dilate
+from .. import arguments
+from ..geometry import Pair
+from ..messages import elided
 from .padding import named, of_gradient, same_of_gradient
-
-
-class Source(NamedTuple):
-    """A layer's properties, with ``Conv2d``'s names; the padding may also be SAME_LOWER.
-
-    ``params`` and ``mask`` are in the framework's format. ``in_size`` is None if unknown.
-    """
-
-    framework: str
-    kind: str
-    params: Mapping[str, Any] | None
-    bias: bool
-    out_channels: int
-    kernel_size: Pair
-    stride: Any = 1
-    padding: Any = "VALID"
-    lhs_dilation: Any = 1
-    rhs_dilation: Any = 1
-    groups: int = 1
-    mask: Any = None
-    channel_first: bool = False
-    name: str | None = None
-    in_size: Sequence[int] | None = None
-
-    def upsampling(self, pads: Callable[[int, int, int], Pair] | None = None) -> Source:
-        """The transposed layer with these properties: its stride dilates the input.
-
-        Args:
-            pads: a function of axis, extent of the kernel and stride that returns the padding of
-                the dilated input; None if ``padding`` is that padding already.
-        """
-        stride, dilation = _pair(self.stride), _pair(self.rhs_dilation)
-        extents = [dilate(k, r) for k, r in zip(self.kernel_size, dilation, strict=True)]
-        padding = self.padding
-        if pads is not None:
-            padding = [pads(i, extents[i], stride[i]) for i in (0, 1)]
-        return self._replace(stride=1, padding=padding, lhs_dilation=stride)
+from .source import (
+    Source,
+    broadcast,
+    check_dtype,
+    check_rank,
+    check_zeros,
+    or_one,
+    output_pair,
+    refuse,
+    sides,
+)
 
 
 def _brainstate(layer: Any) -> Source:
     params = dict(layer.weight.value)
     if "bias" in params:  # It may have any shape that broadcasts to this one.
         out = layer.out_channels
-        shape = (1, out, 1, 1) if layer.channel_first else (1, 1, out)
-        params["bias"] = np.broadcast_to(params["bias"], shape)
+        first = arguments.flag("channel_first", layer.channel_first)
+        shape = (1, out, 1, 1) if first else (1, 1, out)
+        params["bias"] = broadcast("bias", params["bias"], shape)
     mask = layer.w_mask
-    return Source(
+    return Source.of(
         framework="brainstate",
         kind="conv",
         params=params,
@@ -72,7 +49,7 @@ def _brainstate(layer: Any) -> Source:
         lhs_dilation=getattr(layer, "lhs_dilation", 1),
         rhs_dilation=layer.rhs_dilation,
         groups=layer.groups,
-        mask=None if mask is None else np.broadcast_to(mask, layer.kernel_shape),
+        mask=None if mask is None else broadcast("w_mask", mask, layer.kernel_shape),
         channel_first=layer.channel_first,
         name=layer.name,
         in_size=layer.in_size,
@@ -85,35 +62,37 @@ def _brainstate_transposed(layer: Any) -> Source:
 
 def _flax(layer: Any) -> Source:
     """Layers of linen, and of nnx, which hold their parameters themselves."""
-    _two_dimensional("kernel_size", layer.kernel_size, np.size(layer.kernel_size))
+    size = layer.kernel_size
+    many = isinstance(size, (tuple, list))
+    check_rank("kernel_size", size, len(cast("Sequence[object]", size)) if many else 1)
     linen = hasattr(layer, "features")
     for name in ("conv_general_dilated", "conv_general_dilated_cls"):
         function = getattr(layer, name, None)
         if function is not None and not getattr(function, "__module__", "").startswith("jax."):
-            _refuse(name, function, "port the convolution that it calls")
-    _computes_in(layer.dtype, layer.param_dtype)
-    _computes_in(getattr(layer, "preferred_element_type", None), layer.param_dtype)
+            refuse(name, function, "port the convolution that it calls")
+    check_dtype(layer.dtype, layer.param_dtype)
+    check_dtype(getattr(layer, "preferred_element_type", None), layer.param_dtype)
     padding = layer.padding
     if isinstance(padding, str):
-        _zeros("padding", padding, ("SAME", "SAME_LOWER", "VALID"))
+        check_zeros("padding", padding, ("SAME", "SAME_LOWER", "VALID"))
         padding = padding.upper()
-    elif not isinstance(padding, int):
-        padding = [_pair(pad) for pad in padding]
+    elif isinstance(padding, (tuple, list)):
+        padding = [sides(pad) for pad in cast("Sequence[object]", padding)]
     if linen:
         params = layer.variables if layer.scope is not None else None
     else:
         params = {"kernel": layer.kernel, "bias": layer.bias}
-    return Source(
+    return Source.of(
         framework="flax",
         kind="conv",
         params=params,
         bias=layer.use_bias,
         out_channels=layer.features if linen else layer.out_features,
         kernel_size=layer.kernel_size,
-        stride=_or_one(layer.strides),
+        stride=or_one(layer.strides),
         padding=padding,
-        lhs_dilation=_or_one(getattr(layer, "input_dilation", 1)),
-        rhs_dilation=_or_one(layer.kernel_dilation),
+        lhs_dilation=or_one(getattr(layer, "input_dilation", 1)),
+        rhs_dilation=or_one(layer.kernel_dilation),
         groups=getattr(layer, "feature_group_count", 1),
         mask=layer.mask,
         name=getattr(layer, "name", None),
@@ -121,13 +100,14 @@ def _flax(layer: Any) -> Source:
 
 
 def _flax_transposed(layer: Any) -> Source:
-    return _named(_flax(layer)._replace(kind="transposed" if layer.transpose_kernel else "conv"))
+    flipped = arguments.flag("transpose_kernel", layer.transpose_kernel)
+    return _named(_flax(layer)._replace(kind="transposed" if flipped else "conv"))
 
 
 def _equinox(layer: Any) -> Source:
-    _two_dimensional("num_spatial_dims", layer.num_spatial_dims, layer.num_spatial_dims)
-    _zeros("padding_mode", layer.padding_mode, ("ZEROS",))
-    return Source(
+    check_rank("num_spatial_dims", layer.num_spatial_dims, layer.num_spatial_dims)
+    check_zeros("padding_mode", layer.padding_mode, ("ZEROS",))
+    return Source.of(
         framework="equinox",
         kind="conv",
         params={"weight": layer.weight, "bias": layer.bias},
@@ -143,29 +123,33 @@ def _equinox(layer: Any) -> Source:
 
 
 def _equinox_transposed(layer: Any) -> Source:
-    def pads(i: int, extent: int, stride: int) -> Pair:
-        padding, extra = layer.padding, layer.output_padding[i]
-        if padding in ("SAME", "SAME_LOWER"):
-            return same_of_gradient(extent, stride, padding, extra)
-        return of_gradient(extent, (0, 0) if padding == "VALID" else padding[i], extra)
+    source, more = _equinox(layer)._replace(kind="transposed"), output_pair(layer.output_padding)
+    padding = source.padding
 
-    return _equinox(layer)._replace(kind="transposed").upsampling(pads)
+    def pads(i: int, extent: int, stride: int) -> Pair:
+        if padding in ("SAME", "SAME_LOWER"):
+            return same_of_gradient(extent, stride, padding, more[i])
+        return of_gradient(extent, (0, 0) if padding == "VALID" else padding[i], more[i])
+
+    return source.upsampling(pads)
 
 
 def _keras(layer: Any) -> Source:
-    if not layer.built:
-        raise ValueError("The Keras layer has no weights yet; first build it, or run it once.")
+    if not arguments.flag("built", layer.built):
+        raise ValueError("The Keras layer has no `kernel` yet; first build it, or run it once.")
     activation = getattr(layer.activation, "__name__", layer.activation)
     if activation != "linear":
-        _refuse("activation", activation, "port the layer without it, and apply it to the result")
-    _computes_in(layer.compute_dtype, layer.variable_dtype)
+        refuse("activation", activation, "port the layer without it, and apply it to the result")
+    check_dtype(layer.compute_dtype, layer.variable_dtype)
     config: dict[str, Any] = layer.get_build_config() or {}
     shape = config.get("input_shape", ())[1:]
-    return Source(
+    variables = {"weight": layer.kernel, "bias": layer.bias}
+    return Source.of(
         framework="keras",
         kind="conv",
         params={"kernel": layer.kernel, "bias": layer.bias},
         bias=layer.use_bias,
+        frozen=tuple(name for name in variables if not _is_trained(layer, variables[name])),
         out_channels=getattr(layer, "filters", 0),
         kernel_size=layer.kernel_size,
         stride=layer.strides,
@@ -179,8 +163,10 @@ def _keras(layer: Any) -> Source:
 
 
 def _keras_depthwise(layer: Any) -> Source:
-    source = _keras(layer)
-    channels, multiplier = layer.kernel.shape[2:]
+    source, shape = _keras(layer), tuple(layer.kernel.shape)
+    if len(shape) != 4:
+        refuse("kernel", shape, "it must have four axes")
+    channels, multiplier = shape[2:]
     return source._replace(kind="depthwise", out_channels=channels * multiplier, groups=channels)
 
 
@@ -189,19 +175,24 @@ def _keras_transposed(layer: Any) -> Source:
 
 
 def _torch(layer: Any) -> Source:
-    _zeros("padding_mode", layer.padding_mode, ("zeros",))
+    check_zeros("padding_mode", layer.padding_mode, ("zeros",))
     if isinstance(layer.weight, nn.parameter.UninitializedParameter):
-        raise ValueError("The lazy layer has no weights yet; first run it once.")
+        raise ValueError("The lazy layer has no `weight` yet; first run it once.")
     padding = layer.padding
-    return Source(
+    with torch.enable_grad():  # so a computed weight needs a gradient if its sources do
+        params = {"weight": layer.weight, "bias": layer.bias}
+    trained = {name: each is None or each.requires_grad for name, each in params.items()}
+    return Source.of(
         framework="torch",
         kind="conv",
-        params={"weight": layer.weight, "bias": layer.bias},
+        params=params,
         bias=layer.bias is not None,
+        frozen=tuple(name for name in params if not trained[name]),
+        training=layer.training,
         out_channels=layer.out_channels,
         kernel_size=layer.kernel_size,
         stride=layer.stride,
-        padding=padding.upper() if isinstance(padding, str) else [_pair(pad) for pad in padding],
+        padding=padding.upper() if isinstance(padding, str) else padding,
         rhs_dilation=layer.dilation,
         groups=layer.groups,
         channel_first=True,
@@ -209,10 +200,10 @@ def _torch(layer: Any) -> Source:
 
 
 def _torch_transposed(layer: Any) -> Source:
-    source = _torch(layer)._replace(kind="transposed")
-    return source.upsampling(
-        lambda i, extent, _: of_gradient(extent, source.padding[i], layer.output_padding[i])
-    )
+    source, more = _torch(layer)._replace(kind="transposed"), output_pair(layer.output_padding)
+    if isinstance(source.padding, str):
+        refuse("padding", source.padding, "give it in numbers")
+    return source.upsampling(lambda i, extent, _: of_gradient(extent, source.padding[i], more[i]))
 
 
 # By package and type name; torch has other types of these names outside `torch.nn`.
@@ -237,12 +228,28 @@ _COMPUTING = {
 }
 
 
-def reader(layer: Any) -> Callable[[Any], Source]:
-    """The function that reads a layer of this type.
+def read(layer: Any) -> Source:
+    """The properties of a layer.
 
     Raises:
-        TypeError: there is none, or the type is a subclass that overrides the computation.
+        TypeError: there is no reader for it, or the type is a subclass that overrides the
+            computation; a property is missing or has a wrong type.
+        ValueError: a property that has no equivalent here, or that no convolution can have.
     """
+    reads = _reader(layer)
+    try:
+        return reads(layer)
+    except (TypeError, ValueError, MemoryError):
+        raise
+    except Exception as error:  # the properties may be anything
+        why = elided(str(error) or type(error).__name__)
+        raise TypeError(
+            f"`layer` must have the properties of its type, {type(layer).__name__}, but they "
+            f"cannot be read ({type(error).__name__}): {why}."
+        ) from error
+
+
+def _reader(layer: Any) -> Callable[[Any], Source]:
     own: set[str] = set()
     for cls in type(layer).__mro__:
         known = [
@@ -268,42 +275,16 @@ def reader(layer: Any) -> Callable[[Any], Source]:
     raise TypeError(f"`layer` must be one of {kinds}; got {name}. {hint}")
 
 
-def _refuse(name: str, value: object, instead: str) -> None:
-    raise ValueError(f"`{name}` {value!r} has no equivalent here; {instead}.")
+def _is_trained(layer: Any, variable: Any) -> bool:
+    """Whether a Keras layer trains one of its variables; True for one that it does not have."""
+    return variable is None or bool(layer.trainable and getattr(variable, "trainable", True))
 
 
-def _zeros(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse any padding other than zeros."""
-    if value.upper() not in {each.upper() for each in known}:
-        instead = "pad the input yourself (torch.nn.functional.pad has the modes), and port the "
-        _refuse(name, value, f"{instead}layer without padding")
-
-
-def _computes_in(dtype: Any, param_dtype: Any) -> None:
-    if dtype is not None and np.dtype(dtype) != np.dtype(param_dtype):
-        instead = "port the layer without it, and use torch.autocast or `.to(dtype)`"
-        _refuse("dtype", np.dtype(dtype).name, instead)
-
-
-def _two_dimensional(name: str, value: object, rank: int) -> None:
-    if rank != 2:
-        instead = "a one-dimensional layer is one of height 1; there are no others"
-        _refuse(name, value, f"there must be two spatial dimensions, not {rank}: {instead}")
-
-
-def _or_one(value: Any) -> Any:
-    return 1 if value is None else value
-
-
-def _pair(value: Any) -> Pair:
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
-def _named(source: Source, output_padding: Sequence[int] | None = None) -> Source:
+def _named(source: Source, output_padding: Any = None) -> Source:
     """The transposed layer, for string padding of lax or Keras, or numbers as they are here."""
     if not isinstance(source.padding, str):
         return source.upsampling()
     if source.padding not in ("SAME", "VALID"):
-        _refuse("padding", source.padding, "give it in numbers")
-    extra = (None, None) if output_padding is None else output_padding
+        refuse("padding", source.padding, "give it in numbers")
+    extra = (None, None) if output_padding is None else output_pair(output_padding)
     return source.upsampling(lambda i, k, s: named(k, s, source.padding, extra[i]))

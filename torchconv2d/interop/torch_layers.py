@@ -5,20 +5,26 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..arrays import whole
 from ..conv2d import Conv2d
 from ..geometry import Axis, Pair, pads, same_padding
+from ..state import write
 from .frameworks import FRAMEWORKS
+from .params import whole_weight
 
 
 def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
     """The plain torch layer that computes the same, with a copy of the parameters.
 
     Like every torch layer, it takes and returns channel-first images. It is only for images of
-    ``in_size``: padding that depends on the size, such as SAME with a stride, becomes numbers.
+    ``in_size``: padding that depends on the size, such as SAME with a stride, becomes numbers. It
+    keeps ``requires_grad`` and ``training``.
 
     Raises:
         TypeError: ``conv`` is not a ``Conv2d``.
-        ValueError: there is no such layer; the message says which property prevents it.
+        ValueError: there is no such layer; the message says which property prevents it. Or the
+            weight was replaced by one of another shape.
+        RuntimeError: the layer is on the meta device.
 
     Example:
         >>> to_torch(Conv2d((28, 32, 3), 8, 3))
@@ -32,13 +38,16 @@ def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
         raise _none("out_size", conv.out_size, "torch makes no empty outputs")
     kind = "conv" if conv.lhs_dilation == (1, 1) else "transposed"
     layer = (_plain if kind == "conv" else _transposed)(conv)
-    layer.to_empty(device=conv.weight.device)
-    exported = FRAMEWORKS["torch"].kernels[kind].stored(conv.weight, conv.groups)
-    with torch.no_grad():
-        layer.weight.copy_(exported)
-        if layer.bias is not None and conv.bias is not None:
-            layer.bias.copy_(conv.bias)
-    return layer
+    weight = whole_weight(conv)
+    layer.to_empty(device=weight.device)
+    copies = {"weight": FRAMEWORKS["torch"].kernels[kind].stored(weight, conv.groups)}
+    with torch.enable_grad():  # so a computed weight needs a gradient if its sources do
+        layer.weight.requires_grad_(conv.weight.requires_grad)
+    if layer.bias is not None and conv.bias is not None:
+        copies["bias"] = whole(conv.bias.detach())
+        layer.bias.requires_grad_(conv.bias.requires_grad)
+    write(layer, copies)
+    return layer.train(conv.training)
 
 
 def _plain(conv: Conv2d) -> nn.Conv2d:

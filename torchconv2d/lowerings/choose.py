@@ -172,13 +172,24 @@ def _has_one_phase(geometry: Geometry) -> bool:
 
 
 def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
-    """Whether torch's own gradients are slow for this lowering, or spread NaN too far.
+    """Whether torch's own gradients are slow for this lowering, spread NaN too far, or save a view.
 
     For a plain convolution they are right, and fast unless the input has few channels.
     """
     if lowering in (BiasOnly, ZeroInsertion):
         return False
+    if lowering is Plain and _starts_within(geometry):
+        return True
     return lowering not in (Plain, Padded) or has_few_outputs(geometry.adjoint())
+
+
+def _starts_within(geometry: Geometry) -> bool:
+    """Whether a crop makes torch save a view whose memory starts after that of the input.
+
+    Under ``torch.autograd.graph.allow_mutation_on_saved_tensors`` torch copies a saved tensor
+    before a program changes it. It finds the tensor by its address, so it does not find this view.
+    """
+    return any(axis.window.start > 0 for axis in geometry.axes)
 
 
 def choose_weight_gradient(

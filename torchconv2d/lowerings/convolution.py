@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
@@ -147,7 +148,8 @@ class Convolution:
 
     def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to the input: a convolution with its own lowering."""
-        return self._adjoint(gradient, adjoint_weight(weight, self.geometry.groups), None)
+        found = self._adjoint(gradient, adjoint_weight(weight, self.geometry.groups), None)
+        return F.pad(found, self._cropped) if any(self._cropped) else found
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to ``weight``, of which only shape and dtype are used."""
@@ -155,10 +157,21 @@ class Convolution:
         by = self._own_gradient if is_functional(gradient) else self._fastest_gradient
         return by(gradient, x, weight)
 
-    # Created on first use, since inference needs none of these three.
+    # Created on first use, since inference needs none of these four.
     @cached_property
     def _adjoint(self) -> Convolution:
-        return Convolution.of(self.geometry.adjoint())
+        # Cropped entries have the gradient zero. Computing it would take up to four times as long.
+        height, width = (axis.uncropped() for axis in self.geometry.axes)
+        return Convolution.of(self.geometry._replace(height=height, width=width).adjoint())
+
+    @cached_property
+    def _cropped(self) -> list[int]:
+        """How many entries the adjoint leaves out, in the order of ``F.pad``: last axis first."""
+        found: list[int] = []
+        for axis in reversed(self.geometry.axes):
+            start = axis.window.start if axis.uncropped() is not axis else 0
+            found += [start, axis.size - start - axis.uncropped().size]
+        return found
 
     @cached_property
     def _fastest_gradient(self) -> WeightGradient:

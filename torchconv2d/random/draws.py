@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..messages import shown
 from . import xla_math
 from .keys import Shape, Words, drawn, joined
 from .xla_math import Floats
@@ -18,7 +19,7 @@ def float_type(dtype: npt.DTypeLike) -> type[np.floating[Any]]:
     """The type of NumPy's scalars of ``dtype``; anything but float32 and float64 is refused."""
     kind = np.dtype(dtype).type
     if kind not in (np.float32, np.float64):
-        raise ValueError(f"`dtype` must be float32 or float64, got {dtype!r}.")
+        raise ValueError(f"`dtype` must be float32 or float64, got {shown(dtype)}.")
     return kind
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import arguments
+from ..messages import shown
 
 Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 Shape: TypeAlias = int | Sequence[int]
@@ -59,10 +60,10 @@ def key(seed: object) -> Words:
         raise ValueError(f"`seed` must be an int or a pair of words: {error}") from error
     if words.dtype.kind not in "iu":
         raise TypeError(
-            f"`seed` must be an int or a pair of 32-bit words, such as a key, got {seed!r}."
+            f"`seed` must be an int or a pair of 32-bit words, such as a key, got {shown(seed)}."
         )
     if words.shape != (2,) or not all(0 <= word < 2**32 for word in words.tolist()):
-        raise ValueError(f"A key must be two words from 0 to 2**32 - 1, got {seed!r}.")
+        raise ValueError(f"A key must be two words from 0 to 2**32 - 1, got {shown(seed)}.")
     return words.astype(np.uint32)
 
 
@@ -136,5 +137,5 @@ def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Wor
     """
     width = {"uint32": 32, "uint64": 64}.get(np.dtype(dtype).name)
     if width is None:
-        raise ValueError(f"`dtype` must be uint32 or uint64, got {dtype!r}.")
+        raise ValueError(f"`dtype` must be uint32 or uint64, got {shown(dtype)}.")
     return drawn(key, shape, dtype, lambda words: joined(words, width))

@@ -1,0 +1,70 @@
+"""Reads safetensors files of any origin: it unpickles nothing, and checks every claimed size."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import Any, cast
+
+from ..messages import elided, shown
+from .paths import below, by_path
+
+
+def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
+    """One layer's arrays by the last part of their names; it reads no others.
+
+    Raises:
+        ImportError: the package safetensors is not installed.
+        OSError: the file cannot be opened.
+        ValueError: it is not a safetensors file, or its names are not those of one layer.
+    """
+    try:
+        import safetensors
+    except ImportError as error:
+        raise ImportError(
+            "Reading a file needs the package safetensors: `pip install torchconv2d[safetensors]`."
+        ) from error
+    path = os.fspath(path)
+    if "\0" in path:
+        raise ValueError(f"`params` must be the path of a file, got {shown(path)}.")
+    header = _header(path)
+    try:
+        with cast(Any, safetensors).safe_open(path, framework="pt") as file:
+            json.loads(header, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+            names = by_path(((name,), name) for name in file.keys())  # noqa: SIM118  no mapping
+            return {at[-1]: file.get_tensor(names[at]) for at in below(prefix, names)}
+    except safetensors.SafetensorError as error:
+        raise _no_such_file(path, str(error)) from error
+
+
+def _header(path: str) -> bytes:
+    """The header (names, dtypes, shapes and places), if the file is long enough to have it."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe could wait forever, a device never end
+            raise _no_such_file(path, "it is no regular file")
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if length > size - 8:  # before anything is allocated
+                claim = f"its header claims {length} bytes, and there are {size} in all"
+                raise _no_such_file(path, claim)
+            return file.read(length)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, elided(path)) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse a name that occurs twice; other readers keep one of the two arrays."""
+    known = set[str]()
+    for name, _ in pairs:
+        if name in known:
+            raise ValueError(f"The file has {shown(name)} twice in its header; leave one out.")
+        known.add(name)
+
+
+def _no_such_file(path: str, why: str) -> ValueError:
+    return ValueError(
+        f"{elided(path)} is no safetensors file ({elided(why)}). Open others yourself and pass "
+        "the mapping: np.load(path), torch.load(path, weights_only=True), h5py.File(path)."
+    )
