@@ -51,3 +51,13 @@ def test_the_linear_function_of_phases() -> None:
         dirt = [torch.full_like(y, torch.nan) for _ in range(4)]
         del dirt
         assert torch.equal(along(x), y)
+
+
+def test_complex_gradients_of_a_script_at_each_call() -> None:
+    conv = Conv2d((14, 14, 32), 1, 3, dtype=torch.complex128)
+    x = torch.randn(2, 14, 14, 32, dtype=torch.complex128, requires_grad=True)
+    script, cotangent = torch.jit.script(conv), torch.randn(2, 14, 14, 1, dtype=torch.complex128)
+    right = torch.autograd.grad(conv(x), (x, conv.weight), cotangent)
+    for _ in range(3):  # torch rewrites the graph in the first calls
+        found = torch.autograd.grad(script(x), (x, conv.weight), cotangent)
+        torch.testing.assert_close(found, right)

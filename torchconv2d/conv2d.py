@@ -177,7 +177,8 @@ class Conv2d(AllOrNothing):
 
         Other tools treat a module with a child as a container, so the child is added only here.
         """
-        self._scripted = ScriptedConvolution(self.lowering)
+        lowering = self.convolution.lowering_in_scripts(self.weight.is_complex())
+        self._scripted = ScriptedConvolution(lowering)
         return self
 
     def reset_parameters(self) -> None:

@@ -142,6 +142,10 @@ class Convolution:
             return self._exported
         return self._functional if is_functional(x) else self.lowering
 
+    def lowering_in_scripts(self, is_complex: bool) -> Lowering:
+        """What a script runs. torch derives a scripted product of complex matrices wrongly."""
+        return self._functional if is_complex else self.lowering
+
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The lowering's outputs, for a weight from ``Lowering.readable``."""
         return self._lowering_for(x).outputs(x, weight, bias)
