@@ -216,7 +216,7 @@ def test_unseeded_torch_moves_once_a_parameter() -> None:
     Conv2d((9, 8, 4), 6, (5, 3), b_init=init.Uniform())
     state = torch.get_rng_state()
     torch.manual_seed(1)
-    torch.empty(6, 4, 5, 3).uniform_()
+    torch.empty(6, 4, 5, 3, dtype=torch.float64).uniform_()
     torch.empty(6).uniform_()
     assert torch.equal(torch.get_rng_state(), state)
 
