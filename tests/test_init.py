@@ -6,10 +6,12 @@ import copy
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from torchconv2d import init
+from torchconv2d.init.torch_draws import StandardInterval, TorchDraws
 
 SHAPE = (5, 3, 40, 60)  # (kh, kw, in / groups, out)
 FAN_IN, FAN_OUT = 5 * 3 * 40, 5 * 3 * 60
@@ -76,6 +78,66 @@ def test_truncated_normal_has_the_density_of_its_scale() -> None:
     share = (below(0.5 / 0.7) - below(-0.5 / 0.7)) / (below(2.0 / 0.7) - below(-1.0 / 0.7))
     seen = ((drawn > -0.5) & (drawn < 0.5)).double().mean().item()
     assert abs(seen - share) < 5 * math.sqrt(share / ENTRIES)
+
+
+def upper_tail(z: float) -> float:
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("initializer", "share"),
+    [
+        (init.TruncatedNormal(0.0, 0.02), 2 * upper_tail(4.5)),
+        (init.TruncatedNormal(0.0, 0.02, 0.04), upper_tail(4.5) / upper_tail(2)),
+        (init.TruncatedNormal(0.0, 0.02, -2.0, -0.04), upper_tail(4.5) / upper_tail(2)),
+    ],
+)
+def test_tails(initializer: init.Initializer, share: float, dtype: torch.dtype) -> None:
+    """In float32 the inverse error function once gave a few draws of 100 standard deviations."""
+    torch.manual_seed(3)
+    count = 3_000_000
+    sigmas = initializer(count, dtype).abs().div(0.02)
+    beyond = (sigmas > 4.5).sum().item()
+    assert abs(beyond - count * share) < 5 * math.sqrt(count * share)
+    assert sigmas.max().item() < 9
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "least", "most"),
+    [
+        (-100.0, 100.0, -9, 9),
+        (-math.inf, math.inf, -9, 9),
+        (-1.0, 40.0, -1, 9),
+        (-40.0, 1.0, -9, 1),
+        (0.0, 50.0, 0, 9),
+        (5.0, 8.0, 5, 8),
+        (9.0, 12.0, 9, 12),
+        (-12.0, -9.0, -12, -9),
+        (2.0, math.inf, 2, 9),
+    ],
+)
+def test_the_ends_of_the_uniform_numbers(
+    lower: float, upper: float, least: float, most: float
+) -> None:
+    """The largest and the smallest number that can be drawn, and those that rounding could give."""
+    interval = StandardInterval(lower, upper)
+    ends = torch.tensor([*interval.probabilities, 0.0, 1.0], dtype=torch.float64)
+    found = interval.quantiles(ends)
+    assert least - 1e-9 <= found.min().item() <= found.max().item() <= most + 1e-9
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(5.0, 8.0), (-12.0, -9.0), (30.0, 30.5)])
+def test_intervals_far_from_the_centre(lower: float, upper: float) -> None:
+    """The Kolmogorov-Smirnov test at the level of 1 in 1000."""
+    torch.manual_seed(3)
+    draws = TorchDraws(None, torch.device("cpu"))
+    drawn = draws.truncated_normal((10_000,), np.float64, lower, upper).abs().sort().values
+    low, high = sorted(map(abs, (lower, upper)))
+    whole = upper_tail(low) - upper_tail(high)
+    below = torch.tensor([(upper_tail(low) - upper_tail(z)) / whole for z in drawn.tolist()])
+    distance = (below - (torch.arange(10_000) + 0.5) / 10_000).abs().max().item()
+    assert distance * math.sqrt(10_000) < 1.949
 
 
 def test_fans() -> None:

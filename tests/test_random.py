@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from parity.cases.draws import DTYPES, KERNEL, KEYS, PORT, SHAPES, initializers
+from parity.cases.draws import BOUNDED, DTYPES, KERNEL, KEYS, PORT, SHAPES, initializers
 from torchconv2d import Conv2d, init, random
 from torchconv2d.random import keys, xla_math
 
@@ -47,10 +47,24 @@ def test_initializers_equal_the_reference_bit_for_bit(dtype: str) -> None:
             assert_kept(tensor.numpy(), f"{name}, {time}, {dtype}")
 
 
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BOUNDED)
+def test_bounds_equal_the_reference_bit_for_bit(
+    name: str, dtype: str, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrays and denormal numbers."""
+    if not fused:
+        monkeypatch.setattr(xla_math, "_addcmul_rounds_once", lambda dtype: False)
+    seed, draw = BOUNDED[name]
+    assert_kept(draw(random, random.key(seed), dtype), f"{name}, {dtype}")
+
+
 def test_every_kept_draw_is_compared() -> None:
     ends = list(product(KEYS, SHAPES, DTYPES)), list(product(("first", "second"), DTYPES))
     names = {", ".join((draw, *each)) for draw in PORT for each in ends[0]}
     names |= {", ".join((name, *each)) for name in initializers(init, 7) for each in ends[1]}
+    names |= {f"{name}, {dtype}" for name in BOUNDED for dtype in DTYPES}
     assert names == set(KEPT)
 
 
@@ -132,6 +146,51 @@ def test_arguments_refused() -> None:
         random.uniform(key, (3, -2))
     with pytest.raises(TypeError, match="`shape`"):
         random.uniform(key, (3, 2.5))  # pyright: ignore
+
+
+def test_bounds_of_any_kind() -> None:
+    key, low = random.key(3), np.array([-1.0, 2.0])
+    right = random.uniform(key, (3, 2), minval=low, maxval=4.0)
+    for other in (low.tolist(), low.astype(">f8"), low.astype(int), torch.tensor(low)):
+        assert np.array_equal(random.uniform(key, (3, 2), minval=other, maxval=4.0), right)
+    gradient = torch.tensor(low, requires_grad=True)
+    assert np.array_equal(random.uniform(key, (3, 2), minval=gradient, maxval=4), right)
+    # An entry is that of a draw with its own bounds.
+    assert np.array_equal(right[:, 1], random.uniform(key, (3, 2), minval=2, maxval=4)[:, 1])
+    assert random.uniform(key, None, minval=low, maxval=[[3.0]] * 3).shape == (3, 2)
+    assert random.truncated_normal(key, -1, 1).shape == ()
+    assert random.truncated_normal(key, low, 5).shape == (2,)
+    assert random.truncated_normal(key, np.zeros((0, 2)), 5).shape == (0, 2)
+    assert random.truncated_normal(key, low, 5, (0, 2)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("shape", [(), 3, (2, 1), (3,), (1,), (2, 3)])
+def test_bounds_that_do_not_fit_the_shape(shape: Any) -> None:
+    bound, key = np.zeros((1, 2)), random.key(3)
+    for draw in (
+        lambda: random.uniform(key, shape, maxval=bound),
+        lambda: random.truncated_normal(key, bound, 1.0, shape),
+    ):
+        with pytest.raises(ValueError, match=r"\(1, 2\).*`shape` \(=\("):
+            draw()
+
+
+def test_bounds_refused() -> None:
+    key = random.key(3)
+    with pytest.raises(ValueError, match=r"`lower`.*\(2,\).*`upper`.*\(3,\).*one shape"):
+        random.truncated_normal(key, np.zeros(2), np.ones(3))
+    with pytest.raises(TypeError, match=r"`maxval` must hold real numbers.*complex128"):
+        random.uniform(key, (2,), maxval=np.ones(2) * 1j)
+    with pytest.raises(TypeError, match="`minval` must be a real number"):
+        random.uniform(key, (2,), minval=None)  # pyright: ignore
+    with pytest.raises(ValueError, match="`upper` must be an array of numbers"):
+        random.truncated_normal(key, 0.0, [[1.0], [2.0, 3.0]])  # pyright: ignore
+
+
+def test_a_scale_that_rounds_to_zero_leaves_the_centre() -> None:
+    """Where the reference divides zero by zero."""
+    drawn = init.TruncatedNormal(0.0, 1e-50, lower=0.0, upper=1.0, seed=3)(KERNEL)
+    assert not drawn.any()
 
 
 def test_split_and_stream() -> None:
@@ -237,7 +296,7 @@ def test_unseeded_torch_moves_once_a_parameter() -> None:
     Conv2d((9, 8, 4), 6, (5, 3), b_init=init.Uniform())
     state = torch.get_rng_state()
     torch.manual_seed(1)
-    torch.empty(6, 4, 5, 3).uniform_()
+    torch.empty(6, 4, 5, 3, dtype=torch.float64).uniform_()
     torch.empty(6).uniform_()
     assert torch.equal(torch.get_rng_state(), state)
 

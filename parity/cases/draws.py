@@ -34,6 +34,83 @@ PORT: dict[str, Draw] = {
     ),
 }
 
+# Bounds that are arrays, and denormal numbers, which XLA replaces by zero; for `random` of the port
+# and `jax.random` alike. Each is the key's seed, and the draw for a key and a dtype.
+Bounded = Callable[[Any, Any, str], Any]
+LOW = np.linspace(-3.0, 1.0, 5)
+HIGH = LOW + np.array([[0.01], [1.0], [7.0]])
+
+
+def _tiny(dtype: str, *factors: float) -> tuple[Any, ...]:
+    return tuple(factor * np.finfo(dtype).tiny for factor in factors)
+
+
+BOUNDED: dict[str, tuple[int, Bounded]] = {
+    "uniform between arrays": (
+        7,
+        lambda random, key, dtype: random.uniform(key, (9000, 3, 5), dtype, LOW, HIGH),
+    ),
+    "uniform from an array": (
+        7,
+        lambda random, key, dtype: random.uniform(key, (70, 500, 5), dtype, LOW, 2),
+    ),
+    "uniform to an array of integers": (
+        7,
+        lambda random, key, dtype: random.uniform(key, (2, 3), dtype, -1, np.array([[4], [-1]])),
+    ),
+    "uniform between tiny numbers": (
+        46,
+        lambda random, key, dtype: random.uniform(key, (9950,), dtype, *_tiny(dtype, -3, 2)),
+    ),
+    "uniform between denormal numbers": (
+        46,
+        lambda random, key, dtype: random.uniform(key, (9950,), dtype, *_tiny(dtype, -0.2, 0.7)),
+    ),
+    "uniform between near, tiny numbers": (
+        46,
+        lambda random, key, dtype: random.uniform(key, (9950,), dtype, *_tiny(dtype, 1, 1.5)),
+    ),
+    "uniform from arrays, some tiny": (
+        46,
+        lambda random, key, dtype: random.uniform(
+            key, (9950, 4), dtype, np.stack([*_tiny(dtype, -0.3, 0.3), -1, 0]), _tiny(dtype, 3)[0]
+        ),
+    ),
+    "truncated_normal between arrays": (
+        7,
+        lambda random, key, dtype: random.truncated_normal(key, LOW, HIGH, (9000, 3, 5), dtype),
+    ),
+    "truncated_normal of the bounds' shape": (
+        7,
+        lambda random, key, dtype: random.truncated_normal(key, LOW, HIGH, None, dtype),
+    ),
+    "truncated_normal up to an array": (
+        7,
+        lambda random, key, dtype: random.truncated_normal(key, -3, HIGH, (3, 5), dtype),
+    ),
+    # In float32 the 9927th uniform number of this key is 0, so that the draw is the lower bound.
+    "truncated_normal above 0": (
+        46,
+        lambda random, key, dtype: random.truncated_normal(key, 0.0, 1.0, (9950,), dtype),
+    ),
+    "truncated_normal between tiny numbers": (
+        46,
+        lambda random, key, dtype: random.truncated_normal(
+            key, *_tiny(dtype, -3, 2), (9950,), dtype
+        ),
+    ),
+    "truncated_normal between arrays, some tiny": (
+        46,
+        lambda random, key, dtype: random.truncated_normal(
+            key,
+            np.stack([*_tiny(dtype, -1, 0.3), -1]),
+            np.stack([*_tiny(dtype, 1, 3), 1]),
+            (9950, 3),
+            dtype,
+        ),
+    ),
+}
+
 
 def initializers(init: Any, seed: Any) -> dict[str, Any]:
     """Initializers of ``torchconv2d.init`` or ``brainstate.nn.init``, with various arguments."""
@@ -52,4 +129,12 @@ def initializers(init: Any, seed: Any) -> dict[str, Any]:
             0.3, 0.7, lower=-1.0, upper=1.5, seed=seed
         ),
         "Uniform(-0.4, 1.1)": init.Uniform(-0.4, 1.1, seed=seed),
+        # With numbers that are denormal in float32.
+        "LecunNormal(1e-36)": init.LecunNormal(1e-36, seed=seed),
+        "Normal(1e-39, 2e-38)": init.Normal(1e-39, 2e-38, seed=seed),
+        "TruncatedNormal(0.0, 2e-38)": init.TruncatedNormal(0.0, 2e-38, seed=seed),
+        "TruncatedNormal(0.0, 1.0, lower=0.0, upper=4e-38)": init.TruncatedNormal(
+            0.0, 1.0, lower=0.0, upper=4e-38, seed=seed
+        ),
+        "Uniform(-2e-38, 4e-38)": init.Uniform(-2e-38, 4e-38, seed=seed),
     }

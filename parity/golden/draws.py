@@ -14,7 +14,7 @@ import brainstate
 import jax
 import numpy as np
 
-from ..cases.draws import DTYPES, KERNEL, KEYS, SHAPES, initializers
+from ..cases.draws import BOUNDED, DTYPES, KERNEL, KEYS, SHAPES, initializers
 
 FILE = Path(__file__).parents[2] / "tests" / "draws.json"
 
@@ -39,6 +39,15 @@ def reference_initializers(seed: int | jax.Array) -> dict[str, brainstate.nn.ini
     return initializers(brainstate.nn.init, seed)
 
 
+def reference_bounded(dtype: str) -> dict[str, np.ndarray]:
+    """The draws of :data:`BOUNDED`."""
+    with jax.enable_x64(dtype == "float64"):
+        return {
+            name: np.asarray(draw(jax.random, jax.random.key(seed), dtype))
+            for name, (seed, draw) in BOUNDED.items()
+        }
+
+
 def summary(array: np.ndarray) -> dict[str, str]:
     flat = np.ascontiguousarray(array).ravel()
     ends = [flat[0], flat[-1]]
@@ -49,6 +58,8 @@ def summary(array: np.ndarray) -> dict[str, str]:
 def make() -> dict[str, dict[str, str]]:
     made: dict[str, dict[str, str]] = {}
     for dtype in DTYPES:
+        for name, array in reference_bounded(dtype).items():
+            made[f"{name}, {dtype}"] = summary(array)
         with jax.enable_x64(dtype == "float64"):
             for name, seed in KEYS.items():
                 # Without x64 an int is a seed of 32 bits on both sides.

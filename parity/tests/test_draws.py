@@ -14,9 +14,9 @@ import torchconv2d
 from torchconv2d import init, random
 from torchconv2d.random import xla_math
 
-from ..cases.draws import DTYPES, KERNEL, KEYS, PORT, initializers
+from ..cases.draws import BOUNDED, DTYPES, KERNEL, KEYS, PORT, initializers
 from ..golden import draws
-from ..golden.draws import reference_draws, reference_initializers, reference_key
+from ..golden.draws import reference_bounded, reference_draws, reference_initializers, reference_key
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -59,6 +59,40 @@ def test_uniform_and_truncated_normal_with_other_bounds(dtype):
             assert drawn.tobytes() == np.asarray(theirs).tobytes(), (low, high)
             theirs = jax.random.uniform(key, (300,), dtype, low, high)
             assert random.uniform(mine, (300,), dtype, low, high).tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_and_denormal_numbers_as_bounds(dtype):
+    for name, theirs in reference_bounded(dtype).items():
+        seed, draw = BOUNDED[name]
+        drawn = draw(random, random.key(seed), dtype)
+        assert drawn.shape == theirs.shape
+        assert drawn.dtype == theirs.dtype
+        assert drawn.tobytes() == theirs.tobytes(), name
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_random_arrays_as_bounds(dtype):
+    """Around the smallest normal number, and of usual size.
+
+    If an upper bound is denormal, a zero may have the other sign.
+    """
+    generator = np.random.default_rng(4)
+    tiny = float(np.finfo(dtype).tiny)
+    with jax.enable_x64(dtype == "float64"):
+        for size in (1.0, 3 * tiny, 1e4 * tiny, np.geomspace(tiny, 1, 50)):
+            for seed in range(2):
+                low = np.array(size) * generator.uniform(-1, 1, (20, 50))
+                high = low + size * generator.uniform(0, 2, 50)
+                key, mine = jax.random.key(seed), random.key(seed)
+                theirs = jax.random.uniform(key, (30, 20, 50), dtype, low, high)
+                drawn = random.uniform(mine, (30, 20, 50), dtype, low, high)
+                assert drawn.tobytes() == np.asarray(theirs).tobytes(), size
+                theirs = jax.random.truncated_normal(key, low, high, (30, 20, 50), dtype)
+                drawn = random.truncated_normal(mine, low, high, (30, 20, 50), dtype)
+                assert np.array_equal(drawn, theirs), size
+                if np.all(size == 1.0):
+                    assert drawn.tobytes() == np.asarray(theirs).tobytes()
 
 
 def test_inverse_error_function():

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from .. import arguments
 from ..messages import shown
 from . import xla_math
-from .keys import Shape, Words, drawn, joined
+from .keys import Shape, Words, drawn, joined, sizes_of
 from .xla_math import Floats
+
+# One or several numbers. Arrays may be NumPy's, JAX's or torch's.
+Bound = npt.ArrayLike
 
 
 def float_type(dtype: npt.DTypeLike) -> type[np.floating[Any]]:
@@ -23,44 +28,108 @@ def float_type(dtype: npt.DTypeLike) -> type[np.floating[Any]]:
     return kind
 
 
+def bound(name: str, value: Any, kind: type[np.floating[Any]]) -> Floats:
+    """The number or array in this dtype, with zero for denormal numbers, never -0."""
+    try:
+        array: Any = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be an array of numbers: {error}") from error
+    if array.ndim == 0:
+        array = np.asarray(arguments.number(name, value))
+    elif array.dtype.kind not in "biuf" and array.dtype.type.__module__ != "ml_dtypes":
+        raise TypeError(f"`{name}` must hold real numbers, got an array of {array.dtype}.")
+    with np.errstate(over="ignore"):
+        return np.asarray(xla_math.flushed(array.astype(kind)) + kind(0))
+
+
+def bounded_shape(shape: Shape | None, **bounds: Floats) -> tuple[int, ...]:
+    """The sizes of ``shape``, to which the bounds must broadcast; their own shape if it is None."""
+    named = ", ".join(f"`{name}` of the shape {array.shape}" for name, array in bounds.items())
+    try:
+        together = np.broadcast_shapes(*(array.shape for array in bounds.values()))
+    except ValueError:
+        raise ValueError(f"{named} do not broadcast to one shape.") from None
+    if shape is None:
+        return together
+    sizes = sizes_of(shape)
+    # A longer shape fits only with each size the same or 1, and never gains axes.
+    fits = len(together) <= len(sizes) and all(
+        size in (1, wanted) for size, wanted in zip(together[::-1], sizes[::-1], strict=False)
+    )
+    if not fits:
+        raise ValueError(f"{named} do not broadcast to `shape` (={sizes}).")
+    return sizes
+
+
+def entries(array: Floats, sizes: tuple[int, ...]) -> Callable[[slice], Floats]:
+    """For a part of a draw of these sizes, in row-major order, the entries of a bound.
+
+    A bound of one number gives this one.
+    """
+    if array.size == 1:
+        return lambda part: array.reshape(1)
+    flat = np.broadcast_to(array, sizes).flat
+    return lambda part: flat[part]
+
+
+Then = Callable[[Floats, slice], Floats]
+
+
 def uniform_between(
-    key: Words,
-    shape: Shape,
-    low: np.floating[Any],
-    high: np.floating[Any],
-    then: Callable[[Floats], Floats] = lambda values: values,
+    key: Words, sizes: tuple[int, ...], low: Floats, high: Floats, then: Then | None = None
 ) -> Floats:
-    """Uniform numbers of the bounds' dtype; ``then`` is applied to each block."""
+    """Uniform numbers of the bounds' dtype; ``then`` is applied to each block.
+
+    Bounds are as :func:`bound` makes them.
+    """
     one = low.dtype.type(1)
     width, mantissa = 8 * one.itemsize, np.finfo(one).nmant
-    line = (float(high - low), float(low))
+    low, high = np.broadcast_arrays(low, high)
+    power = xla_math.lift(low, high)
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = xla_math.lowered(high * power - low * power, power) * power
+    spans, lows, powers = (entries(np.asarray(x), sizes) for x in (span, low * power, power))
+    small, lone = bool((power > 1).any()), low.size == 1
 
-    def make(words: tuple[Words, Words]) -> Floats:
+    def make(words: tuple[Words, Words], part: slice) -> Floats:
         # As in JAX, the upper bits are the mantissa of a number in [1, 2).
         kept = joined(words, width)
         kept >>= width - mantissa
         kept |= one.view(kept.dtype)
-        values = xla_math.polynomial(line, kept.view(one.dtype) - one)
-        return then(np.maximum(values, low, out=values))
+        values = kept.view(one.dtype) - one
+        span, low = spans(part), lows(part)
+        if lone:
+            values = xla_math.polynomial((float(span[0]), float(low[0])), values)
+        else:
+            values = xla_math.multiply_add(values, span, low)
+        np.maximum(values, low, out=values)
+        if small:
+            values = xla_math.lowered(values, powers(part))
+        return values if then is None else then(values, part)
 
-    return drawn(key, shape, one.dtype, make)
+    return drawn(key, sizes, one.dtype, make)
 
 
 def uniform(
     key: Words,
-    shape: Shape = (),
+    shape: Shape | None = (),
     dtype: npt.DTypeLike = np.float32,
-    minval: float = 0.0,
-    maxval: float = 1.0,
+    minval: Bound = 0.0,
+    maxval: Bound = 1.0,
 ) -> Floats:
     """Uniform on ``[minval, maxval)``, in steps of the range / 2^23, or / 2^52 in float64.
+
+    Bounds may be arrays that broadcast to ``shape``; with None, they give the shape.
 
     >>> from torchconv2d.random import key
     >>> uniform(key(7), (2,), minval=-1.0)
     array([0.34817982, 0.9492338 ], dtype=float32)
+    >>> uniform(key(7), (2,), minval=[-1.0, 5.0], maxval=[1.0, 6.0])
+    array([0.34817982, 5.974617  ], dtype=float32)
     """
     kind = float_type(dtype)
-    return uniform_between(key, shape, kind(float(minval)), kind(float(maxval)))
+    low, high = bound("minval", minval, kind), bound("maxval", maxval, kind)
+    return uniform_between(key, bounded_shape(shape, minval=low, maxval=high), low, high)
 
 
 def normal(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> Floats:
@@ -72,36 +141,58 @@ def normal(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> 
     """
     kind = float_type(dtype)
     root = kind(math.sqrt(2))
-    low = np.nextafter(kind(-1), kind(0))
-    return uniform_between(key, shape, low, kind(1), lambda u: xla_math.erf_inv(u) * root)
+    low, high = np.asarray(np.nextafter(kind(-1), kind(0))), np.asarray(kind(1))
+    sizes = sizes_of(shape)
+
+    def finish(u: Floats, part: slice) -> Floats:
+        return xla_math.erf_inv(u) * root
+
+    return uniform_between(key, sizes, low, high, finish)
 
 
 def truncated_normal(
     key: Words,
-    lower: float,
-    upper: float,
-    shape: Shape = (),
+    lower: Bound,
+    upper: Bound,
+    shape: Shape | None = None,
     dtype: npt.DTypeLike = np.float32,
 ) -> Floats:
     """Standard normal, cut to the open interval ``(lower, upper)``.
 
+    As in JAX, float32 draws between wide bounds end at 5.17, but one of 2^23 is next to ``lower``.
+
+    Bounds may be arrays that broadcast to ``shape``; with None, they give the shape.
+
     >>> from torchconv2d.random import key
     >>> truncated_normal(key(7), -1.0, 1.0, (2,))
     array([0.30246016, 0.9307785 ], dtype=float32)
+    >>> truncated_normal(key(7), [-1.0, 0.5], [1.0, 2.0])
+    array([0.30246016, 1.8807299 ], dtype=float32)
     """
     kind = float_type(dtype)
-    root, low, high = kind(math.sqrt(2)), kind(float(lower)), kind(float(upper))
-    inside = strictly_between(low, high)
+    root = kind(math.sqrt(2))
+    low, high = bound("lower", lower, kind), bound("upper", upper, kind)
+    sizes = bounded_shape(shape, lower=low, upper=high)
+    least, most = (entries(np.asarray(x), sizes) for x in strictly_between(low, high))
     scale = kind(1) / root  # XLA divides by a constant like this
-    return uniform_between(
-        key,
-        shape,
-        xla_math.erf(low * scale),
-        xla_math.erf(high * scale),
-        lambda u: np.clip(xla_math.erf_inv(u) * root, *inside),
-    )
+    scaled = (xla_math.product(x, np.asarray(scale)) + kind(0) for x in (low, high))  # -0 is 0
+    below, above = (xla_math.erf(np.asarray(x)) for x in scaled)
+
+    def finish(u: Floats, part: slice) -> Floats:
+        return clipped(xla_math.erf_inv(u) * root, least(part), most(part))
+
+    return uniform_between(key, sizes, below, above, finish)
 
 
-def strictly_between(low: np.floating[Any], high: np.floating[Any]) -> tuple[Any, Any]:
-    """The smallest and the largest number strictly between two."""
-    return np.nextafter(low, np.inf, dtype=low.dtype), np.nextafter(high, -np.inf, dtype=low.dtype)
+def strictly_between(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """The smallest and the largest number strictly between two; zero if it is denormal."""
+    pair = np.nextafter(low, np.inf, dtype=low.dtype), np.nextafter(high, -np.inf, dtype=low.dtype)
+    least, most = (np.asarray(xla_math.flushed(x) + low.dtype.type(0)) for x in pair)
+    return least, most
+
+
+def clipped(values: Floats, least: Floats, most: Floats) -> Floats:
+    """The values, cut to an interval. As in XLA, -0 is below 0."""
+    values = np.where(values > most, most, np.maximum(values, least))
+    values += np.where(least == 0, 0.0, -0.0).astype(values.dtype)
+    return values

@@ -90,7 +90,8 @@ def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
     return high, low
 
 
-def _sizes(shape: Shape, name: str = "shape") -> tuple[int, ...]:
+def sizes_of(shape: Shape, name: str = "shape") -> tuple[int, ...]:
+    """The sizes of a shape, checked."""
     sizes = shape if isinstance(shape, (Sequence, np.ndarray)) else (shape,)
     return tuple(arguments.integer(name, size, 0) for size in sizes)
 
@@ -99,15 +100,18 @@ def drawn(
     key: Words,
     shape: Shape,
     dtype: npt.DTypeLike,
-    make: Callable[[tuple[Words, Words]], npt.NDArray[Any]],
+    make: Callable[[tuple[Words, Words], slice], npt.NDArray[Any]],
 ) -> npt.NDArray[Any]:
-    """``make`` applied to each entry's words, which are the encrypted row-major index."""
-    key, sizes = _key(key), _sizes(shape)
+    """``make`` applied to each entry's words, which are the encrypted row-major index.
+
+    It is called for one part of the entries after another, with the part's slice.
+    """
+    key, sizes = _key(key), sizes_of(shape)
     out = np.empty(math.prod(sizes), dtype)
     # Without threads, which were slower: they exchange the interpreter lock at each short step.
     for start in range(0, out.size, BLOCK):
-        part = out[start : start + BLOCK]
-        part[:] = make(_threefry(key, start, part.size))
+        part = slice(start, min(start + BLOCK, out.size))
+        out[part] = make(_threefry(key, start, part.stop - start), part)
     return out.reshape(sizes)
 
 
@@ -118,7 +122,7 @@ def split(key: Words, num: Shape = 2) -> Words:
     >>> first
     array([3625411723, 1954958720], dtype=uint32)
     """
-    sizes = _sizes(num, "num")
+    sizes = sizes_of(num, "num")
     words = np.stack(_threefry(_key(key), 0, math.prod(sizes)), axis=-1)
     return words.reshape(*sizes, 2)
 
@@ -138,4 +142,4 @@ def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Wor
     width = {"uint32": 32, "uint64": 64}.get(np.dtype(dtype).name)
     if width is None:
         raise ValueError(f"`dtype` must be uint32 or uint64, got {shown(dtype)}.")
-    return drawn(key, shape, dtype, lambda words: joined(words, width))
+    return drawn(key, shape, dtype, lambda words, part: joined(words, width))

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import xla_math
-from .draws import float_type, normal, strictly_between, uniform, uniform_between
-from .keys import Shape, Words, key, split
+from .draws import bound, clipped, float_type, normal, strictly_between, uniform, uniform_between
+from .keys import Shape, Words, key, sizes_of, split
 from .xla_math import Floats
 
 
@@ -44,9 +44,17 @@ class Stream:
         """Uniform on ``[low, high)``."""
         return uniform(self.split(), shape, dtype, low, high)
 
-    def normal(self, shape: Shape, dtype: npt.DTypeLike = np.float32) -> Floats:
-        """Standard normal."""
-        return normal(self.split(), shape, dtype)
+    def normal(
+        self,
+        shape: Shape,
+        dtype: npt.DTypeLike = np.float32,
+        loc: float = 0.0,
+        scale: float = 1.0,
+    ) -> Floats:
+        """Normal around ``loc`` with standard deviation ``scale``."""
+        kind = float_type(dtype)
+        drawn = xla_math.product(normal(self.split(), shape, dtype), bound("scale", scale, kind))
+        return xla_math.flushed(drawn + bound("loc", loc, kind))
 
     def truncated_normal(
         self,
@@ -59,25 +67,31 @@ class Stream:
     ) -> Floats:
         """Normal around ``loc``, cut to ``(lower, upper)``; rounded as in brainstate, not JAX."""
         kind = float_type(dtype)
-        root = kind(math.sqrt(2))
-        low, high, centre, spread = (kind(float(x)) for x in (lower, upper, loc, scale))
-        below, above = (
-            (kind(1) + xla_math.erf((x - centre) / spread / root)) / kind(2) for x in (low, high)
-        )
-        ends = strictly_between(kind(2) * below - kind(1), kind(2) * above - kind(1))
-        inside = strictly_between(low, high)
+        root = np.asarray(kind(math.sqrt(2)))
+        low, high = bound("lower", lower, kind), bound("upper", upper, kind)
+        centre, spread = bound("loc", loc, kind), bound("scale", scale, kind)
+        below, above = (cumulative(x - centre, spread, root) for x in (low, high))
+        below, above = strictly_between(kind(2) * below - kind(1), kind(2) * above - kind(1))
+        least, most = strictly_between(low, high)
 
-        def finish(u: Floats) -> Floats:
-            value = xla_math.erf_inv(u)
-            value *= spread
-            value *= root
-            value += centre
-            return np.clip(value, *inside, out=value)
+        def finish(u: Floats, part: slice) -> Floats:
+            value = xla_math.product(xla_math.erf_inv(u), spread)
+            value = xla_math.flushed(xla_math.product(value, root) + centre)
+            return clipped(value, least, most)
 
-        return uniform_between(self.split(), shape, *ends, finish)
+        return uniform_between(self.split(), sizes_of(shape), below, above, finish)
 
     def __repr__(self) -> str:
         return f"Stream({self.key.tolist()})"
+
+
+def cumulative(distance: Floats, spread: Floats, root: Floats) -> Floats:
+    """The normal distribution function, in steps that each round."""
+    one = root.dtype.type(1)
+    with np.errstate(over="ignore", divide="ignore"):
+        # A scale that rounds to 0 leaves all of a distribution at its centre.
+        ratio = distance / spread / root if distance else distance
+    return np.asarray((one + xla_math.erf(np.asarray(ratio))) / (one + one))
 
 
 _current: ContextVar[Stream | None] = ContextVar("_current", default=None)

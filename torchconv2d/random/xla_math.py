@@ -8,6 +8,9 @@ that XLA compiles: polynomials by Horner's rule, each step one fused multiply-ad
 - the float32 error function: the rational function that XLA and Eigen use.
 
 In float64 XLA calls the C library for the logarithm and the error function, and so does this file.
+
+XLA sets the processor to replace denormal numbers, which are nearer to 0 than the smallest normal
+number, by zero. The functions at the end do so where a draw can be so small.
 """
 
 from __future__ import annotations
@@ -104,6 +107,9 @@ _PIECES = {
     ),
 }
 # fmt: on
+
+# Numbers below the first times the second have products and sums that are not denormal.
+_LIFTS = {np.dtype(np.float32): (2.0**-60, 2.0**64), np.dtype(np.float64): (2.0**-500, 2.0**512)}
 
 
 @functools.cache
@@ -242,16 +248,54 @@ def erf_inv(u: Floats) -> Floats:
         root = np.sqrt(w[there]) - u.dtype.type(piece.centre)
         factor[there] = polynomial(piece.coefficients, root)
     factor[ends] = np.inf
-    factor *= u
-    return factor
+    return product(factor, u)
 
 
-def erf(x: np.floating[Any]) -> np.floating[Any]:
-    """The error function of one number."""
+def erf(x: Floats) -> Floats:
+    """The error function of an array of any shape."""
     if x.dtype == np.float64:
-        return np.float64(math.erf(x))
-    if abs(x) >= np.float32(_ERF_IS_ONE):
-        return np.copysign(np.float32(1), x)
-    square = np.atleast_1d(x * x)
+        return np.fromiter(map(math.erf, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
+    inside = np.clip(x, -_ERF_IS_ONE, _ERF_IS_ONE, dtype=np.float32).ravel()
+    square = inside * inside
     numerator, denominator = (polynomial(c, square) for c in (_ERF_NUMERATOR, _ERF_DENOMINATOR))
-    return (x * numerator / denominator)[0]
+    value = (inside * numerator / denominator).reshape(x.shape)
+    return np.where(np.abs(x) >= np.float32(_ERF_IS_ONE), np.copysign(np.float32(1), x), value)
+
+
+def lift(*numbers: Floats) -> Floats:
+    """A power of two for each entry, above 1 where sums and products of so small numbers underflow.
+
+    Those of the numbers times this power do not underflow, and :func:`lowered` takes it away again.
+    Where one number is larger, its sums with multiples of 2^-23 (float64: 2^-52) of the others are
+    0 or far above the denormal numbers.
+    """
+    small, power = _LIFTS[numbers[0].dtype]
+    largest = functools.reduce(np.maximum, map(np.abs, numbers))
+    return np.where(largest < small, power, 1.0).astype(largest.dtype)
+
+
+def lowered(values: Floats, power: Floats) -> Floats:
+    """``values / power``, with zeros of the same sign for denormal numbers.
+
+    A processor decides on the number rounded to all digits of a normal one, which the values are.
+    Rounded to the fewer digits of a denormal number, some would reach the smallest normal one.
+    """
+    return values * (np.abs(values) >= np.finfo(values.dtype).tiny * power) / power
+
+
+def flushed(values: Floats) -> Floats:
+    """The values, with zeros of the same sign for denormal numbers."""
+    return np.asarray(values * (np.abs(values) >= np.finfo(values.dtype).tiny))
+
+
+def product(a: Floats, b: Floats) -> Floats:
+    """``a * b``, with zeros of the same sign for denormal products."""
+    value: Floats = np.asarray(a * b)
+    near = np.abs(value) <= np.finfo(value.dtype).tiny
+    if near.any():
+        power = np.asarray(_LIFTS[value.dtype][1], value.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # where neither is small
+            by_a, by_b = a * power * b, b * power * a
+            lifted = lowered(np.where(np.abs(a) < np.abs(b), by_a, by_b), power)  # pyright: ignore
+            value = np.where(near, lifted, value)
+    return value
