@@ -58,7 +58,7 @@ def older(layer: nn.Module, x: Tensor) -> bytes:
 
 def newer(layer: nn.Module, x: Tensor, folder: Path) -> bytes:
     path = folder / "exported.onnx"
-    options: Any = {"dynamo": True, "verbose": False, "optimize": True}
+    options: Any = {"dynamo": True, "verbose": False, "optimize": True, "external_data": False}
     torch.onnx.export(layer.eval(), (x,), str(path), **options)
     return path.read_bytes()
 

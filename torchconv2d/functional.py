@@ -185,7 +185,8 @@ def _listed(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         entries = [_listed(entry) for entry in cast(Sequence[object], value)]
         return entries if isinstance(value, list) else tuple(entries)
-    return value.tolist() if hasattr(value, "tolist") else value
+    is_array = isinstance(value, (np.ndarray, Tensor))
+    return cast(Any, value).tolist() if is_array else value
 
 
 def _dilation(name: str, value: int | Sequence[int] | None) -> Pair:
