@@ -13,6 +13,7 @@ RUN_BY = {
     "docs/index.md": "parity/tests/test_docs.py",
     "docs/porting.md": "parity/tests/test_docs.py",
     "docs/deployment.md": "tests/test_deployment.py",
+    "docs/works-with.md": "tests/test_works_with.py",
     "docs/how-it-computes.md": "tests/test_docs.py",
     "docs/parity.md": "parity/tests/test_docs.py",
 }

@@ -11,6 +11,9 @@ OPTIONAL = {
     "onnx": "the extra `onnx` is not installed",
     "onnxscript": "the extra `onnx` is not installed",
     "onnxruntime": "the extra `onnx` is not installed",
+    "torchao": "the extra `tools` is not installed",
+    "torchinfo": "the extra `tools` is not installed",
+    "thop": "the extra `tools` is not installed",
     "yaml": "torchgen, which knows each operator's devices, reads them with PyYAML",
 }
 

@@ -6,6 +6,7 @@ import itertools
 from collections import namedtuple
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from cases import VALID, make_input, make_layer, whole_numbers
@@ -133,6 +134,30 @@ def test_sizes_of_zero() -> None:
     assert torch.equal(y, torch.zeros(2, 5, 5, 6, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("as_array", [np.array, torch.tensor])
+def test_arrays_as_strides_dilations_and_padding(as_array: Any) -> None:
+    x, kernel = operands()
+    stride, pads, lhs_dilation, rhs_dilation = (2, 3), [(2, 0), (-1, 1)], (2, 1), (1, 2)
+    settings = stride, pads, lhs_dilation, rhs_dilation
+    expected = conv_general_dilated(x, kernel, *settings, NHWC)
+    y = conv_general_dilated(x, kernel, *map(as_array, settings), NHWC)
+    assert torch.equal(y, expected)
+    pairs = [as_array(pair) for pair in pads]
+    y = conv_general_dilated(x, kernel, [*map(as_array, stride)], pairs, (2, 1), (1, 2), NHWC)
+    assert torch.equal(y, expected)
+
+
+def test_the_other_arguments_of_jax_may_say_nothing_new() -> None:
+    """Flax and Haiku pass both as None at each call."""
+    x, kernel = operands()
+    expected = conv_general_dilated(x, kernel, (2, 1), "SAME", None, None, NHWC)
+    for dtype in (None, torch.float64, np.float64, np.dtype("float64"), "float64"):
+        y = conv_general_dilated(
+            x, kernel, (2, 1), "SAME", None, None, NHWC, 1, 1, None, preferred_element_type=dtype
+        )
+        assert torch.equal(y, expected)
+
+
 CALL: dict[str, Any] = {
     "lhs": torch.zeros(2, 7, 6, 4),
     "rhs": torch.zeros(3, 2, 4, 6),
@@ -185,6 +210,17 @@ CALL: dict[str, Any] = {
         ({"dimension_numbers": ("NHWC", "HWIC", "NHWC")}, TypeError, ["rhs", "'O'", "'HWIC'"]),
         ({"dimension_numbers": ("NXYC", "HWIO", "NHWC")}, TypeError, ["same two", "NXYC"]),
         ({"dimension_numbers": (0, 1, 2)}, TypeError, ["dimension_numbers", "got 1"]),
+        ({"window_strides": np.array([1.5, 1])}, TypeError, ["window_strides", "1.5"]),
+        ({"window_strides": np.array([[1, 2]])}, TypeError, ["window_strides", "[1, 2]"]),
+        ({"padding": np.array([1, 2, 3])}, ValueError, ["padding", "[1, 2, 3]"]),
+        ({"precision": "highest"}, ValueError, ["precision", "'highest'", "full_precision"]),
+        (
+            {"preferred_element_type": torch.float64},
+            TypeError,
+            ["preferred_element_type", "torch.float32", "torch.float64", ".to(dtype)"],
+        ),
+        ({"preferred_element_type": np.int32}, TypeError, ["preferred_element_type", "int32"]),
+        ({"preferred_element_type": "wide"}, TypeError, ["preferred_element_type", "'wide'"]),
     ],
 )
 def test_refused(changes: dict[str, Any], error: type[Exception], fragments: list[str]) -> None:

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = ("stride-2 SAME", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked", "one input channel")
 # test_graphs.py tests what ONNX Runtime refuses from torch 2.6, with the reason.
 ONNX = [*FEW[:1], *FEW[1:2] * ("ONNX of a sum over nothing" not in LACKING), FEW[2]]
-LAYERS_OF = {"ONNX Runtime": ONNX, "compile, traced only": FEW}
+LAYERS_OF = {"ONNX Runtime": ONNX, "ONNX, half precision": ONNX, "compile, traced only": FEW}
 LAYERS_OF |= dict.fromkeys(("compile", "AOTInductor"), FEW[:2])
+LAYERS_OF |= dict.fromkeys(("PT2E int8", "older ONNX exporter", "linearize"), FEW)
 # test_scale_out.py covers these strategies with two processes; here each would start its own two.
 SLOW = ("compile", "AOTInductor", *processes.STRATEGIES)
 
@@ -34,8 +35,10 @@ SLOW = ("compile", "AOTInductor", *processes.STRATEGIES)
     ],
 )
 def test_the_answer_is_the_same(target: str) -> None:
-    if target == "ONNX Runtime":
+    if "ONNX" in target:
         package("onnx", "onnxscript", "onnxruntime")
+    if target == "PT2E int8":
+        package("torchao")
     rows = list(targets.run([target], LAYERS_OF.get(target, tuple(LAYERS))))
     assert rows
     assert [row for row in rows if not row.agrees] == []

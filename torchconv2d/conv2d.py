@@ -319,6 +319,11 @@ class Conv2d(AllOrNothing):
                 f"The input{self._of_layer} must have the shape (B, {first}, {second}, {third}) "
                 f"or ({first}, {second}, {third}), got {list(x.shape)}."
             )
+        if x.is_quantized:
+            raise TypeError(
+                f"The input{self._of_layer} is quantized, which torch.ao's eager quantization does "
+                f"around its own layers only; quantize an exported network with torchao (PT2E)."
+            )
         if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
             raise TypeError(
                 f"The input{self._of_layer} has the dtype {x.dtype} and the layer {weight.dtype}; "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,8 +27,12 @@ def conv_general_dilated(
     dimension_numbers: Any = None,
     feature_group_count: int = 1,
     batch_group_count: int = 1,
+    precision: None = None,
+    preferred_element_type: Any = None,
 ) -> Tensor:
     """``jax.lax.conv_general_dilated`` for two spatial dimensions.
+
+    Strides, dilations and padding may also be arrays of integers.
 
     Args:
         lhs: the input, with four axes.
@@ -46,13 +51,16 @@ def conv_general_dilated(
         batch_group_count: groups of the batch. Each group is convolved with its part of the output
             channels, so the output's batch is smaller by this factor. One of the two counts must
             be 1.
+        precision: None. In torch the precision is a setting for all operations, see
+            :func:`torchconv2d.testing.full_precision`.
+        preferred_element_type: None, or the dtype of the operands, which the result always has.
 
     Returns:
         The result, contiguous, with the axes that ``dimension_numbers`` asks for.
 
     Raises:
         TypeError: an operand is not a dense tensor; the dtypes differ or are integers; wrong
-            ``dimension_numbers``; a dilation below 1.
+            ``dimension_numbers``; a dilation below 1; another ``preferred_element_type``.
         ValueError: a shape that does not fit, or another wrong value.
 
     Example:
@@ -62,6 +70,7 @@ def conv_general_dilated(
         torch.Size([2, 3, 4, 8])
     """
     _check_operands(lhs, rhs)
+    _check_result(lhs.dtype, precision, preferred_element_type)
     axes = parse_dimension_numbers(dimension_numbers)
     features = arguments.integer("feature_group_count", feature_group_count, 1)
     batches = arguments.integer("batch_group_count", batch_group_count, 1)
@@ -77,7 +86,7 @@ def conv_general_dilated(
     groups, settings = (
         features * batches,
         (
-            arguments.pair("window_strides", window_strides),
+            arguments.pair("window_strides", _listed(window_strides)),
             _padding(padding),
             _dilation("lhs_dilation", lhs_dilation),
             _dilation("rhs_dilation", rhs_dilation),
@@ -128,6 +137,27 @@ def _check_operands(lhs: object, rhs: object) -> None:
         )
 
 
+def _check_result(dtype: torch.dtype, precision: object, wanted: Any) -> None:
+    """Refuse what JAX lets a call ask for and torch does not."""
+    if precision is not None:
+        raise ValueError(
+            f"`precision` must be None, got {precision!r}: torch has one precision for all "
+            f"operations; set it with `torch.set_float32_matmul_precision`, or use "
+            f"`torchconv2d.testing.full_precision()`."
+        )
+    if wanted is None or wanted is dtype:
+        return
+    try:  # a dtype of NumPy or JAX, or its name
+        same = not isinstance(wanted, torch.dtype) and f"torch.{np.dtype(wanted)}" == str(dtype)
+    except TypeError:
+        same = False
+    if not same:
+        raise TypeError(
+            f"`preferred_element_type` must be None or the dtype of the operands, {dtype}, got "
+            f"{wanted!r}; cast the operands or the result with `.to(dtype)`."
+        )
+
+
 def _check_channels(x: Tensor, weight: Tensor, features: int, batches: int) -> None:
     if x.size(1) != weight.size(1) * features:
         raise ValueError(
@@ -150,11 +180,20 @@ def _check_channels(x: Tensor, weight: Tensor, features: int, batches: int) -> N
         )
 
 
+def _listed(value: Any) -> Any:
+    """An array as a list, also in a list or tuple; anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        entries = [_listed(entry) for entry in cast(Sequence[object], value)]
+        return entries if isinstance(value, list) else tuple(entries)
+    is_array = isinstance(value, (np.ndarray, Tensor))
+    return cast(Any, value).tolist() if is_array else value
+
+
 def _dilation(name: str, value: int | Sequence[int] | None) -> Pair:
-    return (1, 1) if value is None else arguments.pair(name, value, below=TypeError)
+    return (1, 1) if value is None else arguments.pair(name, _listed(value), below=TypeError)
 
 
 def _padding(value: object) -> Padding:
     if isinstance(value, str):
         value = value.upper()
-    return arguments.padding(value, ("SAME", "SAME_LOWER", "VALID"))
+    return arguments.padding(_listed(value), ("SAME", "SAME_LOWER", "VALID"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from torchconv2d import Conv2d
 
 from ..definition.expected import layer_gradients, layer_output
-from . import elsewhere, here, processes
+from . import elsewhere, here, processes, tools
 from .here import Outputs, Target, Trained
 from .layers import LAYERS, Cell, cells
 
@@ -34,10 +35,19 @@ TARGETS: dict[str, Target] = {
     "functional_call": here.functional_call,
     "jvp": here.jvp,
     "jacrev": here.jacrev,
+    "fx": tools.fx,
+    "older ONNX exporter": tools.older_onnx,
+    "ONNX, half precision": tools.half_onnx,
+    "PT2E int8": tools.int8,
+    "linearize": tools.linearize,
+    "batched gradients": tools.batched_gradients,
 } | {name: processes.target(name) for name in processes.STRATEGIES}
 
 # The layers that a target can run, if it cannot run all.
 ONLY = {"DTensor by width": processes.BY_WIDTH}
+
+# The largest relative error where that is judged, and not rounding.
+LOSSES = {"PT2E int8": tools.USUAL_LOSS}
 
 
 class TargetResult(NamedTuple):
@@ -77,7 +87,12 @@ def judged(target: str, cell: Cell, outputs: Outputs) -> TargetResult:
     if len(outputs) != len(cell.inputs) or sum(y is not None for y in outputs) < 2:
         return TargetResult(target, cell.name, float("inf"), f"{len(outputs)} outputs")
     found = zip(cell.inputs, cell.cotangents, outputs, strict=True)
-    ratios = [_largest(cell.layer, x, cotangent, y) for x, cotangent, y in found if y is not None]
+    loss = LOSSES.get(target)
+    ratios = [
+        _largest(cell.layer, x, cotangent, y) if loss is None else _loss(cell.layer, x, y) / loss
+        for x, cotangent, y in found
+        if y is not None
+    ]
     return TargetResult(target, cell.name, max(ratios))
 
 
@@ -99,6 +114,15 @@ def _largest(layer: Conv2d, x: Tensor, cotangent: Tensor, found: Tensor | Traine
         return float("inf")
     ratios = [each.ratio(mine) for each, mine in zip(right, found.gradients, strict=True)]
     return max(ratio(layer, x, found.output), *ratios)
+
+
+def _loss(layer: Conv2d, x: Tensor, found: Tensor | Trained) -> float:
+    """The relative error of an output, in the Euclidean norm."""
+    right, _ = layer_output(layer, x)
+    if not isinstance(found, Tensor) or found.shape != right.shape:
+        return float("inf")
+    error = float((found - right).norm() / right.norm()) if right.numel() else 0.0
+    return error if isfinite(error) else float("inf")
 
 
 def ratio(layer: Conv2d, x: Tensor, y: Tensor) -> float:

@@ -60,8 +60,18 @@ def each(*, unbatched: bool = True) -> Callable[[Callable[[Cell, Path], Run]], T
 def quiet() -> Generator[None]:
     """Silence torch's warnings about its own deprecations and about missing packages."""
     with warnings.catch_warnings():
-        for text in (r"`torch.jit.\w+` is deprecated", r".*LeafSpec", r".*float32 matmul"):
+        for text in (
+            r"`torch.jit.\w+` is deprecated",
+            r".*LeafSpec",
+            r".*float32 matmul",
+            r".*legacy TorchScript-based",
+            "Attempted to insert a get_attr Node",
+            "Constant folding - Only steps=1",
+            "XNNPACKQuantizer is deprecated",
+            "must run observer before",
+        ):
             warnings.filterwarnings("ignore", text)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         yield
 
 
@@ -141,9 +151,12 @@ def aot_inductor(cell: Cell, folder: Path) -> Run:
 
 @each(unbatched=False)
 def onnx(cell: Cell, folder: Path) -> Run:
+    return onnx_session(onnx_file(cell, folder))
+
+
+def onnx_session(path: str | Path) -> Run:
     import onnxruntime
 
-    path = onnx_file(cell, folder)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
@@ -191,7 +204,7 @@ def jvp(cell: Cell, folder: Path) -> Run:
 
     def run(x: Tensor) -> Tensor:
         _, tangent = torch.func.jvp(cell.layer, (torch.ones_like(x),), (x,))
-        return _with_bias(cell.layer, tangent)
+        return with_bias(cell.layer, tangent)
 
     return run
 
@@ -205,12 +218,12 @@ def jacrev(cell: Cell, folder: Path) -> Run:
         images = x.reshape(-1, *x.shape[-3:]).double()
         y = torch.stack([torch.tensordot(jacobian, image, 3) for image in images])
         y = y if x.dim() == 4 else y[0]
-        return _with_bias(cell.layer, y).to(x.dtype)
+        return with_bias(cell.layer, y).to(x.dtype)
 
     return run
 
 
-def _with_bias(layer: Conv2d, y: Tensor) -> Tensor:
+def with_bias(layer: Conv2d, y: Tensor) -> Tensor:
     if layer.bias is None:
         return y
     return y + (layer.bias[:, None, None] if layer.channel_first else layer.bias)

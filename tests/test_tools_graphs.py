@@ -1,0 +1,222 @@
+"""Tools that record the layer or the functional form in a graph: torch.fx, traces, ONNX."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cases import VALID, make_input, make_layer, normal_numbers, whole_numbers
+from needs import package
+from torch import Tensor, fx, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from parity.targets import here
+from torchconv2d import Conv2d, conv_general_dilated
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore"),  # exporters and tracers warn of much that is their own
+]
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_fx_records_one_call(name: str) -> None:
+    layer = make_layer(name)
+    x = make_input(layer)
+    for network in (nn.Sequential(layer, nn.ReLU()), layer):
+        graph = fx.symbolic_trace(network)
+        graph.graph.lint()
+        assert torch.equal(graph(x), network(x))
+        calls = [node.op for node in graph.graph.nodes if node.op.startswith("call")]
+        assert calls == ["call_module"] * (2 if network is not layer else 1)
+        assert graph.get_submodule("0" if network is not layer else "itself") is layer
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_trace_refuses_another_size(name: str) -> None:
+    """Today's lowerings fix the size when they are chosen."""
+    layer = make_layer(name)
+    x = make_input(layer)
+    trace = torch.jit.trace(layer, (x,))
+    assert torch.equal(trace(x), layer(x))
+    for axis in (-3, -2, -1):
+        other = x.repeat_interleave(2, axis)
+        with pytest.raises(torch.jit.Error, match="the size that the trace was made for"):
+            trace(other)
+
+
+def older(layer: nn.Module, x: Tensor) -> bytes:
+    """The file that the older exporter writes."""
+    file = io.BytesIO()
+    with here.quiet():
+        torch.onnx.export(layer.eval(), (x,), file, dynamo=False)
+    return file.getvalue()
+
+
+def newer(layer: nn.Module, x: Tensor, folder: Path) -> bytes:
+    path = folder / "exported.onnx"
+    options: Any = {"dynamo": True, "verbose": False, "optimize": True, "external_data": False}
+    torch.onnx.export(layer.eval(), (x,), str(path), **options)
+    return path.read_bytes()
+
+
+def in_onnx_runtime(file: bytes, x: Tensor) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    given = {each.name: x.numpy() for each in session.get_inputs()}
+    return torch.from_numpy(session.run(None, given)[0])
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_the_older_onnx_exporter(name: str) -> None:
+    """It once wrote zeros for phases written in place, and could end the process."""
+    package("onnx", "onnxscript", "onnxruntime")
+    layer = make_layer(name)
+    x = make_input(layer)
+    y = in_onnx_runtime(older(layer, x), x)
+    expected = layer(x).detach()
+    assert y.shape == expected.shape
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"in_size": (64, 64, 32), "out_channels": 3, "kernel_size": 3},
+        {
+            "in_size": (12, 14, 8),
+            "out_channels": 6,
+            "kernel_size": 3,
+            "lhs_dilation": 2,
+            "rhs_dilation": 2,
+        },
+    ],
+    ids=["few output channels", "phases without taps"],
+)
+def test_the_older_onnx_exporter_at_the_end_of_a_network(layer: dict[str, Any]) -> None:
+    package("onnx", "onnxscript", "onnxruntime")
+    network = nn.Sequential(Conv2d(**layer, w_init=lambda s: whole_numbers(s, 5, torch.float32)))
+    x = whole_numbers((1, *layer["in_size"]), 6, torch.float32)
+    expected = network(x).detach()
+    assert expected.count_nonzero()
+    assert torch.equal(in_onnx_runtime(older(network, x), x), expected)
+
+
+def exported(exporter: str, layer: Conv2d, x: Tensor, folder: Path) -> tuple[bytes, Any]:
+    package("onnx", "onnxscript", "onnxruntime")
+    import onnx
+
+    file = newer(layer, x, folder) if exporter == "newer" else older(layer, x)
+    return file, onnx.load_from_string(file).graph
+
+
+@pytest.mark.parametrize("exporter", ["older", "newer"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_uneven_padding_is_one_onnx_convolution(exporter: str, groups: int, tmp_path: Path) -> None:
+    """Slices around it would keep batch norm from folding into it."""
+    layer = make_layer("same_stride_even_input", groups=groups, out_channels=8)
+    x = make_input(layer)
+    file, graph = exported(exporter, layer, x, tmp_path)
+    assert [node.op_type for node in graph.node] == ["Transpose", "Conv", "Transpose"]
+    (pads,) = (each.ints for each in graph.node[1].attribute if each.name == "pads")
+    assert list(pads) == [0, 0, 1, 1]
+    assert torch.equal(in_onnx_runtime(file, x), layer(x).detach())
+
+
+@pytest.mark.parametrize("exporter", ["older", "newer"])
+@pytest.mark.parametrize("name", ["bias_stride", "lhs_same", "pointwise"])
+def test_half_precision_is_exported_as_such(exporter: str, name: str, tmp_path: Path) -> None:
+    """A CPU computes it in float32, but the file may be for another machine."""
+    layer = make_layer(name, dtype=torch.float16)
+    x = make_input(layer)
+    file, graph = exported(exporter, layer, x, tmp_path)
+    half = 10  # FLOAT16 in ONNX
+    floating = [each.data_type for each in graph.initializer if each.data_type in (1, 10, 11)]
+    assert set(floating) == {half}
+    assert "Cast" not in {node.op_type for node in graph.node}
+    assert torch.equal(in_onnx_runtime(file, x), layer(x).detach())
+
+
+def test_a_large_transposed_weight_is_folded_by_one_line() -> None:
+    package("onnx", "onnxscript", "onnxruntime")
+    from onnxscript import optimizer
+
+    layer = Conv2d((6, 5, 256), 192, 3, lhs_dilation=2).eval()
+    x = normal_numbers((1, 6, 5, 256), 4, torch.float32)
+    program: Any = torch.onnx.export(layer, (x,), dynamo=True, verbose=False)
+    anything = {"input_size_limit": 2**31, "output_size_limit": 2**31}
+    optimizer.fold_constants(program.model, onnx_shape_inference=False, **anything)
+    file = program.model_proto.SerializeToString()
+    kinds = [node.op_type for node in program.model_proto.graph.node]
+    assert kinds == ["Transpose", "ConvTranspose", "Transpose"]
+    torch.testing.assert_close(in_onnx_runtime(file, x), layer(x).detach(), atol=1e-4, rtol=1e-4)
+
+
+# The settings of a convolution whose image has no size yet, and the kernel's shape, (6, 4, 3, 2) if
+# none is given.
+ANY_SIZE: dict[str, dict[str, Any]] = {
+    "SAME": {"window_strides": (1, 1), "padding": "SAME"},
+    "SAME with a stride": {"window_strides": (2, 3), "padding": "SAME"},
+    "SAME_LOWER": {"window_strides": (3, 2), "padding": "SAME_LOWER"},
+    "VALID with a stride": {"window_strides": (2, 1), "padding": "VALID"},
+    "crops": {"window_strides": (1, 2), "padding": [(-1, 2), (3, -2)]},
+    "lhs": {"window_strides": (1, 1), "padding": [(2, 1), (1, 0)], "lhs_dilation": (2, 3)},
+    "lhs, SAME": {"window_strides": (2, 1), "padding": "SAME", "lhs_dilation": (3, 2)},
+    "rhs": {"window_strides": (1, 2), "padding": "SAME", "rhs_dilation": (2, 3)},
+    "groups": {"window_strides": (2, 1), "padding": "SAME", "feature_group_count": 2},
+    "groups, lhs": {
+        "window_strides": (1, 1),
+        "padding": "SAME",
+        "lhs_dilation": (2, 3),
+        "feature_group_count": 2,
+    },
+}
+
+
+def operands(settings: dict[str, Any]) -> tuple[list[Tensor], Tensor]:
+    """Three batches of different sizes, and a kernel."""
+    shapes = ((2, 4, 9, 10), (3, 4, 14, 17), (5, 4, 11, 8))
+    kernel = whole_numbers((6, 4 // settings.get("feature_group_count", 1), 3, 2), 5, torch.float32)
+    return [whole_numbers(shape, 6, torch.float32) for shape in shapes], kernel
+
+
+@pytest.mark.parametrize("tool", ["compile", "compile, dynamic", "export", "make_fx", "trace"])
+@pytest.mark.parametrize("name", ANY_SIZE)
+def test_symbolic_sizes(name: str, tool: str) -> None:
+    """Sizes that are symbols once reached a cache and a sort, which cannot take them."""
+    settings = ANY_SIZE[name]
+    images, kernel = operands(settings)
+
+    def run(x: Tensor, weight: Tensor) -> Tensor:
+        return conv_general_dilated(x, weight, **settings)
+
+    expected = [run(x, kernel) for x in images]
+    torch.compiler.reset()
+    recorded = recorders[tool](run, images[0], kernel)
+    for x, y in zip(images, expected, strict=True):
+        assert torch.equal(recorded(x, kernel), y)
+
+
+def by_export(run: Any, x: Tensor, kernel: Tensor) -> Any:
+    class Network(nn.Module):
+        def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+            return run(x, weight)
+
+    dynamic = torch.export.Dim.DYNAMIC
+    sizes = {"x": {0: dynamic, 2: dynamic, 3: dynamic}, "weight": None}
+    return torch.export.export(Network(), (x, kernel), dynamic_shapes=sizes).module()
+
+
+recorders: dict[str, Any] = {
+    "compile": lambda run, x, kernel: torch.compile(run, fullgraph=True, backend="eager"),
+    "compile, dynamic": lambda run, x, kernel: torch.compile(
+        run, fullgraph=True, backend="eager", dynamic=True
+    ),
+    "export": by_export,
+    "make_fx": lambda run, *operands: make_fx(run, tracing_mode="symbolic")(*operands),
+    "trace": lambda run, *operands: torch.jit.trace(run, operands),
+}
