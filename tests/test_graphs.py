@@ -21,7 +21,7 @@ CONVOLUTIONS = dict.fromkeys(LAYERS, 1) | {
 }
 ONNX = {name: {"Conv": count} for name, count in CONVOLUTIONS.items()} | {
     "lhs 2": {"ConvTranspose": 1},
-    "few outputs, lhs 2": {"Conv": 1},
+    "few outputs, lhs 2": {"ConvTranspose": 1},
     "empty output": {},
 }
 
