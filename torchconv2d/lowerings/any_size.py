@@ -32,6 +32,10 @@ class AnySize(Convolution):
         rhs_dilation: dilates the kernel.
         groups: of the channels.
         in_per_group: input channels of a group.
+
+    >>> convolve = AnySize((2, 1), "SAME", (1, 1), (1, 1), 1, 3)
+    >>> convolve(torch.randn(2, 3, 9, 8), torch.randn(6, 3, 3, 3), None).shape
+    torch.Size([2, 6, 5, 8])
     """
 
     def __init__(
