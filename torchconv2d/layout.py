@@ -58,12 +58,17 @@ def dense_as(model: Tensor, x: Tensor) -> Tensor:
     """``x`` without gaps, channels-last or not as the model is; torch's gradients are like this."""
     if is_channels_innermost(model):
         return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    return x.contiguous()
+    dense = x.contiguous()
+    if 1 in dense.shape and type(dense) is Tensor:
+        # Along an axis of one entry any stride is dense, but DistributedDataParallel compares it.
+        dense = dense.reshape(-1).reshape(dense.shape)
+    return dense
 
 
 def with_dense_gradient(x: Tensor) -> Tensor:
     """The same tensor, whose gradient will be as `dense_as` says."""
-    if not x.requires_grad:
+    # A DTensor whose batch does not divide evenly cannot be flattened.
+    if not x.requires_grad or type(x) not in (Tensor, torch.nn.Parameter):
         return x
     # The gradient is given its shape by `reshape`, which copies what has gaps.
     if x.is_contiguous():
