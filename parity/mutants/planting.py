@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from torchconv2d import Conv2d, conv2d, functional, geometry
+from torchconv2d import Conv2d, functional, geometry, settings
 from torchconv2d.lowerings import Convolution
 
 from ..cases.case import Case
@@ -78,7 +78,7 @@ def replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:
 
 def plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
     """Change the arguments of ``geometry.plan`` in the layer."""
-    return replaced(conv2d, "plan", lambda plan, *arguments: plan(*change(*arguments)))
+    return replaced(settings, "plan", lambda plan, *arguments: plan(*change(*arguments)))
 
 
 def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:

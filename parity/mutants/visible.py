@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchconv2d import Conv2d, conv2d, geometry
+from torchconv2d import Conv2d, conv2d, geometry, settings
 from torchconv2d.lowerings import Phases, phases
 
 from . import hidden as hidden_mutants
@@ -59,7 +59,7 @@ def _zero_extended(original: Any, *arguments: Any) -> Any:
 @contextmanager
 def _zero_extended_kernel() -> Iterator[None]:
     extend = planting.operands(lambda x, weight, bias: (x, F.pad(weight, (0, 0, 0, 1)), bias))
-    with planting.replaced(conv2d, "plan", _zero_extended)(), extend():
+    with planting.replaced(settings, "plan", _zero_extended)(), extend():
         yield
 
 
