@@ -17,7 +17,7 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_module, distribute_tensor
 
 from parity.targets import LAYERS, ONLY, Trained, cells, processes
 from parity.targets.layers import make
@@ -156,6 +156,28 @@ def without_halo_exchange(mesh: DeviceMesh) -> tuple[str, tuple[int, ...]]:
     return str(y.placements[0]), tuple(y.to_local().shape)
 
 
+def partial_outputs(mesh: DeviceMesh) -> dict[str, str]:
+    """What the layer says where torch, without the patches, calls a part of the output whole."""
+    told: dict[str, str] = {}
+    for name, axis in (("height", 1), ("width", 2), ("weight", 0)):
+        layer = layer_of("plain")
+        # A batch of four, a new shape, because DTensor caches its decisions by shape.
+        x = distribute_tensor(
+            numbers((4, *layer.in_size), 7),
+            mesh,
+            [Replicate() if name == "weight" else Shard(axis)],
+        )
+        if name == "weight":
+            for key in ("weight", "bias"):
+                part = distribute_tensor(getattr(layer, key).detach(), mesh, [Shard(0)])
+                setattr(layer, key, nn.Parameter(part))
+        try:
+            distribute_module(layer, mesh)(x)
+        except ValueError as error:
+            told[name] = str(error)
+    return told
+
+
 def refusal(arguments: dict[str, Any], mesh: DeviceMesh) -> str:
     layer = layer_of("plain", **arguments)
     try:
@@ -174,6 +196,7 @@ def worker(rank: int, folder: str) -> None:
             told["started"] = started(mesh)
         if "DTensor by width" in POSSIBLE:
             told["without"] = without_halo_exchange(mesh)
+            told["partial"] = partial_outputs(mesh)
         for strategy, names in POSSIBLE.items():  # by width comes last, and changes DTensor
             layers = {name: layer_of(name) for name in names}
             told["exact"][strategy] = {

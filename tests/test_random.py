@@ -91,10 +91,10 @@ def test_known_answers_of_random123(
 ) -> None:
     """Two of the counters have a high word, as draws of more than 2**32 numbers have."""
     words = random.key(key)
-    high, low = random._threefry(words, counter, 1)  # pyright: ignore[reportPrivateUsage]
+    high, low = keys._threefry(words, counter, 1)  # pyright: ignore[reportPrivateUsage]
     assert (high.tolist(), low.tolist()) == ([answer[0]], [answer[1]])
     if 0 < counter < 2**64 - 1:  # and within a block that begins before
-        block = random._threefry(words, counter - 2, 5)  # pyright: ignore[reportPrivateUsage]
+        block = keys._threefry(words, counter - 2, 5)  # pyright: ignore[reportPrivateUsage]
         assert (int(block[0][2]), int(block[1][2])) == answer
 
 

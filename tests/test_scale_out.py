@@ -116,6 +116,17 @@ def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
 
 
 @needs("DTensor by width")
+@pytest.mark.parametrize(
+    ("sharded", "part"),
+    [("height", (4, 6, 5, 8)), ("width", (4, 6, 9, 4)), ("weight", (4, 3, 9, 8))],
+)
+def test_a_part_that_torch_calls_whole_is_refused(
+    sharded: str, part: tuple[int, ...], told: dict[str, Any]
+) -> None:
+    assert f"takes {part} for all of the output, (4, 6, 9, 8)" in told["partial"][sharded]
+
+
+@needs("DTensor by width")
 @pytest.mark.parametrize("what", scale_out.REFUSED)
 def test_what_torch_cannot_do_along_the_width(what: str, told: dict[str, Any]) -> None:
     _, said = scale_out.REFUSED[what]

@@ -184,8 +184,22 @@ def operands(settings: dict[str, Any]) -> tuple[list[Tensor], Tensor]:
     return [whole_numbers(shape, 6, torch.float32) for shape in shapes], kernel
 
 
-@pytest.mark.parametrize("tool", ["compile", "compile, dynamic", "export", "make_fx", "trace"])
-@pytest.mark.parametrize("name", ANY_SIZE)
+def recordings() -> list[Any]:
+    """Each tool with each setting. `make_fx` takes seconds, so it runs few of them each time."""
+    tools, soon = (
+        ("compile", "compile, dynamic", "export", "make_fx", "trace"),
+        ("SAME_LOWER", "lhs"),
+    )
+    return [
+        pytest.param(
+            name, tool, marks=[pytest.mark.slow] * (tool == "make_fx" and name not in soon)
+        )
+        for name in ANY_SIZE
+        for tool in tools
+    ]
+
+
+@pytest.mark.parametrize(("name", "tool"), recordings())
 def test_symbolic_sizes(name: str, tool: str) -> None:
     """Sizes that are symbols once reached a cache and a sort, which cannot take them."""
     settings = ANY_SIZE[name]

@@ -14,6 +14,7 @@ import torch
 from cases import VALID, make_input, make_layer, normal_numbers
 
 from torchconv2d import Conv2d
+from torchconv2d.lowerings import PartialSums
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
@@ -26,7 +27,10 @@ def test_scripted_layers_give_the_same_answer(name: str, dtype: torch.dtype) -> 
         # For complex numbers training runs three real convolutions, which round differently.
         with torch.set_grad_enabled(not dtype.is_complex):
             y = scripted(x)
-            assert torch.equal(y, layer(x))
+            if dtype.is_complex and isinstance(layer.lowering, PartialSums):
+                torch.testing.assert_close(y, layer(x))  # a script has one convolution instead
+            else:
+                assert torch.equal(y, layer(x))
         assert y.is_contiguous()
 
 

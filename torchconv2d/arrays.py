@@ -35,6 +35,22 @@ _CONVERTED = {
 }
 
 
+def check_shares(y: Any, of_layer: str) -> None:
+    """Refuse a DTensor whose processes hold less of the output than torch says.
+
+    torch has no rule for these placements, and calls the parts that each process computes whole.
+    """
+    local = getattr(y, "_local_tensor", None)
+    if local is None or any(not each.is_replicate() for each in y.placements):
+        return
+    if local.shape != y.shape:
+        raise ValueError(
+            f"The operands{of_layer} are sharded in a way that torch computes wrongly: it takes "
+            f"{tuple(local.shape)} for all of the output, {tuple(y.shape)}. Shard the input by "
+            f"batch and no parameter, or see docs/deployment.md for the width."
+        )
+
+
 def layer_dtype(dtype: object) -> torch.dtype:
     """A dtype that convolutions support; torch's default for None."""
     if dtype is None:

@@ -292,6 +292,8 @@ class Conv2d(AllOrNothing):
             y = self._scripted(batch, weight, bias)
         else:
             y = self.convolution(batch, weight, bias)
+            if type(y) is not Tensor:
+                arrays.check_shares(y, self._of_layer)
         if self.channels_last:
             y = y.permute(0, 2, 3, 1).contiguous()
         elif is_channels_innermost(batch):

@@ -67,6 +67,7 @@ def quiet() -> Generator[None]:
             r".*legacy TorchScript-based",
             "Attempted to insert a get_attr Node",
             "Constant folding - Only steps=1",
+            "The feature will be removed",  # the older ONNX exporter, of itself
             "XNNPACKQuantizer is deprecated",
             "must run observer before",
         ):
