@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import VALID, make_input, make_layer, normal_numbers
+from cases import VALID, make_input, make_layer, normal_numbers, whole_numbers
 
 from torchconv2d import Conv2d
 from torchconv2d.lowerings import PartialSums
@@ -20,17 +20,17 @@ from torchconv2d.lowerings import PartialSums
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str)
 @pytest.mark.parametrize("name", VALID)
 def test_scripted_layers_give_the_same_answer(name: str, dtype: torch.dtype) -> None:
-    layer = make_layer(name, dtype, normal_numbers)
+    layer, numbers = make_layer(name, dtype, normal_numbers), normal_numbers
+    if dtype.is_complex and isinstance(layer.lowering, PartialSums):
+        # A script has one convolution instead, which rounds differently.
+        layer, numbers = make_layer(name, dtype), whole_numbers
     scripted = torch.jit.script(layer)
     for batch in ((2,), (), (0,), (3,)):
-        x = make_input(layer, normal_numbers, batch)
+        x = make_input(layer, numbers, batch)
         # For complex numbers training runs three real convolutions, which round differently.
         with torch.set_grad_enabled(not dtype.is_complex):
             y = scripted(x)
-            if dtype.is_complex and isinstance(layer.lowering, PartialSums):
-                torch.testing.assert_close(y, layer(x))  # a script has one convolution instead
-            else:
-                assert torch.equal(y, layer(x))
+            assert torch.equal(y, layer(x))
         assert y.is_contiguous()
 
 
