@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 import torch
-from cases import make_layer
+from cases import make_input, make_layer
 from limits import state_of
 from torch import Tensor, nn
 
@@ -285,3 +285,14 @@ def test_an_error_on_the_way_puts_back_views_and_plain_attributes() -> None:
     assert layer.name is None
     assert torch.equal(view, shown)
     assert view.data_ptr() == layer.weight.data_ptr()
+
+
+def test_a_refused_state_dict_leaves_a_pending_backward_pass_alone() -> None:
+    layer = make_layer("mask_lhs")
+    loss = layer(make_input(layer).requires_grad_()).square().sum()
+    for state in ({}, {"weight": torch.ones(1)}, {"unknown": torch.ones(2)}):
+        with pytest.raises(RuntimeError):
+            layer.load_state_dict(state)
+    loss.backward()
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.count_nonzero() > 0

@@ -43,6 +43,7 @@ class Kept:
         # Each with a second tensor of its memory, since loading can give the first other memory.
         self._tensors = [(each, each.detach(), each.requires_grad) for each in tensors.values()]
         self._values = [_here(each).detach().clone() for each in tensors.values()]
+        self._versions = [_here(each)._version for each in tensors.values()]
 
     def __enter__(self) -> Kept:
         return self
@@ -55,12 +56,19 @@ class Kept:
         """Restore everything."""
         for held, objects in self._objects:
             held.update(objects)
-        for tensor, same, requires_grad in self._tensors:
-            if _memory(tensor) != _memory(same):
+        changed: list[tuple[Tensor, Tensor]] = []
+        for (tensor, same, requires_grad), value, version in zip(
+            self._tensors, self._values, self._versions, strict=True
+        ):
+            moved = _memory(tensor) != _memory(same)
+            if moved:
                 tensor.data = same
             if tensor.requires_grad != requires_grad:
                 tensor.requires_grad_(requires_grad)
-        _copy([tensor for tensor, *_ in self._tensors], self._values)
+            # A tensor that nobody wrote is left alone: a backward pass may still need it.
+            if moved or _here(tensor)._version != version:
+                changed.append((tensor, value))
+        _copy([tensor for tensor, _ in changed], [value for _, value in changed])
 
 
 def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:

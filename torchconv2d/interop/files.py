@@ -38,6 +38,10 @@ def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
         raise _no_such_file(path, str(error)) from error
 
 
+# Bytes; the format's own limit.
+_LONGEST_HEADER = 100_000_000
+
+
 def _header(path: str) -> bytes:
     """The header (names, dtypes, shapes and places), if the file is long enough to have it."""
     try:
@@ -46,9 +50,9 @@ def _header(path: str) -> bytes:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
-            if length > size - 8:  # before anything is allocated
+            if length > min(size - 8, _LONGEST_HEADER):  # before anything is allocated
                 claim = f"its header claims {length} bytes, and there are {size} in all"
-                raise _no_such_file(path, claim)
+                raise _no_such_file(path, f"{claim}; {_LONGEST_HEADER} is the most")
             return file.read(length)
     except OSError as error:
         raise OSError(error.errno, error.strerror, elided(path)) from error
