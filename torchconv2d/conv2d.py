@@ -124,7 +124,8 @@ class Conv2d(AllOrNothing):
         self.rhs_dilation = arguments.pair("rhs_dilation", rhs_dilation, below=TypeError)
         self.in_channels = self.in_size[0 if self.channel_first else 2]
         self.groups = arguments.groups(groups, self.in_channels, self.out_channels)
-        self.__dict__.update(settings.named(arguments.layer_name(name)))
+        named = settings.named(arguments.layer_name(name))
+        self.name, self._of_layer = named["name"], named["_of_layer"]
         plan = settings.planned(self)
         out, in_per_group = self.out_channels, self.in_channels // self.groups
         self.kernel_shape = (*self.kernel_size, in_per_group, out)

@@ -1,4 +1,4 @@
-"""What may be changed on a layer after construction: its plan is made again, or it is an error."""
+"""Which attributes can change after construction: a change makes a new plan, or it raises."""
 
 from __future__ import annotations
 

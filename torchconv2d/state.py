@@ -40,7 +40,7 @@ class Kept:
             for tensor in (*module._parameters.values(), *module._buffers.values()):
                 if tensor is not None and not_writable(tensor) is None:  # the others cannot change
                     tensors[id(tensor)] = tensor
-        # Each with a second tensor of its memory, since loading can give the first other memory.
+        # Keep a second tensor of the same memory: loading can give the first one other memory.
         self._tensors = [(each, each.detach(), each.requires_grad) for each in tensors.values()]
         self._values = [_here(each).detach().clone() for each in tensors.values()]
         self._versions = [_here(each)._version for each in tensors.values()]

@@ -1,4 +1,4 @@
-"""The convolution of an image whose size is not known yet, in a graph that serves every size.
+"""The convolution in a graph whose image size may change.
 
 Sizes may be symbols here, so nothing is planned: sizes are only added, multiplied and divided, and
 no choice depends on them.
@@ -98,7 +98,7 @@ class AnySize(Convolution):
 
     def _is_known(self) -> bool:
         """Whether the padding does not depend on the size of the image."""
-        return not self._padding.startswith("SAME") if isinstance(self._padding, str) else True
+        return self._padding not in ("SAME", "SAME_LOWER")
 
     def _is_transposed(self, weight: Tensor, pads: list[tuple[Size, Size]]) -> bool:
         """Whether ``padding`` and ``output_padding`` of torch express the zeros and crops."""
@@ -138,6 +138,6 @@ def _positive(number: Size) -> Size:
 
 
 def _cropped(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """Without as many entries at the ends as ``before`` and ``after`` are below zero."""
+    """Cut ``-before`` entries from the start and ``-after`` from the end, where negative."""
     first, last = max(-before, 0), max(-after, 0)
     return x.narrow(axis, first, x.size(axis) - first - last) if first or last else x

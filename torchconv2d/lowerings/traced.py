@@ -1,4 +1,4 @@
-"""What ``torch.jit.trace`` and the older ONNX exporter, which traces, need to be told."""
+"""Helpers for ``torch.jit.trace``, and for the older ONNX exporter, which traces."""
 
 from __future__ import annotations
 
