@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
 import pytest
 
 
-def thinned(
-    names: str,
-    *axes: Iterable[Any],
-    keep: int,
-    failing: Callable[..., str | None] = lambda *row: None,
-) -> pytest.MarkDecorator:
+def thinned(names: str, *axes: Iterable[Any], keep: int) -> pytest.MarkDecorator:
     """Parametrize a test by all combinations, of which ``keep`` are run in the quick suite.
 
     Args:
@@ -23,7 +18,6 @@ def thinned(
         axes: the values of each.
         keep: how many rows are not marked as slow; each value of each axis is in one of
             them, if the axis has no more than that.
-        failing: why a row is known to fail, or None. Such a row must fail.
     """
     listed = [list(axis) for axis in axes]
     rows = list(product(*listed))
@@ -35,11 +29,10 @@ def thinned(
             kept.add(place)
             unmet -= set(enumerate(rows[place]))
     kept |= set([place for place in order if place not in kept][: max(keep - len(kept), 0)])
-    found = []
-    for place, row in enumerate(rows):
-        reason = failing(*row)
-        marks: list[Any] = [] if place in kept else [pytest.mark.slow]
-        if reason is not None:
-            marks.append(pytest.mark.xfail(strict=True, reason=reason))
-        found.append(pytest.param(*row, marks=marks, id="-".join(map(str, row))))
+    found = [
+        pytest.param(
+            *row, marks=() if place in kept else pytest.mark.slow, id="-".join(map(str, row))
+        )
+        for place, row in enumerate(rows)
+    ]
     return pytest.mark.parametrize(names, found)

@@ -11,7 +11,7 @@ from .geometry import Geometry
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .lowerings import Convolution, Lowering, ScriptedConvolution
 from .lowerings.traced import checked
-from .state import AllOrNothing, Kept, stored, write
+from .state import AllOrNothing, Kept, check_shape, stored, write
 from .versions import is_tracing
 
 _STRIDED = torch.strided
@@ -84,8 +84,6 @@ class Conv2d(AllOrNothing):
         weight: nn.Parameter
         bias: nn.Parameter | None
         w_mask: Tensor | None
-        name: str | None
-        _of_layer: str
         _scripted: ScriptedConvolution
 
     # TorchScript keeps one branch of each test on a constant, and leaves out unused properties.
@@ -124,9 +122,8 @@ class Conv2d(AllOrNothing):
         self.rhs_dilation = arguments.pair("rhs_dilation", rhs_dilation, below=TypeError)
         self.in_channels = self.in_size[0 if self.channel_first else 2]
         self.groups = arguments.groups(groups, self.in_channels, self.out_channels)
-        named = settings.named(arguments.layer_name(name))
+        named, plan = settings.named(arguments.layer_name(name)), settings.planned(self)
         self.name, self._of_layer = named["name"], named["_of_layer"]
-        plan = settings.planned(self)
         out, in_per_group = self.out_channels, self.in_channels // self.groups
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
         self._weight_shape = (out, in_per_group, *self.kernel_size)
@@ -276,10 +273,7 @@ class Conv2d(AllOrNothing):
                 raise arrays.not_dense(x)
             weight, bias, mask = self._tensors()
             if weight.shape != self._weight_shape:
-                raise ValueError(
-                    f"`weight`{self._of_layer} must have the shape {self._weight_shape}, got "
-                    f"{tuple(weight.shape)}; make a new layer for another shape."
-                )
+                check_shape("weight", weight, self._weight_shape, self._of_layer)
             if is_tracing():
                 x = checked(x, list(self.in_size))
         self._check_input(x, weight)
@@ -322,12 +316,12 @@ class Conv2d(AllOrNothing):
                 f"The input{self._of_layer} must have the shape (B, {first}, {second}, {third}) "
                 f"or ({first}, {second}, {third}), got {list(x.shape)}."
             )
-        if x.is_quantized:
-            raise TypeError(
-                f"The input{self._of_layer} is quantized, which torch.ao's eager quantization does "
-                f"around its own layers only; quantize an exported network with torchao (PT2E)."
-            )
         if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
+            if x.is_quantized:
+                raise TypeError(
+                    f"The input{self._of_layer} is quantized. torch.ao's eager quantization knows "
+                    f"torch's own layers only; quantize an exported network with torchao (PT2E)."
+                )
             raise TypeError(
                 f"The input{self._of_layer} has the dtype {x.dtype} and the layer {weight.dtype}; "
                 f"cast one of them with `.to(dtype)`."
@@ -339,8 +333,7 @@ class Conv2d(AllOrNothing):
             )
 
     def extra_repr(self) -> str:
-        sizes = ("in_size", "out_size", "kernel_size")
-        shown = [f"{name}={getattr(self, name)}" for name in sizes]
+        shown = [f"{name}={getattr(self, name)}" for name in ("in_size", "out_size", "kernel_size")]
         for name, default in (
             ("stride", (1, 1)),
             ("padding", "SAME"),
@@ -354,5 +347,4 @@ class Conv2d(AllOrNothing):
                 shown.append(f"{name}={value!r}")
         shown += [f"{name}=True" for name in ("bias", "w_mask") if getattr(self, name) is not None]
         shown += ["channel_first=True"] if self.channel_first else []
-        shown.append(f"lowering={type(self.lowering).__name__}")
-        return ", ".join(shown)
+        return ", ".join([*shown, f"lowering={type(self.lowering).__name__}"])

@@ -83,14 +83,12 @@ def conv_general_dilated(
     _check_channels(x, weight, features, batches)
     if batches > 1:  # Move the groups of the batch to the channels.
         x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
-    groups, settings = (
-        features * batches,
-        (
-            arguments.pair("window_strides", _listed(window_strides)),
-            _padding(padding),
-            _dilation("lhs_dilation", lhs_dilation),
-            _dilation("rhs_dilation", rhs_dilation),
-        ),
+    groups = features * batches
+    settings = (
+        arguments.pair("window_strides", _listed(window_strides)),
+        _padding(padding),
+        _dilation("lhs_dilation", lhs_dilation),
+        _dilation("rhs_dilation", rhs_dilation),
     )
     if _has_known_sizes(x) and _has_known_sizes(weight):
         sizes = (x.size(2), x.size(3)), (weight.size(2), weight.size(3))

@@ -112,12 +112,12 @@ def stored(module: nn.Module, name: str, caller: str) -> Tensor:
     return tensor
 
 
-def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], of_layer: str = "") -> None:
     """Refuse a parameter or buffer that was replaced by one of another shape."""
     if tensor.shape != shape:
         raise ValueError(
-            f"The layer's `{name}` must have the shape {shape}, as at construction, but has "
-            f"{tuple(tensor.shape)}; restore that shape, or make another layer."
+            f"The layer's `{name}`{of_layer} must have the shape {shape}, as at construction, but "
+            f"has {tuple(tensor.shape)}; restore that shape, or make another layer."
         )
 
 

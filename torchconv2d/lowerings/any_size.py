@@ -14,14 +14,14 @@ from torch import Tensor
 
 from ..geometry import Padding, Pair, dilate
 from ..layout import adjoint_weight
-from .convolution import Convolution
+from .convolution import Computation
 from .lowering import every
 
 Size = Any  # an int, a symbol, or in a trace a tensor
 
 
-class AnySize(Convolution):
-    """A convolution in the place of :class:`Convolution`, for any image size.
+class AnySize(Computation):
+    """Does what :class:`Convolution` does, for any image size.
 
     Windows that are larger than the padded input are torch's error, not an empty result.
 
@@ -50,7 +50,6 @@ class AnySize(Convolution):
     ) -> None:
         self._stride, self._padding, self._groups = stride, padding, groups
         self._lhs, self._rhs = lhs_dilation, rhs_dilation
-        self._rounds_partial_sums = False
         self._odd_channels = in_per_group % 2 == 1
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

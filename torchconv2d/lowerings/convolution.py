@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
@@ -30,7 +31,45 @@ from .weight_gradient import WeightGradient
 _AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
 
 
-class Convolution:
+class Computation:
+    """A function of input, weight and bias that decides in which dtype a subclass computes."""
+
+    _rounds_partial_sums = False
+    _odd_channels: bool
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution in torch's own layouts.
+
+        Args:
+            x: ``(B, C, H, W)``, in any memory format.
+            weight: ``(out, C / groups, kh, kw)``, of ``x``'s dtype unless autocast casts both.
+            bias: ``(out,)`` or None.
+
+        Returns:
+            ``(B, out, out_h, out_w)``, in the memory format that torch chooses.
+        """
+        dtype = x.dtype
+        device = "cpu" if x.is_cpu else "cuda"
+        if torch.is_autocast_enabled(device) and dtype in _AUTOCAST:
+            # Autocast would cast a wider dtype back to half precision.
+            dtype = torch.get_autocast_dtype(device)
+            with torch.autocast(device, enabled=False):
+                bias = None if bias is None else bias.to(dtype)
+                return self(x.to(dtype), weight.to(dtype), bias)
+        if dtype not in NARROW:
+            return self._differentiable(x, weight, bias)
+        wide = wider(x, self._rounds_partial_sums, self._odd_channels)
+        if wide is None:
+            return self._differentiable(x, weight, bias)
+        bias = None if bias is None else bias.to(wide)
+        return self._differentiable(x.to(wide), weight.to(wide), bias).to(dtype)
+
+    @abstractmethod
+    def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution in the dtype of its operands."""
+
+
+class Convolution(Computation):
     """The convolution of one geometry: a function of input, weight and bias.
 
     It decides in which dtype the lowering computes. It computes the gradients itself if torch's are
@@ -83,33 +122,6 @@ class Convolution:
 
     def __deepcopy__(self, memo: object) -> Convolution:
         return self
-
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution in torch's own layouts.
-
-        Args:
-            x: ``(B, C, H, W)``, in any memory format.
-            weight: ``(out, C / groups, kh, kw)``, of ``x``'s dtype unless autocast casts both.
-            bias: ``(out,)`` or None.
-
-        Returns:
-            ``(B, out, out_h, out_w)``, in the memory format that torch chooses.
-        """
-        dtype = x.dtype
-        device = "cpu" if x.is_cpu else "cuda"
-        if torch.is_autocast_enabled(device) and dtype in _AUTOCAST:
-            # Autocast would cast a wider dtype back to half precision.
-            dtype = torch.get_autocast_dtype(device)
-            with torch.autocast(device, enabled=False):
-                bias = None if bias is None else bias.to(dtype)
-                return self(x.to(dtype), weight.to(dtype), bias)
-        if dtype not in NARROW:
-            return self._differentiable(x, weight, bias)
-        wide = wider(x, self._rounds_partial_sums, self._odd_channels)
-        if wide is None:
-            return self._differentiable(x, weight, bias)
-        bias = None if bias is None else bias.to(wide)
-        return self._differentiable(x.to(wide), weight.to(wide), bias).to(dtype)
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         lowering = self._lowering_for(x)
