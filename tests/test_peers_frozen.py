@@ -12,7 +12,7 @@ import grid_layers
 import numpy as np
 import pytest
 import torch
-from grid_layers import NAMES, Cell
+from grid_layers import NAMES, Cell, cases
 from thinned import thinned
 from torch import Tensor
 
@@ -64,7 +64,7 @@ def check(cell: Cell, make: Callable[[Cell], Run], part: str) -> None:
 
 
 PARTS = ("input", "weight", "all")
-BIASED = [name for name in NAMES if "bias=True" in name]
+BIASED = [name for name, case in cases().items() if case.bias]
 
 
 @thinned("name, part", NAMES, PARTS, keep=90)
