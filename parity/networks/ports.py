@@ -1,0 +1,392 @@
+"""Four networks as torch modules, channel-first, for images of one size.
+
+Each takes ``layers``, an object with the methods of :class:`Layers`, so that a benchmark can build
+the same network of other convolutions. ``nn.BatchNorm2d`` has Keras's epsilon, 0.001, in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+import torchconv2d
+from torchconv2d import init
+
+Size = tuple[int, int]
+
+
+class Layers(Protocol):
+    """Makes the convolutions of a network. All pad as ``'SAME'`` does."""
+
+    def conv(
+        self,
+        size: Size,
+        channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> nn.Module: ...
+
+    def up(self, size: Size, channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+        """A transposed convolution with a bias that doubles the height and the width."""
+        ...
+
+
+class Ours:
+    """The layers of this package."""
+
+    def conv(
+        self,
+        size: Size,
+        channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> nn.Module:
+        return torchconv2d.Conv2d(
+            (channels, *size),
+            out_channels,
+            kernel_size,
+            stride=stride,
+            groups=groups,
+            b_init=init.ZeroInit() if bias else None,
+            channel_first=True,
+        )
+
+    def up(self, size: Size, channels: int, out_channels: int, kernel_size: int) -> nn.Module:
+        # A SAME convolution of stride 2 pads an even size by k - 2, and its gradient by the rest
+        # of k - 1 on each side.
+        before = kernel_size - 1 - (kernel_size - 2) // 2
+        padding = [(before, kernel_size - before)] * 2
+        return torchconv2d.Conv2d(
+            (channels, *size),
+            out_channels,
+            kernel_size,
+            padding=padding,
+            lhs_dilation=2,
+            b_init=init.ZeroInit(),
+            channel_first=True,
+        )
+
+
+def halved(size: Size) -> Size:
+    """The size behind a layer of stride 2 that pads as ``'SAME'`` does."""
+    return -(-size[0] // 2), -(-size[1] // 2)
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block: a wide depthwise convolution between two 1x1 ones."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        size: Size,
+        channels: int,
+        out_channels: int,
+        stride: int,
+        expansion: int,
+    ) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.residual = stride == 1 and channels == out_channels
+        self.expand = layers.conv(size, channels, wide, 1) if expansion > 1 else None
+        self.expand_norm = norm(wide) if expansion > 1 else None
+        self.depthwise = layers.conv(size, wide, wide, 3, stride, groups=wide)
+        self.depthwise_norm = norm(wide)
+        self.project = layers.conv(halved(size) if stride == 2 else size, wide, out_channels, 1)
+        self.project_norm = norm(out_channels)
+        self.activation = nn.ReLU6()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self.expand is not None and self.expand_norm is not None:
+            y = self.activation(self.expand_norm(self.expand(y)))
+        y = self.activation(self.depthwise_norm(self.depthwise(y)))
+        y = self.project_norm(self.project(y))
+        return x + y if self.residual else y
+
+
+class MobileNetV2(nn.Module):
+    """MobileNetV2 of width 1, as in Keras. ``size`` is the height and width of the images."""
+
+    # Channels, blocks and stride of each stage; all but the first expand sixfold.
+    STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
+
+    def __init__(self, size: Size, classes: int = 1000, layers: Layers | None = None) -> None:
+        super().__init__()
+        layers = layers or Ours()
+        self.stem = layers.conv(size, 3, 32, 3, 2)
+        self.stem_norm = norm(32)
+        size, channels = halved(size), 32
+        self.blocks = nn.ModuleList()
+        for number, (out_channels, count, first_stride) in enumerate(self.STAGES):
+            for stride in (first_stride, *[1] * (count - 1)):
+                expansion = 6 if number else 1
+                self.blocks.append(
+                    InvertedResidual(layers, size, channels, out_channels, stride, expansion)
+                )
+                size, channels = halved(size) if stride == 2 else size, out_channels
+        self.head = layers.conv(size, channels, 1280, 1)
+        self.head_norm = norm(1280)
+        self.activation = nn.ReLU6()
+        self.classifier = nn.Linear(1280, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation(self.stem_norm(self.stem(x)))
+        for block in self.blocks:
+            x = block(x)
+        x = self.activation(self.head_norm(self.head(x)))
+        return self.classifier(x.mean((2, 3)))
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a number that is computed from the means of all channels."""
+
+    def __init__(self, layers: Layers, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.reduce = layers.conv((1, 1), channels, squeezed, 1, bias=True)
+        self.expand = layers.conv((1, 1), squeezed, channels, 1, bias=True)
+        self.activation = nn.SiLU()
+        self.gate = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.activation(self.reduce(x.mean((2, 3), keepdim=True)))
+        return x * self.gate(self.expand(y))
+
+
+class MBConv(nn.Module):
+    """EfficientNet's block: an inverted residual with a squeeze-and-excitation gate."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        size: Size,
+        channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        expansion: int,
+    ) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.residual = stride == 1 and channels == out_channels
+        self.expand = layers.conv(size, channels, wide, 1) if expansion > 1 else None
+        self.expand_norm = norm(wide) if expansion > 1 else None
+        self.depthwise = layers.conv(size, wide, wide, kernel_size, stride, groups=wide)
+        self.depthwise_norm = norm(wide)
+        self.gate = SqueezeExcite(layers, wide, max(1, channels // 4))
+        self.project = layers.conv(halved(size) if stride == 2 else size, wide, out_channels, 1)
+        self.project_norm = norm(out_channels)
+        self.activation = nn.SiLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self.expand is not None and self.expand_norm is not None:
+            y = self.activation(self.expand_norm(self.expand(y)))
+        y = self.gate(self.activation(self.depthwise_norm(self.depthwise(y))))
+        y = self.project_norm(self.project(y))
+        return x + y if self.residual else y
+
+
+class EfficientNetB0(nn.Module):
+    """EfficientNet-B0 as in Keras, on pixels from 0 to 255."""
+
+    # Kernel size, channels, blocks, stride and expansion of each stage.
+    STAGES = (
+        (3, 16, 1, 1, 1),
+        (3, 24, 2, 2, 6),
+        (5, 40, 2, 2, 6),
+        (3, 80, 3, 2, 6),
+        (5, 112, 3, 1, 6),
+        (5, 192, 4, 2, 6),
+        (3, 320, 1, 1, 6),
+    )
+
+    def __init__(self, size: Size, classes: int = 1000, layers: Layers | None = None) -> None:
+        super().__init__()
+        layers = layers or Ours()
+        self.stem = layers.conv(size, 3, 32, 3, 2)
+        self.stem_norm = norm(32)
+        size, channels = halved(size), 32
+        self.blocks = nn.ModuleList()
+        for kernel_size, out_channels, count, first_stride, expansion in self.STAGES:
+            for stride in (first_stride, *[1] * (count - 1)):
+                self.blocks.append(
+                    MBConv(layers, size, channels, out_channels, kernel_size, stride, expansion)
+                )
+                size, channels = halved(size) if stride == 2 else size, out_channels
+        self.head = layers.conv(size, channels, 1280, 1)
+        self.head_norm = norm(1280)
+        self.activation = nn.SiLU()
+        self.classifier = nn.Linear(1280, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation(self.stem_norm(self.stem(x / 255)))
+        for block in self.blocks:
+            x = block(x)
+        x = self.activation(self.head_norm(self.head(x)))
+        return self.classifier(x.mean((2, 3)))
+
+
+class Bottleneck(nn.Module):
+    """ResNet's block of three convolutions; the stride is that of the 3x3 one."""
+
+    def __init__(
+        self, layers: Layers, size: Size, channels: int, width: int, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        out_channels = width * expansion
+        after = halved(size) if stride == 2 else size
+        self.reduce = layers.conv(size, channels, width, 1)
+        self.reduce_norm = norm(width)
+        self.middle = layers.conv(size, width, width, 3, stride)
+        self.middle_norm = norm(width)
+        self.restore = layers.conv(after, width, out_channels, 1)
+        self.restore_norm = norm(out_channels)
+        projects = stride == 2 or channels != out_channels
+        self.shortcut = layers.conv(size, channels, out_channels, 1, stride) if projects else None
+        self.shortcut_norm = norm(out_channels) if projects else None
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.activation(self.reduce_norm(self.reduce(x)))
+        y = self.activation(self.middle_norm(self.middle(y)))
+        y = self.restore_norm(self.restore(y))
+        if self.shortcut is not None and self.shortcut_norm is not None:
+            x = self.shortcut_norm(self.shortcut(x))
+        return self.activation(x + y)
+
+
+class ResNet(nn.Module):
+    """ResNet of bottlenecks that pads as ``'SAME'`` everywhere; the default is ResNet-50."""
+
+    def __init__(
+        self,
+        size: Size,
+        classes: int = 1000,
+        layers: Layers | None = None,
+        counts: Sequence[int] = (3, 4, 6, 3),
+        width: int = 64,
+        expansion: int = 4,
+    ) -> None:
+        super().__init__()
+        layers = layers or Ours()
+        self.stem = layers.conv(size, 3, width, 7, 2)
+        self.stem_norm = norm(width)
+        size, channels = halved(size), width
+        self.pool = same_max_pool(size)
+        size = halved(size)
+        self.blocks = nn.ModuleList()
+        for number, count in enumerate(counts):
+            for stride in (2 if number else 1, *[1] * (count - 1)):
+                narrow = width * 2**number
+                self.blocks.append(Bottleneck(layers, size, channels, narrow, stride, expansion))
+                size, channels = halved(size) if stride == 2 else size, narrow * expansion
+        self.activation = nn.ReLU()
+        self.classifier = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.activation(self.stem_norm(self.stem(x))))
+        for block in self.blocks:
+            x = block(x)
+        return self.classifier(x.mean((2, 3)))
+
+
+def same_max_pool(size: Size) -> nn.Sequential:
+    """A maximum over 3x3 places, stride 2, padded as ``'SAME'``: at the end of an even size."""
+    pads = [side for extent in reversed(size) for side in (extent % 2, 1)]
+    return nn.Sequential(nn.ConstantPad2d(pads, float("-inf")), nn.MaxPool2d(3, 2))
+
+
+class TwoConvs(nn.Module):
+    """U-Net's block: two 3x3 convolutions, each with a group norm and a leaky ReLU."""
+
+    def __init__(self, layers: Layers, size: Size, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.first = layers.conv(size, channels, out_channels, 3)
+        self.first_norm = nn.GroupNorm(4, out_channels, eps=1e-3)
+        self.second = layers.conv(size, out_channels, out_channels, 3)
+        self.second_norm = nn.GroupNorm(4, out_channels, eps=1e-3)
+        self.activation = nn.LeakyReLU(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation(self.first_norm(self.first(x)))
+        return self.activation(self.second_norm(self.second(x)))
+
+
+class UNet(nn.Module):
+    """A U-Net with 2x2 average pooling and transposed 3x3 convolutions.
+
+    ``size`` must be divisible by ``2**depth``.
+    """
+
+    def __init__(
+        self, size: Size, classes: int = 5, layers: Layers | None = None, width: int = 8,
+        depth: int = 3,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        layers = layers or Ours()
+        self.down, self.up, self.merge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.pool = nn.AvgPool2d(2)
+        channels, sizes = 3, [size]
+        for level in range(depth):
+            self.down.append(TwoConvs(layers, sizes[-1], channels, width * 2**level))
+            channels = width * 2**level
+            sizes.append(halved(sizes[-1]))
+        self.bottom = TwoConvs(layers, sizes[-1], channels, 2 * channels)
+        channels *= 2
+        for level in reversed(range(depth)):
+            out_channels = width * 2**level
+            self.up.append(layers.up(sizes[level + 1], channels, out_channels, 3))
+            self.merge.append(TwoConvs(layers, sizes[level], 2 * out_channels, out_channels))
+            channels = out_channels
+        self.head = layers.conv(size, channels, classes, 1, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept: list[Tensor] = []
+        for block in self.down:
+            x = block(x)
+            kept.append(x)
+            x = self.pool(x)
+        x = self.bottom(x)
+        for up, merge in zip(self.up, self.merge, strict=True):
+            x = merge(torch.cat([up(x), kept.pop()], 1))
+        return self.head(x)
+
+
+def randomize(network: nn.Module, images: Tensor, seed: int = 0) -> None:
+    """Gives a network random weights and the batch statistics of ``images``, as if it was trained.
+
+    Without such statistics the activations of a deep network vanish or overflow.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    draw: Callable[[Tensor], Tensor] = lambda like: torch.randn(like.shape, generator=generator)
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for module in network.modules():
+            for name, value in module.named_parameters(recurse=False):
+                if value.ndim > 1:
+                    value.copy_(draw(value) * (2 / value[0].numel()) ** 0.5)
+                elif name == "weight":
+                    value.copy_(1 + 0.2 * draw(value))
+                else:
+                    value.copy_(0.1 * draw(value))
+        momenta = [each.momentum for each in norms]
+        for each in norms:
+            each.momentum = 1.0
+        was_training = network.training
+        network.train()(images)
+        network.train(was_training)
+        for each, momentum in zip(norms, momenta, strict=True):
+            each.momentum = momentum
