@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from .ports import Size
+from .blocks import Size
 
 
 def mobilenet_v2(size: Size, classes: int = 1000) -> Any:
