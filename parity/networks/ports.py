@@ -1,120 +1,27 @@
 """Four networks as torch modules, channel-first, for images of one size.
 
-Each takes ``layers``, an object with the methods of :class:`Layers`, so that a benchmark can build
+Each takes ``layers``, an object with the methods of :class:`~parity.networks.blocks.Layers`, so that a benchmark can build
 the same network of other convolutions. ``nn.BatchNorm2d`` has Keras's epsilon, 0.001, in all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
-
+from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-import torchconv2d
-from torchconv2d import init
-
-Size = tuple[int, int]
-
-
-class Layers(Protocol):
-    """Makes the convolutions of a network. All pad as ``'SAME'`` does."""
-
-    def conv(
-        self,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> nn.Module: ...
-
-    def up(self, size: Size, channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-        """A transposed convolution with a bias that doubles the height and the width."""
-        ...
-
-
-class Ours:
-    """The layers of this package."""
-
-    def conv(
-        self,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> nn.Module:
-        return torchconv2d.Conv2d(
-            (channels, *size),
-            out_channels,
-            kernel_size,
-            stride=stride,
-            groups=groups,
-            b_init=init.ZeroInit() if bias else None,
-            channel_first=True,
-        )
-
-    def up(self, size: Size, channels: int, out_channels: int, kernel_size: int) -> nn.Module:
-        # A SAME convolution of stride 2 pads an even size by k - 2, and its gradient by the rest
-        # of k - 1 on each side.
-        before = kernel_size - 1 - (kernel_size - 2) // 2
-        padding = [(before, kernel_size - before)] * 2
-        return torchconv2d.Conv2d(
-            (channels, *size),
-            out_channels,
-            kernel_size,
-            padding=padding,
-            lhs_dilation=2,
-            b_init=init.ZeroInit(),
-            channel_first=True,
-        )
-
-
-def halved(size: Size) -> Size:
-    """The size behind a layer of stride 2 that pads as ``'SAME'`` does."""
-    return -(-size[0] // 2), -(-size[1] // 2)
-
-
-def norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3)
-
-
-class InvertedResidual(nn.Module):
-    """MobileNetV2's block: a wide depthwise convolution between two 1x1 ones."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        stride: int,
-        expansion: int,
-    ) -> None:
-        super().__init__()
-        wide = channels * expansion
-        self.residual = stride == 1 and channels == out_channels
-        self.expand = layers.conv(size, channels, wide, 1) if expansion > 1 else None
-        self.expand_norm = norm(wide) if expansion > 1 else None
-        self.depthwise = layers.conv(size, wide, wide, 3, stride, groups=wide)
-        self.depthwise_norm = norm(wide)
-        self.project = layers.conv(halved(size) if stride == 2 else size, wide, out_channels, 1)
-        self.project_norm = norm(out_channels)
-        self.activation = nn.ReLU6()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x
-        if self.expand is not None and self.expand_norm is not None:
-            y = self.activation(self.expand_norm(self.expand(y)))
-        y = self.activation(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
-        return x + y if self.residual else y
+from .blocks import (
+    Bottleneck,
+    InvertedResidual,
+    Layers,
+    MBConv,
+    Ours,
+    Size,
+    TwoConvs,
+    halved,
+    norm,
+    same_max_pool,
+)
 
 
 class MobileNetV2(nn.Module):
@@ -148,55 +55,6 @@ class MobileNetV2(nn.Module):
             x = block(x)
         x = self.activation(self.head_norm(self.head(x)))
         return self.classifier(x.mean((2, 3)))
-
-
-class SqueezeExcite(nn.Module):
-    """Scales each channel by a number that is computed from the means of all channels."""
-
-    def __init__(self, layers: Layers, channels: int, squeezed: int) -> None:
-        super().__init__()
-        self.reduce = layers.conv((1, 1), channels, squeezed, 1, bias=True)
-        self.expand = layers.conv((1, 1), squeezed, channels, 1, bias=True)
-        self.activation = nn.SiLU()
-        self.gate = nn.Sigmoid()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.activation(self.reduce(x.mean((2, 3), keepdim=True)))
-        return x * self.gate(self.expand(y))
-
-
-class MBConv(nn.Module):
-    """EfficientNet's block: an inverted residual with a squeeze-and-excitation gate."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int,
-        expansion: int,
-    ) -> None:
-        super().__init__()
-        wide = channels * expansion
-        self.residual = stride == 1 and channels == out_channels
-        self.expand = layers.conv(size, channels, wide, 1) if expansion > 1 else None
-        self.expand_norm = norm(wide) if expansion > 1 else None
-        self.depthwise = layers.conv(size, wide, wide, kernel_size, stride, groups=wide)
-        self.depthwise_norm = norm(wide)
-        self.gate = SqueezeExcite(layers, wide, max(1, channels // 4))
-        self.project = layers.conv(halved(size) if stride == 2 else size, wide, out_channels, 1)
-        self.project_norm = norm(out_channels)
-        self.activation = nn.SiLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x
-        if self.expand is not None and self.expand_norm is not None:
-            y = self.activation(self.expand_norm(self.expand(y)))
-        y = self.gate(self.activation(self.depthwise_norm(self.depthwise(y))))
-        y = self.project_norm(self.project(y))
-        return x + y if self.residual else y
 
 
 class EfficientNetB0(nn.Module):
@@ -239,35 +97,6 @@ class EfficientNetB0(nn.Module):
         return self.classifier(x.mean((2, 3)))
 
 
-class Bottleneck(nn.Module):
-    """ResNet's block of three convolutions; the stride is that of the 3x3 one."""
-
-    def __init__(
-        self, layers: Layers, size: Size, channels: int, width: int, stride: int, expansion: int
-    ) -> None:
-        super().__init__()
-        out_channels = width * expansion
-        after = halved(size) if stride == 2 else size
-        self.reduce = layers.conv(size, channels, width, 1)
-        self.reduce_norm = norm(width)
-        self.middle = layers.conv(size, width, width, 3, stride)
-        self.middle_norm = norm(width)
-        self.restore = layers.conv(after, width, out_channels, 1)
-        self.restore_norm = norm(out_channels)
-        projects = stride == 2 or channels != out_channels
-        self.shortcut = layers.conv(size, channels, out_channels, 1, stride) if projects else None
-        self.shortcut_norm = norm(out_channels) if projects else None
-        self.activation = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.activation(self.reduce_norm(self.reduce(x)))
-        y = self.activation(self.middle_norm(self.middle(y)))
-        y = self.restore_norm(self.restore(y))
-        if self.shortcut is not None and self.shortcut_norm is not None:
-            x = self.shortcut_norm(self.shortcut(x))
-        return self.activation(x + y)
-
-
 class ResNet(nn.Module):
     """ResNet of bottlenecks that pads as ``'SAME'`` everywhere; the default is ResNet-50."""
 
@@ -301,28 +130,6 @@ class ResNet(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.classifier(x.mean((2, 3)))
-
-
-def same_max_pool(size: Size) -> nn.Sequential:
-    """A maximum over 3x3 places, stride 2, padded as ``'SAME'``: at the end of an even size."""
-    pads = [side for extent in reversed(size) for side in (extent % 2, 1)]
-    return nn.Sequential(nn.ConstantPad2d(pads, float("-inf")), nn.MaxPool2d(3, 2))
-
-
-class TwoConvs(nn.Module):
-    """U-Net's block: two 3x3 convolutions, each with a group norm and a leaky ReLU."""
-
-    def __init__(self, layers: Layers, size: Size, channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.first = layers.conv(size, channels, out_channels, 3)
-        self.first_norm = nn.GroupNorm(4, out_channels, eps=1e-3)
-        self.second = layers.conv(size, out_channels, out_channels, 3)
-        self.second_norm = nn.GroupNorm(4, out_channels, eps=1e-3)
-        self.activation = nn.LeakyReLU(0.1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.first_norm(self.first(x)))
-        return self.activation(self.second_norm(self.second(x)))
 
 
 class UNet(nn.Module):
@@ -371,7 +178,10 @@ def randomize(network: nn.Module, images: Tensor, seed: int = 0) -> None:
     Without such statistics the activations of a deep network vanish or overflow.
     """
     generator = torch.Generator().manual_seed(seed)
-    draw: Callable[[Tensor], Tensor] = lambda like: torch.randn(like.shape, generator=generator)
+
+    def draw(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator)
+
     norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
     with torch.no_grad():
         for module in network.modules():
