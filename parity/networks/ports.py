@@ -1,12 +1,13 @@
 """Four networks as torch modules, channel-first, for images of one size.
 
-Each takes ``layers``, an object with the methods of :class:`~parity.networks.blocks.Layers`, so that a benchmark can build
-the same network of other convolutions. ``nn.BatchNorm2d`` has Keras's epsilon, 0.001, in all.
+Each takes ``layers`` (``blocks.Layers``), so that a benchmark can build the same network of other
+convolutions. ``nn.BatchNorm2d`` has Keras's epsilon, 0.001, in all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
