@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -29,6 +30,19 @@ class Raises:
         if name in ("shape", "dtype", "value", "__array__"):
             raise ZeroDivisionError(name)
         raise AttributeError(name)
+
+
+class Misshapen:
+    """An array whose shape is no sequence."""
+
+    dtype, shape = np.dtype("f4"), 7
+
+
+class Unspoken:
+    """A name that cannot be made a string."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
 
 
 class Claims:
@@ -67,6 +81,9 @@ NOT_A_BIAS: list[Callable[[random.Random], Any]] = [
     lambda draw: torch.nested.nested_tensor([torch.ones(6)], layout=torch.jagged),
     lambda _: torch.ones(6).to_sparse(),
     lambda _: torch.ones(6, device="meta"),
+    lambda _: FakeTensorMode().from_tensor(torch.ones(6)),
+    lambda _: np.zeros(6, np.longdouble),
+    lambda _: Misshapen(),
     lambda _: nn.UninitializedParameter(),
     lambda _: nn.UninitializedBuffer(),
     lambda _: torch.quantize_per_tensor(torch.ones(6), 0.1, 0, torch.qint8),
@@ -108,7 +125,7 @@ def mapping(draw: random.Random) -> tuple[Any, str, Arrays | None]:
     layer = tuple(
         draw.choice(("conv", "body", "0", "stem_7", "ß")) for _ in range(draw.randrange(3))
     )
-    leaves: list[tuple[tuple[str, ...], Any]] = [
+    leaves: list[tuple[tuple[Any, ...], Any]] = [
         ((*layer, name), each) for name, each in arrays.items()
     ]
     prefix = draw.choice(("", "/".join(layer), ".".join(layer) + "..", "/" + "/".join(layer[:1])))
@@ -123,7 +140,8 @@ def mapping(draw: random.Random) -> tuple[Any, str, Arrays | None]:
         del leaves[draw.randrange(2)]
         right = None
     elif mistake == 2:
-        leaves.append(((*layer, "scale" * draw.choice((1, 10_000))), arrays["bias"]))
+        scale: Any = draw.choice(("scale", "scale" * 10_000, "\U000e0001" * 500, 1.5, Unspoken()))
+        leaves.append(((*layer, scale), arrays["bias"]))
         right = None
     elif mistake == 3:  # another spelling of one of the names
         again = draw.choice(list(SHAPES))
@@ -139,7 +157,8 @@ def mapping(draw: random.Random) -> tuple[Any, str, Arrays | None]:
     elif mistake == 6:
         prefix, right = draw.choice(("nowhere", "conv/kernel/x", "con", "p" * 100_000)), None
     elif mistake == 7:
-        leaves += [((*layer, str(i), "x" * draw.randrange(50)), i) for i in range(40)]
+        longest = draw.choice((50, 500))
+        leaves += [((*layer, str(i), "x" * draw.randrange(longest)), i) for i in range(40)]
         right = None
     elif mistake == 8:
         return draw.choice([cyclic, deep, list, dict, float, object, Raises])(), prefix, None
@@ -171,7 +190,8 @@ def _nested(draw: random.Random, leaves: list[tuple[tuple[str, ...], Any]]) -> A
             inner = inner.setdefault(name, {})
             if not isinstance(inner, dict):
                 return tree  # one leaf is below another
-        joined: Any = draw.choice(("/".join(rest), ".".join(rest), rest))
+        texts = all(isinstance(each, str) for each in rest)
+        joined: Any = draw.choice(("/".join(rest), ".".join(rest), rest)) if texts else rest
         if joined in inner:
             joined = f"./{joined}" if isinstance(joined, str) else ("", *joined)
         inner[joined] = value
@@ -204,8 +224,6 @@ def state(
         whole = None if options["strict"] else whole
     elif mistake == 2:
         found[name], whole = draw.choice(NOT_A_STATE)(found[name]), None
-        if options["assign"] and getattr(found[name], "is_meta", False):
-            found[name] = 1j * torch.ones(old[name].shape)
     return found, options, whole
 
 
@@ -214,6 +232,7 @@ NOT_A_STATE: list[Callable[[torch.Tensor], Any]] = [
     lambda each: each.float().to_sparse(),
     lambda each: each + 1j,
     lambda each: each.to("meta"),
+    lambda each: FakeTensorMode().from_tensor(each),
     lambda each: torch.nested.nested_tensor([each.float()], layout=torch.jagged),
     lambda each: nn.UninitializedParameter(),
     lambda each: torch.quantize_per_tensor(each.float(), 0.1, 0, torch.qint8),

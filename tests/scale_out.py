@@ -130,7 +130,7 @@ def started(mesh: DeviceMesh) -> list[dict[str, Tensor]]:
 
 def gathered(layer: nn.Module) -> dict[str, Tensor]:
     """The state, gathered from all processes."""
-    return {name: arrays.whole(each).clone() for name, each in layer.state_dict().items()}
+    return {name: arrays.gathered(each).clone() for name, each in layer.state_dict().items()}
 
 
 def interrupted() -> Callable[[list[Tensor], list[Tensor]], None]:

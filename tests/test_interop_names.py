@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -90,11 +91,101 @@ def test_messages_have_an_end(tmp_path: Any) -> None:
         ({"bias": {"body" * 1000: draw(6)}, "body" * 1000: {"k": draw(6)}}, "(4000 characters)"),
         (flax(bias=np.empty([1] * 60, np.float32)), "(60 entries)"),
         ("p" * 5000, "(5000 characters)"),
+        (
+            {"\U000e0001" * 150 + str(i): draw(6) for i in range(9)},
+            "(151 characters)` (6,) and 8 more",
+        ),
+        ({"\U000e0001" * 150 + f"{i}/k": draw(6) for i in range(9)}, "(151 characters) and 8 more"),
+        ({f"{i}" * 200: draw(6) for i in range(9)}, "(200 characters)` (6,) and 8 more"),
+        (flax(bias=type("T" * 5000, (), {})()), "(5000 characters)"),
+        (type("T" * 5000, (), {})(), "(5000 characters)"),
     ):
-        with pytest.raises((ValueError, OSError)) as caught:
+        with pytest.raises((ValueError, TypeError, OSError)) as caught:
             interop.load_params(make(), params, "flax")
         assert part in str(caught.value)
         assert len(str(caught.value)) < 1000
+
+
+def test_names_of_layers_are_escaped_once() -> None:
+    with pytest.raises(ValueError, match=re.escape(r"pick it with `prefix`: 'a\nb', 'c\\d'.")):
+        interop.load_params(make(), {"a\nb/kernel": draw(6), "c\\d/kernel": draw(6)}, "flax")
+
+
+def test_paths_that_the_system_has_not(tmp_path: Any) -> None:
+    class Path:
+        def __init__(self, path: Any) -> None:
+            self.path = path
+
+        def __fspath__(self) -> Any:
+            return self.path if isinstance(self.path, (str, bytes)) else self.path()
+
+    def raises() -> None:
+        raise ZeroDivisionError("p" * 5000)
+
+    path = tmp_path / "params"
+    save_file({"weight": torch.ones(6, 2, 3, 2), "bias": torch.arange(6.0)}, path)
+    for same in (Path(os.fsencode(path)), Path(str(path)), path):
+        conv = make()
+        interop.load_params(conv, same, "torch")
+        assert conv.bias.tolist() == [0, 1, 2, 3, 4, 5]
+    for wrong in ("\ud800", "a\0b", Path(b"\0"), Path(raises), Path(lambda: 7)):
+        with pytest.raises(ValueError, match="`params` must be the path of a file, got ") as caught:
+            interop.load_params(make(), wrong, "torch")
+        assert len(str(caught.value)) < 1000
+
+
+class Odd:
+    """An array whose properties are these."""
+
+    def __init__(self, **properties: Any) -> None:
+        self.__dict__ |= properties
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (Odd(shape=7, dtype=np.dtype("f4")), "`bias` must be an array, got Odd: 'int' object"),
+        (Odd(shape=(6,)), "`bias` must be an array, got Odd: 'Odd' object has no attribute"),
+        (Odd(shape=(6,), dtype="T" * 5000), r"that torch has, got TTT.* \(5000 characters\)"),
+        (np.zeros(6, np.longdouble), r"that torch has, got .*; convert it, .*astype\('float32'\)"),
+    ],
+)
+def test_arrays_that_are_none(array: Any, message: str) -> None:
+    conv = make()
+    before = conv.bias.tolist()
+    with pytest.raises(TypeError, match=message) as caught:
+        interop.load_params(conv, flax(bias=array), "flax")
+    assert len(str(caught.value)) < 1000
+    assert conv.bias.tolist() == before
+
+
+class Unspoken:
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", [(), 1.5, None, True, Unspoken(), ("conv", ())])
+def test_names_are_strings_or_ints(name: Any) -> None:
+    with pytest.raises(ValueError, match="names nothing; a name must be an int, or a string"):
+        interop.load_params(make(), {"conv": {name: draw(6)}}, "flax")
+    with pytest.raises(ValueError, match="names nothing; a name must be an int, or a string"):
+        interop.load_params(make(), {name: draw(6)}, "flax")
+    with pytest.raises(TypeError, match="`prefix` must be a str, got"):
+        interop.load_params(make(), flax(), "flax", prefix=name)
+
+
+def test_the_remedy_is_a_dtype_that_holds_both() -> None:
+    kernel = draw(3, 2, 2, 6).round()
+    for layer, array, words in (
+        ("float32", "int32", r"round it yourself, or first call `layer.to\(torch.float64\)`\."),
+        ("float32", "int64", r"round it yourself\.$"),
+        ("float16", "uint16", r"round it yourself, or first call `layer.to\(torch.float32\)`\."),
+        ("float32", "complex64", r"real part yourself, or first call .*\(torch.complex64\)`\."),
+        ("float64", "complex64", r"real part yourself, or first call .*\(torch.complex128\)`\."),
+    ):
+        conv = make(dtype=getattr(torch, layer))
+        with pytest.raises(ValueError, match=words):
+            interop.load_params(conv, flax(kernel=kernel.astype(array)), "flax")
 
 
 def test_masked_arrays_and_those_of_another_byte_order() -> None:

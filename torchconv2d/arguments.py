@@ -14,7 +14,7 @@ from typing import Any, SupportsIndex, cast
 import numpy as np
 
 from .geometry import Padding, Pair
-from .messages import listed, shown
+from .messages import listed, shown, type_name
 
 PADDING_RULE = (
     "`padding` must be 'SAME', 'VALID', an int, a Tuple[int, int] (one amount per axis), "
@@ -36,10 +36,6 @@ def as_index(value: object) -> int | None:
         return None
 
 
-def _type(value: object) -> str:
-    return type(value).__name__
-
-
 def _bounded(name: str, *numbers: int) -> None:
     for number in numbers:
         if abs(number) > LARGEST:
@@ -50,7 +46,7 @@ def integer(name: str, value: object, least: int, below: type[Exception] = Value
     """An integer of at least ``least``; a smaller one raises ``below``."""
     number = as_index(value)
     if number is None:
-        raise TypeError(f"`{name}` must be an int, got {shown(value)} of type {_type(value)}.")
+        raise TypeError(f"`{name}` must be an int, got {shown(value)} of type {type_name(value)}.")
     if number < least:
         raise below(f"`{name}` must be at least {least}, got {shown(number)}.")
     _bounded(name, number)
@@ -72,7 +68,7 @@ def number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(
-            f"`{name}` must be a real number, got {shown(value)} of type {_type(value)}."
+            f"`{name}` must be a real number, got {shown(value)} of type {type_name(value)}."
         ) from None
 
 
@@ -94,7 +90,7 @@ def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
     else:
         raise TypeError(
             f"`{name}` must be an int or a sequence of one or two ints, "
-            f"got {shown(value)} of type {_type(value)}."
+            f"got {shown(value)} of type {type_name(value)}."
         )
     if len(entries) not in (1, 2):
         raise TypeError(
@@ -118,7 +114,9 @@ def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
     if isinstance(in_size, np.ndarray):
         in_size = cast(object, in_size.tolist())
     if not isinstance(in_size, Sequence) or isinstance(in_size, (str, bytes)):
-        raise ValueError(f"{rule}; got {shown(in_size)} of type {_type(cast(object, in_size))}.")
+        raise ValueError(
+            f"{rule}; got {shown(in_size)} of type {type_name(cast(object, in_size))}."
+        )
     entries = tuple(cast(Sequence[object], in_size))
     sizes = tuple(as_index(entry) for entry in entries)
     if len(sizes) != 3:
@@ -134,7 +132,9 @@ def flag(name: str, value: object) -> bool:
     """True or False, or 1, 0 or one of NumPy's bools."""
     if isinstance(value, (bool, np.bool_)) or as_index(value) in (0, 1):
         return bool(cast(object, value))
-    raise TypeError(f"`{name}` must be True or False, got {shown(value)} of type {_type(value)}.")
+    raise TypeError(
+        f"`{name}` must be True or False, got {shown(value)} of type {type_name(value)}."
+    )
 
 
 def groups(groups: object, in_channels: int, out_channels: int) -> int:
@@ -170,13 +170,13 @@ def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
         return (both, both), (both, both)
     if not isinstance(padding, (tuple, list)) or not padding:
         found = cast(object, padding)
-        raise ValueError(f"{PADDING_RULE}; got {shown(found)} of type {_type(found)}.")
+        raise ValueError(f"{PADDING_RULE}; got {shown(found)} of type {type_name(found)}.")
     entries = cast(Sequence[object], padding)
     if len(entries) == 2 and all(as_index(entry) is not None for entry in entries):
         vertical, horizontal = (cast(int, as_index(entry)) for entry in entries)
         return (vertical, vertical), (horizontal, horizontal)
     if len(entries) > 2 or not all(isinstance(entry, (tuple, list)) for entry in entries):
-        kinds = listed([_type(entry) for entry in entries])
+        kinds = listed([type_name(entry) for entry in entries])
         raise ValueError(f"{PADDING_RULE}; got {shown(entries)}, with entries of type {kinds}.")
     pads = [tuple(as_index(p) for p in cast(Sequence[object], entry)) for entry in entries]
     if any(len(p) != 2 or None in p for p in pads):

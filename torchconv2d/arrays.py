@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .messages import elided, shown
+from .messages import elided, shown, type_name
+from .versions import is_fake
 
 DTYPES = (
     torch.float16,
@@ -70,7 +71,7 @@ def as_parameter(param_type: Callable[[Tensor], Tensor], tensor: Tensor) -> Tens
     if not isinstance(made, (nn.Parameter, nn.Buffer)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(
             "`param_type` must return a torch.nn.Parameter or a torch.nn.Buffer, "
-            f"{shown(param_type)} returned {type(made).__name__}."
+            f"{shown(param_type)} returned {type_name(made)}."
         )
     return made
 
@@ -93,8 +94,12 @@ def not_readable(tensor: Tensor) -> str | None:
         return "a dense tensor, got an uninitialized one; run the lazy layer once first"
     if hasattr(tensor, "get_mask"):
         return "a dense tensor, got a MaskedTensor; call `.to_tensor(0)`"
-    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized:
-        return "a dense tensor; call `.to_dense()`, `.dequantize()` or `.to_padded_tensor(0)`"
+    if tensor.is_nested:
+        return "a dense tensor, got a nested one; call `.to_padded_tensor(0)`"
+    if tensor.layout != torch.strided:
+        return "a dense tensor, got a sparse one; call `.to_dense()`"
+    if tensor.is_quantized:
+        return "a dense tensor, got a quantized one; call `.dequantize()`"
     return not_converted(tensor.dtype)
 
 
@@ -105,32 +110,38 @@ def not_converted(dtype: torch.dtype) -> str | None:
     return None
 
 
-def is_shared_out(tensor: Tensor) -> bool:
+def without_numbers(tensor: Tensor) -> str | None:
+    """What the tensor is if it has a shape but no numbers; None if it has numbers."""
+    if tensor.is_meta:
+        return "a tensor on the meta device"
+    return "a FakeTensor" if is_fake(tensor) else None
+
+
+def is_dtensor(tensor: Tensor) -> bool:
     """Whether the tensor is a DTensor; then each process holds a part of it."""
     return hasattr(tensor, "device_mesh")
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gathered(tensor: Tensor) -> Tensor:
     """A DTensor, gathered from all processes; any other tensor unchanged."""
-    return cast(Any, tensor).full_tensor() if is_shared_out(tensor) else tensor
+    return cast(Any, tensor).full_tensor() if is_dtensor(tensor) else tensor
 
 
 def _dense(name: str, tensor: Tensor) -> Tensor:
-    """All numbers of a dense tensor that is not on the meta device."""
+    """All numbers of a dense tensor."""
     refusal = not_readable(tensor)
     if refusal is not None:
         raise TypeError(f"`{name}` must be {refusal}.")
-    if tensor.is_meta:
-        raise ValueError(f"`{name}` must hold numbers, got a tensor on the meta device.")
-    return whole(tensor.detach())
+    if (empty := without_numbers(tensor)) is not None:
+        raise ValueError(f"`{name}` must hold numbers, got {empty}.")
+    return gathered(tensor.detach())
 
 
 def not_dense(x: object) -> TypeError:
     """The error for an input that is not a dense tensor."""
     if not isinstance(x, Tensor):
-        return TypeError(f"The input must be a torch.Tensor, got {type(x).__name__}.")
-    kind = "nested" if x.is_nested else str(x.layout)
-    return TypeError(f"The input must be a dense tensor, got a {kind} one: call `.to_dense()`.")
+        return TypeError(f"The input must be a torch.Tensor, got {type_name(x)}.")
+    return TypeError(f"The input must be {not_readable(x)}.")
 
 
 def _masked(value: object, depth: int = 0) -> int:
@@ -163,7 +174,7 @@ def _wrapped(name: str, value: object) -> Tensor:
     if array.dtype.kind not in "biufc":
         raise TypeError(
             f"`{name}` must be an array of numbers, a number or a callable of the shape, "
-            f"got {type(value).__name__}."
+            f"got {type_name(value)}."
         )
     if not array.dtype.isnative:  # from a file that a machine of the other byte order wrote
         array = array.astype(array.dtype.newbyteorder("="))
@@ -198,8 +209,7 @@ def floating(name: str, value: Any) -> Tensor:
         TypeError: the value is not an array of floating or complex numbers.
     """
     if not hasattr(value, "dtype"):
-        kind = type(value).__name__
-        raise TypeError(f"{name} must be an array of JAX, NumPy or torch, got {kind}.")
+        raise TypeError(f"{name} must be an array of JAX, NumPy or torch, got {type_name(value)}.")
     kind = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype.name
     dtype = getattr(torch, str(kind).removeprefix("torch."), torch.uint8)
     if not (dtype.is_floating_point or dtype.is_complex):

@@ -11,7 +11,7 @@ from .geometry import Geometry
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .lowerings import Convolution, Lowering, ScriptedConvolution
 from .lowerings.traced import checked
-from .state import AllOrNothing, Kept, check_shape, stored, write
+from .state import AllOrNothing, Kept, check_shapes, read, stored, write
 from .versions import is_tracing
 
 _STRIDED = torch.strided
@@ -189,7 +189,7 @@ class Conv2d(AllOrNothing):
         Raises:
             TypeError, ValueError: an initializer returns something other than an array of
                 numbers, or an array that does not fit.
-            RuntimeError: torch cannot write into one of them, such as an expanded tensor.
+            RuntimeError: one cannot be written: it is expanded, say, or pruning computes it.
         """
         out = self.out_channels
         bias_shape = (1, out, 1, 1) if self.channel_first else (1, 1, out)
@@ -203,7 +203,10 @@ class Conv2d(AllOrNothing):
         for drawing in (False, True):
             for name, source, shape, fit, stored_as in sources:
                 target = getattr(self, stored_as)
-                if target is None or source is None or callable(source) is not drawing:
+                if target is None or source is None:
+                    continue
+                stored(self, stored_as)  # raises if it cannot be written
+                if callable(source) is not drawing:
                     continue
                 if drawing:
                     if target.is_meta:
@@ -237,17 +240,15 @@ class Conv2d(AllOrNothing):
             The layer itself.
 
         Raises:
-            RuntimeError: a parametrization or pruning computes the weight, so none is stored; or
-                torch cannot write into it, as into an expanded tensor.
+            ValueError: weight or mask was replaced by one of another shape.
+            RuntimeError: the weight cannot be written, as in :meth:`reset_parameters`.
         """
         if self.w_mask is None:
             return self
-        weight = arrays.whole(stored(self, "weight", "fold_mask").detach())
-        mask = kernel_to_weight(arrays.whole(self.w_mask)).to(weight.dtype)
+        weight, mask = read(self, "weight"), kernel_to_weight(read(self, "w_mask"))
         with Kept(self):
-            write(self, {"weight": weight * mask})
-            self.w_mask = None
-            self._w_mask = None
+            write(self, {"weight": weight * mask.to(weight.dtype)})
+            self.w_mask = self._w_mask = None
         return self
 
     def forward(self, x: Tensor) -> Tensor:
@@ -272,8 +273,7 @@ class Conv2d(AllOrNothing):
                     return symbolic.call(self, x)
                 raise arrays.not_dense(x)
             weight, bias, mask = self._tensors()
-            if weight.shape != self._weight_shape:
-                check_shape("weight", weight, self._weight_shape, self._of_layer)
+            check_shapes(self, weight, bias, mask)
             if is_tracing():
                 x = checked(x, list(self.in_size))
         self._check_input(x, weight)

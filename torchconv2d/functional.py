@@ -15,6 +15,7 @@ from .geometry import Padding, Pair, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
 from .lowerings import AnySize, Convolution
+from .messages import shown, type_name
 
 
 def conv_general_dilated(
@@ -115,7 +116,7 @@ def _planned(*sizes_and_settings: Any) -> Convolution:
 def _check_operands(lhs: object, rhs: object) -> None:
     for name, operand in (("lhs", lhs), ("rhs", rhs)):
         if not isinstance(operand, Tensor):
-            raise TypeError(f"`{name}` must be a torch.Tensor, got {type(operand).__name__}.")
+            raise TypeError(f"`{name}` must be a torch.Tensor, got {type_name(operand)}.")
         if operand.dim() != 4:
             raise ValueError(
                 f"`{name}` must have four axes, two of them spatial; got the shape "
@@ -139,7 +140,7 @@ def _check_result(dtype: torch.dtype, precision: object, wanted: Any) -> None:
     """Refuse what JAX lets a call ask for and torch does not."""
     if precision is not None:
         raise ValueError(
-            f"`precision` must be None, got {precision!r}: torch has one precision for all "
+            f"`precision` must be None, got {shown(precision)}: torch has one precision for all "
             f"operations; set it with `torch.set_float32_matmul_precision`, or use "
             f"`torchconv2d.testing.full_precision()`."
         )
@@ -152,7 +153,7 @@ def _check_result(dtype: torch.dtype, precision: object, wanted: Any) -> None:
     if not same:
         raise TypeError(
             f"`preferred_element_type` must be None or the dtype of the operands, {dtype}, got "
-            f"{wanted!r}; cast the operands or the result with `.to(dtype)`."
+            f"{shown(wanted)}; cast the operands or the result with `.to(dtype)`."
         )
 
 

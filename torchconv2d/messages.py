@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 Entry = TypeVar("Entry")
 
 _LONGEST = 160  # characters of one value or name
-_FIRST = 8  # entries of a list
+_FIRST, _LONGEST_LIST = 8, 320  # entries and characters of a list
 
 
 class _Repr(reprlib.Repr):
@@ -35,12 +35,25 @@ def elided(text: str) -> str:
     >>> len(elided("body/" * 100_000))
     183
     """
-    size = len(text)
-    if size > _LONGEST:
-        text = f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
+    ends = _ends(text)
     # A message has one line, and no control characters that a terminal would obey.
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return f"{text} ({size} characters)" if size > _LONGEST else text
+    return _cut(ends if ends.isprintable() else repr(ends)[1:-1], len(text))
+
+
+def _ends(text: str) -> str:
+    """A long text without its middle, but with more at both ends than a message shows."""
+    return text if len(text) <= 2 * _LONGEST else text[:_LONGEST] + text[-_LONGEST:]
+
+
+def _cut(text: str, size: int) -> str:
+    """The text, or its two ends and ``size``, the number of characters of the original."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]} ({size} characters)"
+
+
+def type_name(value: object) -> str:
+    """The name of the value's type, which may be long too."""
+    return elided(type(value).__name__)
 
 
 def shown(value: object) -> str:
@@ -49,18 +62,24 @@ def shown(value: object) -> str:
     >>> shown((3, 2)), shown([0] * 1000)
     ('(3, 2)', '[0, 0, 0, 0, 0, 0, ...] (1000 entries)')
     """
-    text = _repr.repr(value)
-    text = elided(" ".join(text.split("\n")))
-    many = isinstance(value, (list, tuple, dict, set, frozenset))
-    size = len(cast(Sized, value)) if many else 0
+    if isinstance(value, str):
+        return _cut(repr(_ends(value)), len(value))
+    text = elided(" ".join(_repr.repr(value).split("\n")))
+    has_entries = isinstance(value, (list, tuple, dict, set, frozenset))
+    size = len(cast(Sized, value)) if has_entries else 0
     return f"{text} ({size} entries)" if size > _repr.maxlist else text
 
 
 def listed(entries: Collection[Entry], show: Callable[[Entry], str] = str) -> str:
-    """The first entries, and the number of the others.
+    """The first entries, fewer of long ones, and the number of the others.
 
-    >>> listed(range(1000))
-    '0, 1, 2, 3, 4, 5, 6, 7 and 992 more'
+    >>> listed(range(1000)), listed(["body/" * 50] * 5)[-10:]
+    ('0, 1, 2, 3, 4, 5, 6, 7 and 992 more', 'and 4 more')
     """
-    text = ", ".join(map(show, islice(entries, _FIRST)))
-    return f"{text} and {len(entries) - _FIRST} more" if len(entries) > _FIRST else text
+    first: list[str] = []
+    for text in map(show, islice(entries, _FIRST)):
+        if first and len(", ".join([*first, text])) > _LONGEST_LIST:
+            break
+        first.append(text)
+    others = len(entries) - len(first)
+    return f"{', '.join(first)} and {others} more" if others else ", ".join(first)

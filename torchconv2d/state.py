@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from . import arrays
+from .messages import elided, listed, shown, type_name
+from .versions import is_fake
 
 
 class Kept:
@@ -35,10 +37,11 @@ class Kept:
         self._objects: list[tuple[dict[str, Any], dict[str, Any]]] = []
         tensors = dict[int, Tensor]()
         for module in modules:
-            for held in (vars(module), module._parameters, module._buffers):
-                self._objects.append((held, dict(held)))
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None and not_writable(tensor) is None:  # the others cannot change
+            for attributes in (vars(module), module._parameters, module._buffers):
+                self._objects.append((attributes, dict(attributes)))
+            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+                # The others cannot change.
+                if tensor is not None and not_writable(name, tensor) is None:
                     tensors[id(tensor)] = tensor
         # Keep a second tensor of the same memory: loading can give the first one other memory.
         self._tensors = [(each, each.detach(), each.requires_grad) for each in tensors.values()]
@@ -54,8 +57,8 @@ class Kept:
 
     def restore(self) -> None:
         """Restore everything."""
-        for held, objects in self._objects:
-            held.update(objects)
+        for attributes, objects in self._objects:
+            attributes.update(objects)
         changed: list[tuple[Tensor, Tensor]] = []
         for (tensor, same, requires_grad), value, version in zip(
             self._tensors, self._values, self._versions, strict=True
@@ -79,15 +82,16 @@ def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
 
     Raises:
         ValueError: a parameter or buffer has another shape than its value.
-        RuntimeError: torch cannot write into one of them.
+        RuntimeError: torch cannot write into one of them; or a parametrization or pruning computes
+            it, so that nothing would be left of what is written.
     """
     targets: list[Tensor] = []
     fresh: list[Tensor] = []
     for name, value in values.items():
-        target: Tensor = getattr(module, name)
-        refusal = not_writable(target)
+        target = stored(module, name)
+        refusal = not_writable(name, target)
         if refusal is not None:
-            raise RuntimeError(f"`{name}` cannot be written: {refusal_of(name, refusal)}")
+            raise RuntimeError(refusal)
         check_shape(name, target, tuple(value.shape))
         if not target.is_meta:
             targets.append(target)
@@ -96,20 +100,60 @@ def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
         _copy(targets, fresh)
 
 
-def stored(module: nn.Module, name: str, caller: str) -> Tensor:
+def stored(module: nn.Module, name: str) -> Tensor:
     """A parameter or buffer that the module stores.
 
     Raises:
+        AttributeError: it was deleted.
         RuntimeError: a parametrization or pruning computes it, so it is not stored.
     """
     tensor = module._parameters.get(name, module._buffers.get(name))
     if tensor is None:
+        getattr(module, name)  # raises if it was deleted
         raise RuntimeError(
-            f"`{caller}` needs a stored {name}, but this one is computed in each forward pass; "
+            f"`{name}` cannot be written: it is computed in each forward pass, and not stored; "
             f"first call torch.nn.utils.parametrize.remove_parametrizations(layer, {name!r}) or "
             f"torch.nn.utils.prune.remove(layer, {name!r})."
         )
     return tensor
+
+
+def read(layer: Any, name: str) -> Tensor:
+    """A parameter or buffer without its gradient, gathered from all processes.
+
+    Raises:
+        ValueError: it was replaced by one of another shape.
+        RuntimeError: it was replaced by one that is not dense.
+    """
+    tensor = getattr(layer, name).detach()
+    refusal = arrays.not_readable(tensor)
+    if refusal is not None:
+        raise RuntimeError(f"The layer's `{name}` must be {refusal}, and set it again.")
+    check_shape(name, tensor, _shapes(layer)[name], layer._of_layer)
+    return arrays.gathered(tensor)
+
+
+def _shapes(layer: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes at construction."""
+    rows, columns, per_group, out = layer.kernel_shape
+    return {
+        "weight": (out, per_group, rows, columns),
+        "bias": (out,),
+        "w_mask": (rows, columns, per_group, out),
+    }
+
+
+def check_shapes(layer: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
+    """Refuse parameters and buffers that were replaced by ones of another shape."""
+    of_weight: tuple[int, ...] = layer._weight_shape
+    if (
+        weight.shape != of_weight
+        or (bias is not None and bias.shape != of_weight[:1])
+        or (mask is not None and mask.shape != layer.kernel_shape)
+    ):
+        for name, tensor in (("weight", weight), ("bias", bias), ("w_mask", mask)):
+            if tensor is not None:
+                check_shape(name, tensor, _shapes(layer)[name], layer._of_layer)
 
 
 def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], of_layer: str = "") -> None:
@@ -117,26 +161,29 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], of_layer: str
     if tensor.shape != shape:
         raise ValueError(
             f"The layer's `{name}`{of_layer} must have the shape {shape}, as at construction, but "
-            f"has {tuple(tensor.shape)}; restore that shape, or make another layer."
+            f"has {shown(tuple(tensor.shape))}; restore that shape, or make another layer."
         )
 
 
-def not_writable(tensor: Tensor) -> str | None:
-    """Why torch cannot write into each entry of the tensor; None if it can."""
-    if arrays.not_readable(tensor) is not None:
-        return "it is not a dense tensor"
-    if tensor.is_inference() and not torch.is_inference_mode_enabled():
-        return "it was made under torch.inference_mode"
+def not_writable(name: str, tensor: Tensor) -> str | None:
+    """Why torch cannot write into each entry of the tensor, and the remedy; None if it can."""
+    refusal = arrays.not_readable(tensor)
+    if refusal is not None:
+        return f"`{name}` cannot be written: it must be {refusal}, and set it again."
+    if is_fake(tensor):
+        return f"`{name}` cannot be written: it is a FakeTensor, which holds no numbers."
     here = _here(tensor)
     reach = 1 + sum((n - 1) * step for n, step in zip(here.shape, here.stride(), strict=True))
-    if here.numel() > reach:
-        return "some of its entries share memory, as in an expanded tensor"
-    return None
-
-
-def refusal_of(name: str, why: str) -> str:
-    """The reason and the remedy."""
-    return f"{why}; replace it, `layer.{name} = torch.nn.Parameter(layer.{name}.clone())`."
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
+        why = "it was made under torch.inference_mode"
+    elif here.numel() > reach:
+        why = "some of its entries share memory, as in an expanded tensor"
+    else:
+        return None
+    return (
+        f"`{name}` cannot be written: {why}; replace it, "
+        f"`layer.{name} = torch.nn.Parameter(layer.{name}.clone())`."
+    )
 
 
 def _copy(targets: list[Tensor], values: list[Tensor]) -> None:
@@ -145,13 +192,13 @@ def _copy(targets: list[Tensor], values: list[Tensor]) -> None:
     if places:
         with torch.no_grad():
             cast(Any, torch)._foreach_copy_(places, values)
-    for each in filter(arrays.is_shared_out, targets):
+    for each in filter(arrays.is_dtensor, targets):
         torch.autograd.graph.increment_version(each)  # as a write into the DTensor itself does
 
 
 def _here(tensor: Tensor) -> Tensor:
     """This process's part of a DTensor; any other tensor unchanged."""
-    if not arrays.is_shared_out(tensor):
+    if not arrays.is_dtensor(tensor):
         return tensor
     with torch.no_grad():
         return cast(Any, tensor).to_local()
@@ -159,7 +206,7 @@ def _here(tensor: Tensor) -> Tensor:
 
 def _part(value: Tensor, target: Tensor) -> Tensor:
     """The part of the value that this process writes, if the target is a DTensor."""
-    if not arrays.is_shared_out(target):
+    if not arrays.is_dtensor(target):
         return value
     from torch.distributed.tensor import distribute_tensor
 
@@ -172,6 +219,13 @@ def _memory(tensor: Tensor) -> tuple[object, ...]:
     return here.data_ptr(), here.dtype, here.device, tensor.shape
 
 
+_REMEDIES = {
+    "weight": "`layer.weight = torch.nn.Parameter(...)`",
+    "bias": "`layer.bias = torch.nn.Parameter(...)`, or None for no bias",
+    "w_mask": "`layer.w_mask = None` for no mask",
+}
+
+
 class AllOrNothing(nn.Module):
     """A layer that loads a state dict completely or, if that raises an error, not at all.
 
@@ -182,8 +236,32 @@ class AllOrNothing(nn.Module):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
+        if not isinstance(state_dict, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"`state_dict` must be a mapping, got {type_name(state_dict)}.")
+        for name in state_dict:
+            if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"The names of a state dict must be strings, got {shown(name)}.")
         with Kept(*self.modules()):  # a parametrization keeps the weight in a module below
-            return super().load_state_dict(state_dict, strict, assign)
+            # torch's own message would list all names.
+            found: Any = super().load_state_dict(state_dict, strict=False, assign=assign)
+            kinds = {"Missing": found.missing_keys, "Unexpected": found.unexpected_keys}
+            wrong = [
+                f"{kind} key(s) in state_dict: {listed(names, shown)}."
+                for kind, names in kinds.items()
+                if names
+            ]
+            if strict and wrong:
+                raise RuntimeError(f"{type(self).__name__} cannot load it. {' '.join(wrong)}")
+            return found
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name not in _REMEDIES:
+                raise
+            why = f"The layer's `{name}` was deleted; set it again, {_REMEDIES[name]}."
+            raise AttributeError(why) from None
 
     def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, state_dict: Any, prefix: str, metadata: Any, strict: Any, *messages: list[str]
@@ -202,16 +280,27 @@ class AllOrNothing(nn.Module):
         assign = metadata.get("assign_to_params_buffers", False)
         found: list[str] = []
         for name, tensor in (*self._parameters.items(), *self._buffers.items()):
-            value = state_dict.get(prefix + name)
-            if tensor is None or not isinstance(value, Tensor):
+            if tensor is None or prefix + name not in state_dict:
                 continue
-            refusal = arrays.not_readable(value)
-            if refusal is not None:
-                found.append(f"`{prefix}{name}` must be {refusal}.")
+            value = state_dict[prefix + name]
+            told = f"`{elided(prefix + name)}`"
+            if not isinstance(value, Tensor):
+                found.append(f"{told} must be a torch.Tensor, got {type_name(value)}.")
+            elif (refusal := arrays.not_readable(value)) is not None:
+                found.append(f"{told} must be {refusal}.")
+            elif value.shape != tensor.shape:
+                found.append(
+                    f"size mismatch for {elided(prefix + name)}: the layer has the shape "
+                    f"{tuple(tensor.shape)}, and the state dict {shown(tuple(value.shape))}."
+                )
             elif value.is_complex() and not tensor.is_complex():
-                found.append(f"`{prefix}{name}` is complex ({value.dtype}) and the layer real.")
+                found.append(f"{told} is complex ({value.dtype}) and the layer real.")
             elif assign and name != "w_mask" and value.dtype not in arrays.DTYPES:
-                found.append(f"`{prefix}{name}` must be of a floating dtype, got {value.dtype}.")
-            elif not assign and (why := not_writable(tensor)) is not None:
-                found.append(f"`{prefix}{name}` cannot be written: {refusal_of(name, why)}")
+                found.append(f"{told} must be of a floating dtype, got {value.dtype}.")
+            elif arrays.without_numbers(tensor) is None and (
+                (empty := arrays.without_numbers(value)) is not None
+            ):
+                found.append(f"{told} must hold numbers, got {empty}.")
+            elif not assign and (refusal := not_writable(name, tensor)) is not None:
+                found.append(refusal)
         return found

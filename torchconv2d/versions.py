@@ -64,6 +64,18 @@ def is_recording() -> bool:
     )
 
 
+def is_fake(tensor: torch.Tensor) -> bool:
+    """Whether it is a FakeTensor, which holds no numbers, and torch computes with real ones here.
+
+    Under a ``FakeTensorMode`` all tensors are fake, and torch pretends to compute.
+
+    >>> is_fake(torch.ones(2))
+    False
+    """
+    mode = _private._get_dispatch_mode(_private._TorchDispatchModeKey.FAKE)
+    return mode is None and hasattr(tensor, "fake_mode")
+
+
 def _lacking() -> dict[str, str]:
     found: dict[str, str] = {}
     if _fp32_precision is None:

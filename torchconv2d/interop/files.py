@@ -25,9 +25,7 @@ def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
         raise ImportError(
             "Reading a file needs the package safetensors: `pip install torchconv2d[safetensors]`."
         ) from error
-    path = os.fspath(path)
-    if "\0" in path:
-        raise ValueError(f"`params` must be the path of a file, got {shown(path)}.")
+    path = _decoded(path)
     header = _header(path)
     try:
         with cast(Any, safetensors).safe_open(path, framework="pt") as file:
@@ -36,6 +34,22 @@ def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
             return {at[-1]: file.get_tensor(names[at]) for at in below(prefix, names)}
     except safetensors.SafetensorError as error:
         raise _no_such_file(path, str(error)) from error
+
+
+def _decoded(path: object) -> str:
+    """The path as a string that the system can encode."""
+    try:
+        decoded = os.fsdecode(cast(Any, path))  # of a PathLike too, whose path may be in bytes
+        if b"\0" not in os.fsencode(decoded):
+            return decoded
+    except MemoryError:
+        raise
+    except Exception as error:  # a PathLike may raise anything
+        why = elided(str(error))
+        raise ValueError(
+            f"`params` must be the path of a file, got {shown(path)}: {why}"
+        ) from error
+    raise ValueError(f"`params` must be the path of a file, got {shown(path)}.")
 
 
 # Bytes; the format's own limit.

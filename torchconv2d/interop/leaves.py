@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from ..messages import elided
+from ..messages import elided, type_name
 from .files import read_file
 from .paths import Names, below, by_path
 
@@ -37,7 +37,7 @@ def read(params: Any, prefix: str) -> dict[str, Any]:
     if entries and entries[0][0] == ():
         raise TypeError(
             "`params` must be a mapping or a list of arrays, or the path of a safetensors file; "
-            f"got {type(params).__name__}."
+            f"got {type_name(params)}."
         )
     leaves = by_path(entries)
     return {path[-1]: leaves[path] for path in below(prefix, leaves)}
@@ -57,7 +57,8 @@ def _flat(
 
     if isinstance(tree, Mapping):
         for name, each in cast("Mapping[object, Any]", tree).items():
-            parts = cast("tuple[object, ...]", name) if isinstance(name, tuple) else (name,)
+            # An empty tuple stays one, and is refused, as it names nothing.
+            parts = cast(Names, name) if isinstance(name, tuple) and name else (cast(object, name),)
             yield from within(each, *parts)
     elif isinstance(tree, (list, tuple)):
         for i, each in enumerate(cast("list[Any]", tree)):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import arrays
-from ..messages import elided, shown
+from ..messages import elided, shown, type_name
 
 
 def dtype_of(name: str, value: Any) -> torch.dtype:
@@ -24,13 +24,17 @@ def dtype_of(name: str, value: Any) -> torch.dtype:
         if refusal is not None:
             raise TypeError(f"`{elided(name)}` must be {refusal}.")
         return value.dtype
-    if not (hasattr(value, "dtype") and hasattr(value, "shape")):
-        raise TypeError(f"`{elided(name)}` must be an array, got {type(value).__name__}.")
-    kind = getattr(value.dtype, "name", str(value.dtype)).removeprefix("torch.")
+    try:
+        kind = str(getattr(value.dtype, "name", value.dtype)).removeprefix("torch.")
+    except MemoryError:
+        raise
+    except Exception as error:  # an array of another library may raise anything
+        raise _no_array(name, value, error) from error
     dtype = getattr(torch, kind, None)
     if not isinstance(dtype, torch.dtype):
         raise TypeError(
-            f"`{elided(name)}` must be an array of numbers that torch has, got {elided(kind)}."
+            f"`{elided(name)}` must be an array of numbers that torch has, got {elided(kind)}; "
+            f"convert it, for example with `array.astype('float32')`."
         )
     if (refusal := arrays.not_converted(dtype)) is not None:
         raise TypeError(f"`{elided(name)}` must be {refusal}.")
@@ -44,28 +48,37 @@ def shape_of(name: str, value: Any, dtype: torch.dtype) -> tuple[int, ...]:
         TypeError: as for :func:`dtype_of`.
         ValueError: the layer's dtype does not hold the numbers.
     """
+    source = dtype_of(name, value)
     try:
-        source, shape = dtype_of(name, value), tuple(value.shape)
-    except (TypeError, ValueError, MemoryError):
+        shape = tuple(value.shape)
+    except MemoryError:
         raise
-    except Exception as error:  # an array of another library may raise anything
-        raise TypeError(f"`{name}` must be an array: {elided(str(error))}") from error
+    except Exception as error:  # as above
+        raise _no_array(name, value, error) from error
     if not holds(dtype, source):
+        both = [each for each in arrays.DTYPES if holds(each, dtype) and holds(each, source)]
+        instead = "take its real part" if source.is_complex else "round it"
+        more = f" yourself, or first call `layer.to({both[0]})`" if both else " yourself"
         raise ValueError(
             f"`{name}`, of the shape {shown(shape)}, is {source}, and the layer's {dtype} "
-            f"does not hold it; round it yourself, or first call `layer.to({source})`."
+            f"does not hold it; {instead}{more}."
         )
     return shape
 
 
+def _no_array(name: str, value: object, error: Exception) -> TypeError:
+    why = elided(str(error)) or type_name(error)
+    return TypeError(f"`{elided(name)}` must be an array, got {type_name(value)}: {why}")
+
+
 def holds(dtype: torch.dtype, source: torch.dtype) -> bool:
     """Whether each number of ``source`` is one of ``dtype``."""
-    held = torch.finfo(dtype)
+    own = torch.finfo(dtype)
     if not (source.is_floating_point or source.is_complex):
-        return (1 if source == torch.bool else torch.iinfo(source).max) <= 2 / held.eps
+        return (1 if source == torch.bool else torch.iinfo(source).max) <= 2 / own.eps
     needed = torch.finfo(source)
-    wide = held.max >= needed.max and held.smallest_normal <= needed.smallest_normal
-    return wide and held.eps <= needed.eps and (dtype.is_complex or not source.is_complex)
+    wide = own.max >= needed.max and own.smallest_normal <= needed.smallest_normal
+    return wide and own.eps <= needed.eps and (dtype.is_complex or not source.is_complex)
 
 
 def numpy_array(tensor: Tensor) -> NDArray[Any]:
@@ -86,7 +99,7 @@ def numpy_array(tensor: Tensor) -> NDArray[Any]:
 def shape_told(value: Any) -> str:
     """The shape for a message, for any value."""
     if isinstance(value, Tensor) and arrays.not_readable(value) is not None:
-        return type(value).__name__
+        return type_name(value)
     try:
         return shown(tuple(getattr(value, "shape", ())))
     except Exception as error:  # another library's array may raise anything

@@ -13,8 +13,8 @@ from torch import Tensor
 from .. import arrays
 from ..conv2d import Conv2d
 from ..layout import kernel_to_weight
-from ..messages import elided, listed, shown
-from ..state import check_shape, stored, write
+from ..messages import elided, listed, shown, type_name
+from ..state import check_shape, read, stored, write
 from . import leaves
 from .frameworks import FRAMEWORKS, Framework
 from .numbers import numpy_array, shape_of, shape_told
@@ -69,7 +69,7 @@ def _checked(
     shapes = _kernel_shapes(conv, framework)
     own = {"weight": _weight_shape(conv), "bias": (conv.out_channels,)}
     for name in ("weight",) if conv.bias is None else ("weight", "bias"):
-        check_shape(name, _real(stored(conv, name, "load_params")), own[name])
+        check_shape(name, _real(stored(conv, name)), own[name])
     found = leaves.read(params, prefix)
     of_weight = _name(row.weight, found)
     wanted = {of_weight: shapes[kinds[0]]}
@@ -136,9 +136,10 @@ def export_params(
 
     Raises:
         TypeError: ``conv`` is not a ``Conv2d``.
-        ValueError: an unknown framework, or a kind that it does not have; the weight was replaced
+        ValueError: an unknown framework, or a kind that it does not have; a parameter was replaced
             by one of another shape.
-        RuntimeError: the layer is on the meta device.
+        RuntimeError: the layer is on the meta device, or a parameter was replaced by one that is
+            not dense.
 
     Example:
         >>> conv = Conv2d((28, 28, 4), 8, 3, groups=2, b_init=0)
@@ -147,12 +148,12 @@ def export_params(
     """
     row = _row(conv, framework)
     kind = _kinds(conv, framework, kind)[0]
-    weight = whole_weight(conv)
+    weight = numbers_of(conv, "weight")
     if conv.w_mask is not None and not row.masks:
-        weight = weight * kernel_to_weight(arrays.whole(conv.w_mask))
+        weight = weight * kernel_to_weight(numbers_of(conv, "w_mask"))
     exported = {row.weight[0]: numpy_array(row.kernels[kind].stored(weight, conv.groups))}
     if conv.bias is not None:
-        bias = arrays.whole(conv.bias.detach())
+        bias = numbers_of(conv, "bias")
         exported[row.bias[0]] = numpy_array(bias.reshape(_bias_shape(conv, row)))
     return exported
 
@@ -172,7 +173,7 @@ def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
 
 def _row(conv: object, framework: str) -> Framework:
     if not isinstance(conv, Conv2d):
-        raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type(conv).__name__}.")
+        raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type_name(conv)}.")
     if framework not in list(FRAMEWORKS):  # it may be unhashable
         known = ", ".join(map(repr, FRAMEWORKS))
         raise ValueError(f"`framework` must be one of {known}; got {shown(framework)}.")
@@ -185,23 +186,21 @@ def _weight_shape(conv: Conv2d) -> tuple[int, ...]:
     return out, per_group, rows, columns
 
 
-def whole_weight(conv: Conv2d) -> Tensor:
-    """The weight without its mask, gathered from all processes.
+def numbers_of(conv: Conv2d, name: str) -> Tensor:
+    """The weight without its mask, the bias or the mask, gathered from all processes.
 
     Raises:
-        RuntimeError: the layer is on the meta device.
-        ValueError: its weight was replaced by one of another shape.
+        RuntimeError: it is on the meta device, or was replaced by one that is not dense.
+        ValueError: it was replaced by one of another shape.
     """
-    weight = _real(conv.weight.detach())
-    check_shape("weight", weight, _weight_shape(conv))
-    return arrays.whole(weight)
+    return _real(read(conv, name))
 
 
 def _real(tensor: Tensor) -> Tensor:
-    if tensor.is_meta:
+    if (empty := arrays.without_numbers(tensor)) is not None:
         raise RuntimeError(
-            "The layer is on the meta device, which holds no numbers; first call "
-            "`layer.to_empty(device='cpu')`."
+            f"The layer must hold numbers, but has {empty}; first call "
+            f"`layer.to_empty(device='cpu')`, and load or draw them."
         )
     return tensor
 
@@ -213,8 +212,7 @@ def _name(names: Sequence[str], found: Mapping[str, Any]) -> str:
 
 def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]) -> None:
     def told(name: str) -> str:
-        shape = wanted[name] if name in wanted and name not in found else shape_told(found[name])
-        return f"`{elided(name)}` {shape}"
+        return f"`{elided(name)}` {shape_told(found[name])}"
 
     def needed(name: str) -> str:
         return f"`{name}` {wanted[name]}"

@@ -14,7 +14,7 @@ from torch import nn
 
 from .. import arguments
 from ..geometry import Pair
-from ..messages import elided
+from ..messages import elided, type_name
 from .padding import named, of_gradient, same_of_gradient
 from .source import (
     Source,
@@ -242,10 +242,10 @@ def read(layer: Any) -> Source:
     except (TypeError, ValueError, MemoryError):
         raise
     except Exception as error:  # the properties may be anything
-        why = elided(str(error) or type(error).__name__)
+        why = elided(str(error)) or type_name(error)
         raise TypeError(
-            f"`layer` must have the properties of its type, {type(layer).__name__}, but they "
-            f"cannot be read ({type(error).__name__}): {why}."
+            f"`layer` must have the properties of its type, {type_name(layer)}, but they "
+            f"cannot be read ({type_name(error)}): {why}."
         ) from error
 
 
@@ -260,14 +260,14 @@ def _reader(layer: Any) -> Callable[[Any], Source]:
         if known:
             if own:
                 raise TypeError(
-                    f"`layer` must compute as {cls.__name__} does, but {type(layer).__name__} has "
+                    f"`layer` must compute as {cls.__name__} does, but {type_name(layer)} has "
                     f"its own {', '.join(sorted(own))}; make a Conv2d with the same "
                     f"options, and use `load_params`."
                 )
             return known[0]
         own |= _COMPUTING & vars(cls).keys()
     kinds = ", ".join(f"{framework}'s {name}" for framework, name in _READERS)
-    name = f"{type(layer).__module__}.{type(layer).__qualname__}"
+    name = elided(f"{type(layer).__module__}.{type(layer).__qualname__}")
     if re.search("[13]d", type(layer).__name__, re.IGNORECASE):
         hint = "It has not two spatial dimensions; a one-dimensional layer is one of height 1."
     else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..arrays import whole
 from ..conv2d import Conv2d
 from ..geometry import Axis, Pair, pads, same_padding
+from ..messages import type_name
 from ..state import write
 from .frameworks import FRAMEWORKS
-from .params import whole_weight
+from .params import numbers_of
 
 
 def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
@@ -22,29 +22,30 @@ def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
 
     Raises:
         TypeError: ``conv`` is not a ``Conv2d``.
-        ValueError: there is no such layer; the message says which property prevents it. Or the
-            weight was replaced by one of another shape.
-        RuntimeError: the layer is on the meta device.
+        ValueError: there is no such layer; the message says which property prevents it. Or a
+            parameter was replaced by one of another shape.
+        RuntimeError: the layer is on the meta device, or a parameter was replaced by one that is
+            not dense.
 
     Example:
         >>> to_torch(Conv2d((28, 32, 3), 8, 3))
         Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
     if not isinstance(conv, Conv2d):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type(conv).__name__}.")
+        raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type_name(conv)}.")
     if conv.w_mask is not None:
         raise _none("w_mask", "a mask", "torch has none; first call `fold_mask()` on a copy")
     if 0 in conv.out_size:
         raise _none("out_size", conv.out_size, "torch makes no empty outputs")
     kind = "conv" if conv.lhs_dilation == (1, 1) else "transposed"
     layer = (_plain if kind == "conv" else _transposed)(conv)
-    weight = whole_weight(conv)
+    weight = numbers_of(conv, "weight")
     layer.to_empty(device=weight.device)
     copies = {"weight": FRAMEWORKS["torch"].kernels[kind].stored(weight, conv.groups)}
     with torch.enable_grad():  # so a computed weight needs a gradient if its sources do
         layer.weight.requires_grad_(conv.weight.requires_grad)
     if layer.bias is not None and conv.bias is not None:
-        copies["bias"] = whole(conv.bias.detach())
+        copies["bias"] = numbers_of(conv, "bias")
         layer.bias.requires_grad_(conv.bias.requires_grad)
     write(layer, copies)
     return layer.train(conv.training)

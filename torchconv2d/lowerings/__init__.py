@@ -47,7 +47,7 @@ __all__ = [
     "lower",
 ]
 
-# Names of version 0.1; version 0.3 removes them.
+# Older names, which version 0.3 removes.
 _RENAMED = {
     "WAYS": "LOWERINGS",
     "Even": "OverPadded",
