@@ -87,7 +87,8 @@ def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
         print(f"{name:26} {agreeing} of {len(found)} agree, worst error/bound {worst:.3f}")
         for result in found:
             if not result.agrees:
-                print(f"    DIFFERS: {result.layer}: {result.error or result.ratio}")
+                why = result.ratio if result.error is None else result.error
+                print(f"    DIFFERS: {result.layer}: {why}")
         sys.stdout.flush()
         results += found
     return results

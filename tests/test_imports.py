@@ -14,6 +14,7 @@ import torchconv2d
 from imports import imported_names
 
 PACKAGE = Path(torchconv2d.__file__).parent
+LONGEST = 350  # lines of a file
 
 IMPORTED = """
 import sys, torch, numpy
@@ -34,6 +35,18 @@ def test_nothing_but_torch_and_numpy_is_imported() -> None:
     assert "torchconv2d" in new
     assert not new & {"jax", "jaxlib", "brainstate", "brainunit", "saiunit", "flax", "scipy"}
     assert new <= {"torchconv2d", "torch", "numpy"}, new
+
+
+def test_no_file_is_long() -> None:
+    folders = ("torchconv2d", "tests", "parity", "benchmarks", "docs", "examples")
+    root = PACKAGE.parent
+    files = [
+        *root.glob("*.py"),
+        *(each for name in folders for each in (root / name).rglob("*.py")),
+    ]
+    lengths = {path: path.read_text("utf-8").count("\n") for path in files}
+    assert len(lengths) > 200
+    assert {path: length for path, length in lengths.items() if length > LONGEST} == {}
 
 
 def test_public_names() -> None:
@@ -81,11 +94,14 @@ PACKAGES = {
 }
 
 
-def imported(text: str, package: str) -> set[str]:
-    """Which of ``LAYERS`` the code of a module of ``package`` imports."""
-    names = (name.split(".") for name in imported_names(text, package))
-    own = (parts for parts in names if parts[0] == "torchconv2d")
-    return {next(filter(LAYERS.__contains__, parts), "__init__") for parts in own}
+def imported(text: str, package: str) -> dict[str, str]:
+    """What the code of a module of ``package`` imports of this package: which of ``LAYERS``."""
+    names = {name: name.split(".") for name in imported_names(text, package)}
+    return {
+        name: next(filter(LAYERS.__contains__, parts), "__init__")
+        for name, parts in names.items()
+        if parts[0] == "torchconv2d"
+    }
 
 
 def test_each_module_has_its_layer() -> None:
@@ -93,16 +109,18 @@ def test_each_module_has_its_layer() -> None:
     assert sorted(path.stem for path in there) == sorted(LAYERS)
     assert {path.stem for path in there if path.is_dir()} == set(PACKAGES)
     for package, order in PACKAGES.items():
-        files = [path.stem for path in (PACKAGE / package).glob("*.py")]
+        files = [path.stem for path in (PACKAGE / package).rglob("*.py")]
         assert sorted(files) == sorted([*order, "__init__"])
 
 
 @pytest.mark.parametrize("module", LAYERS)
 def test_imports_run_one_way(module: str) -> None:
     later = LAYERS[LAYERS.index(module) + 1 :]
-    for file in [*PACKAGE.glob(f"{module}.py"), *PACKAGE.glob(f"{module}/**/*.py")]:
+    for file in [*PACKAGE.glob(f"{module}.py"), *(PACKAGE / module).rglob("*.py")]:
         package = ".".join(file.relative_to(PACKAGE.parent).parent.parts)
-        assert not imported(file.read_text(), package).intersection(later), file
+        found = imported(file.read_text(), package)
+        back = [name for name, layer in found.items() if layer in later]
+        assert not back, f"{file.relative_to(PACKAGE)} must not import {', '.join(back)}"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +150,6 @@ def test_imports_within_a_package_run_one_way(package: str, module: str) -> None
     ],
 )
 def test_no_spelling_of_an_import_goes_unseen(text: str, package: str) -> None:
-    assert imported(text, package) - {"arguments"} == {"conv2d"}
-    assert imported("from torchconv2d import Conv2d", package) == {"__init__"}
+    assert {*imported(text, package).values()} - {"arguments"} == {"conv2d"}
+    assert {*imported("from torchconv2d import Conv2d", package).values()} == {"__init__"}
     assert not imported("import torch\nfrom numpy import random", package)

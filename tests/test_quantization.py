@@ -18,6 +18,9 @@ pytestmark = [
 ]
 
 
+CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.convolution.default)
+
+
 def draw(shape: tuple[int, ...]) -> Tensor:
     return normal_numbers(shape, len(shape) + shape[0], torch.float32) / 4
 
@@ -54,9 +57,10 @@ def quantized(network: nn.Module, quantizer: Any, strict: bool) -> tuple[int, fl
     for x in batches[:3]:
         prepared(x)
     found = convert_pt2e(prepared)
-    convolutions = [node for node in found.graph.nodes if "conv" in str(node.target)]
+    convolutions = [node for node in found.graph.nodes if node.target in CONVOLUTIONS]
     assert len(convolutions) == 4
-    count = sum("dequantize_per_channel" in str(node.args[1].target) for node in convolutions)
+    in_eight_bits = torch.ops.quantized_decomposed.dequantize_per_channel.default
+    count = sum(node.args[1].target is in_eight_bits for node in convolutions)
     y = network(batches[3])
     return count, float((found(batches[3]) - y).norm() / y.norm())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import pickle
 import re
@@ -16,6 +17,7 @@ from needs import package
 from torch import nn
 
 from docs.pages import ROOT, blocks_run_by
+from imports import imported_names
 from parity.targets import here
 from torchconv2d import Conv2d
 
@@ -112,12 +114,16 @@ def refuses_quantized(found: dict[str, Any]) -> bool:
     return runs(found)
 
 
+def has_observers(found: dict[str, Any]) -> bool:
+    from torchao.quantization.pt2e import ObserverBase
+
+    return any(isinstance(each, ObserverBase) for each in found["prepared"].modules())
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "`torch.fx.symbolic_trace`": with_relu,
     "FX quantization": with_relu,
-    "PT2E quantization": lambda found: any(
-        "activation_post_process" in str(node.target) for node in found["prepared"].graph.nodes
-    ),
+    "PT2E quantization": has_observers,
     "eager quantization": refuses_quantized,
     "`torch.onnx.export`": lambda found: Path("layer.onnx").stat().st_size > 0,
     "`torch.onnx.export`, `dynamo=False`": lambda found: Path("layer.onnx").stat().st_size > 0,
@@ -162,7 +168,7 @@ def extras(tool: str, known: dict[str, Any]) -> dict[str, Any]:
         settings = xnnpack.get_symmetric_quantization_config(is_per_channel=True)
         quantizer = xnnpack.XNNPACKQuantizer().set_global(settings)
         return {"prepare_pt2e": prepare_pt2e, "quantizer": quantizer}
-    if "onnx" in tool:
+    if tool in ("`torch.onnx.export`", "`torch.onnx.export`, `dynamo=False`"):
         package("onnx", "onnxscript")
     if tool in ("torchinfo", "thop"):
         package(tool)
@@ -199,8 +205,9 @@ def test_each_row_is_a_tool_with_a_verdict() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_code_blocks_run(block: str) -> None:
-    for each in PACKAGES:
-        if each in block:
-            package(each)
-    assert "assert" in block
+    nodes = list(ast.walk(ast.parse(block)))
+    used = {name.split(".")[0] for name in imported_names(block, "")}
+    used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}  # torch.onnx
+    package(*sorted(used.intersection(PACKAGES)))
+    assert any(isinstance(node, ast.Assert) for node in nodes)
     exec(block, {})

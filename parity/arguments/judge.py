@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
     kind: str
     shape: Shape | None = None
-    message: str = ""
+    message: str | None = None
 
     def agrees(self, other: Answer) -> bool:
         return (self.kind, self.shape) == (other.kind, other.shape)
@@ -88,14 +88,14 @@ _DEFAULTS = {
 class Judgement(NamedTuple):
     """Both answers to a list; ``differences`` are the names of those that explain them.
 
-    ``error`` says what is wrong; it is empty if the answers are as expected.
+    ``error`` says what is wrong; it is None if the answers are as expected.
     """
 
     given: ArgumentList
     here: Answer
     there: Answer
     differences: list[str]
-    error: str
+    error: str | None
 
     def __str__(self) -> str:
         return (
@@ -117,13 +117,15 @@ def judge(given: ArgumentList) -> Judgement:
     names = [difference.name for difference in shown_by(given)]
     if here.agrees(there):
         alike = names and len(given.odd) == 1
-        error = f"listed as a difference ({names[0]}), but judged alike" if alike else ""
+        error = f"listed as a difference ({names[0]}), but judged alike" if alike else None
         return Judgement(given, here, there, [], error)
     expected = _expected(given)
     # If the kinds are the same and the answers do not agree, the shapes differ.
     right = here.kind in expected and here.kind != there.kind
-    error = "" if right else f"expected here: {' or '.join(sorted(expected))}"
-    return Judgement(given, here, there, names or ([] if error else [SEVERAL]), error)
+    if not right:
+        wanted = f"expected here: {' or '.join(sorted(expected))}"
+        return Judgement(given, here, there, names, wanted)
+    return Judgement(given, here, there, names or [SEVERAL], None)
 
 
 def again(seed: int, number: int) -> Judgement:

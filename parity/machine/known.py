@@ -16,20 +16,18 @@ from ..sides.known_bugs import KnownBug
 from ..sides.settings import BASE, SETTINGS, Setting
 from . import processes
 
-YES, NO = "yes", "no"
-
 
 @dataclass
 class Row:
-    """The answers about one bug, by the names of the settings that this machine supports."""
+    """Whether one bug shows, by the names of the settings that this machine supports."""
 
     bug: KnownBug
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, bool] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
     @property
     def shows(self) -> bool:
-        return YES in self.answers.values()
+        return any(self.answers.values())
 
     @property
     def seems_fixed(self) -> bool:
@@ -85,10 +83,10 @@ def run(bugs: Sequence[KnownBug], workers: int | None = None) -> list[Row]:
         if isinstance(answer, processes.Begun):
             begun.add(id(job))
         elif isinstance(answer, processes.Value):
-            row.answers[name] = YES if answer.value else NO
+            row.answers[name] = answer.value
         elif isinstance(answer, processes.Ended) and answer.error is not None:
             if answer.died and id(job) in begun:
-                row.answers[name] = YES  # a crash counts as the bug
+                row.answers[name] = True  # a crash counts as the bug
             else:
                 row.errors[name] = answer.error
     assert len(jobs) == sum(len(row.answers) + len(row.errors) for row in rows)
@@ -134,7 +132,7 @@ def _cell(row: Row, path: Setting) -> str:
     if path.name in row.errors:
         return "fails"
     if path.name in row.answers:
-        return row.answers[path.name]
+        return "yes" if row.answers[path.name] else "no"
     return "cannot" if path in settings_of(row.bug) else "-"
 
 

@@ -43,11 +43,11 @@ def test_a_wrong_layer_is_found_and_the_judgement_can_be_repeated(monkeypatch, w
     make = torchconv2d.Conv2d
     monkeypatch.setattr(torchconv2d, "Conv2d", lambda **arguments: wrong(make, arguments))
     judged = ((i, judge.judge(each)) for i, each in enumerate(itertools.islice(lists(0), 500)))
-    number, found = next((i, each) for i, each in judged if each.error)
+    number, found = next((i, each) for i, each in judged if each.error is not None)
     again = judge.again(0, number)
     assert again.error == found.error
     monkeypatch.undo()
-    assert not judge.again(0, number).error
+    assert judge.again(0, number).error is None
 
 
 def test_a_listed_difference_that_is_none_is_found(monkeypatch):

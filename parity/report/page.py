@@ -82,7 +82,7 @@ def _colour(ratio: float | str | None) -> str:
     """White at zero, dark at the bound, red beyond it."""
     if ratio is None:
         return "#eee"
-    if ratio == "inf" or float(ratio) > 1:
+    if float(ratio) > 1:  # also "inf", as `_finite` writes it
         return "#f33"
     red, green, blue, _ = colormaps["YlGnBu"](float(ratio) * 0.75)
     return f"rgb({255 * red:.0f},{255 * green:.0f},{255 * blue:.0f})"

@@ -56,11 +56,11 @@ class TargetResult(NamedTuple):
     target: str
     layer: str
     ratio: float
-    error: str = ""
+    error: str | None = None
 
     @property
     def agrees(self) -> bool:
-        return self.ratio <= 1 and not self.error
+        return self.ratio <= 1 and self.error is None
 
 
 def run(targets: Sequence[str], layers: Sequence[str] = tuple(LAYERS)) -> Iterator[TargetResult]:

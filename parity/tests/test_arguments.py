@@ -29,7 +29,9 @@ def thousand():
 
 
 def test_answers_are_the_same(thousand):
-    found = [f"judge.again(0, {i}): {each}" for i, each in enumerate(thousand) if each.error]
+    found = [
+        f"judge.again(0, {i}): {each}" for i, each in enumerate(thousand) if each.error is not None
+    ]
     assert not found, "\n\n".join([f"{len(found)} of 1000 argument lists:", *found[:5]])
 
 
@@ -67,7 +69,7 @@ def test_a_difference_is_shown_by_whatever_it_lists(name):
         given = (random_list(pick, (odd,)) for _ in range(100))
         shown = next(each for each in given if difference.name in names_shown_by(each))
         judgement = judge.judge(shown)
-        assert not judgement.error, str(judgement)
+        assert judgement.error is None, str(judgement)
         assert judgement.differences == [name]
 
 
@@ -121,6 +123,6 @@ def odd(argument, value):
 def test_several_odd_arguments(changes, values, kind, differences):
     chosen = tuple(odd(argument, value) for argument, value in values.items())
     judgement = judge.judge(ArgumentList(SIZES, LEGAL | changes, chosen))
-    assert not judgement.error, str(judgement)
+    assert judgement.error is None, str(judgement)
     assert judgement.here.kind == kind
     assert judgement.differences == differences
