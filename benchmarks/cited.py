@@ -21,8 +21,20 @@ from .rows import applicable
 from .shapes import Shape
 from .timing import interleave
 
+_SAMPLED = ((2, 2), (1, 1), (1, 1))  # strides, and no dilations
+_UP = ((1, 1), (2, 2), (1, 1))
+
 CITED = (
     Shape("one channel, dilated by 2", 32, (14, 14), (32, 1, 1), (3, 3), lhs_dilation=(2, 2)),
+    # Of one channel: products around 50,000, then taps times entries around 150,000.
+    *(
+        Shape(f"one channel, dilated, {size}x{size}", 4, (size, size), (32, 1, 1), (3, 3), *_UP)
+        for size in (6, 10, 13, 16, 64, 112, 128, 144)
+    ),
+    # Products of 0.3, 1.2 and 9 million.
+    Shape("one channel, 32x32", 1, (32, 32), (32, 1, 1), (3, 3)),
+    Shape("one channel, 64x64", 1, (64, 64), (32, 1, 1), (3, 3)),
+    Shape("one channel, 128x128", 1, (128, 128), (64, 1, 1), (3, 3)),
     Shape("one channel, 5x5", 2, (64, 64), (16, 1, 1), (5, 5)),
     Shape("one channel, large", 1, (256, 256), (64, 1, 1), (3, 3)),
     Shape("three channels, 4x4", 16, (32, 32), (64, 3, 1), (4, 4), lhs_dilation=(2, 2)),
@@ -32,15 +44,22 @@ CITED = (
         for size in (8, 12, 16, 24, 48)  # 800,000 products are 31x31
     ),
     Shape("both dilated by 2", 4, (28, 28), (64, 64, 1), (3, 3), (1, 1), (2, 2), (2, 2)),
+    *(
+        Shape(f"{n} groups, both", 4, (28, 28), (64, 64, n), (3, 3), (1, 1), (3, 3), (2, 2))
+        for n in (4, 8)
+    ),
     Shape("16 groups, both", 4, (28, 28), (64, 64, 16), (3, 3), (1, 1), (3, 3), (2, 2)),
     Shape("depthwise, both", 4, (28, 28), (64, 64, 64), (3, 3), (1, 1), (2, 2), (3, 3)),
     Shape("two of a lone channel, 5x5", 2, (28, 28), (32, 64, 32), (5, 5), lhs_dilation=(3, 3)),
     Shape("two of a lone channel, 3x3", 2, (28, 28), (32, 64, 32), (3, 3), lhs_dilation=(3, 3)),
+    *(
+        Shape(
+            f"two of a lone channel, {size}x{size}", 8, (size, size), (96, 192, 96), (3, 3), (2, 2)
+        )
+        for size in (14, 56, 64, 80, 112)
+    ),
     Shape("empty phases", 4, (28, 28), (64, 32, 1), (2, 2), lhs_dilation=(4, 4)),
 )
-
-_SAMPLED = ((2, 2), (1, 1), (1, 1))  # strides, and no dilations
-_UP = ((1, 1), (2, 2), (1, 1))
 
 # For each pair of weight gradients, the shapes on which they are compared.
 GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, ...]] = {

@@ -231,8 +231,8 @@ def crops(image: Tensor, boxes: Tensor, side: int) -> Tensor:
     at = boxes[:, None, :2] + steps[:, None] * (boxes[:, 2:] - boxes[:, :2])[:, None]
     x, y = (2 * at / torch.tensor([width, height]) - 1).unbind(-1)
     grid = torch.stack([x[:, None, :].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], 3)
-    many = image.permute(0, 3, 1, 2).expand(len(boxes), -1, -1, -1)
-    return F.grid_sample(many, grid, align_corners=True).permute(0, 2, 3, 1)
+    copies = image.permute(0, 3, 1, 2).expand(len(boxes), -1, -1, -1)
+    return F.grid_sample(copies, grid, align_corners=True).permute(0, 2, 3, 1)
 
 
 def likely(*tensors: Tensor, least: float) -> list[Tensor]:

@@ -114,7 +114,7 @@ def run_on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:
                         progress.keep(paths.told(row, outcome))
                     progress.show(seen, failed)
                 raise_if_interrupted()
-    finally:  # whatever ends the run
+    finally:  # print what is known, even after an error or an interrupt
         progress.close()
         rows.sort(key=lambda row: settings.index(row.setting))
         print(columns(*paths.table(rows)), *paths.notes(rows), sep="\n")

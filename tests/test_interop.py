@@ -104,7 +104,7 @@ def test_what_the_dtype_holds_is_taken() -> None:
 
 def test_what_holds_what() -> None:
     # Neither half precision holds the other; all hold float8; the size decides about integers.
-    for held, source, fits in (
+    for own, source, fits in (
         (torch.float16, torch.bfloat16, False),
         (torch.bfloat16, torch.float16, False),
         (torch.float32, torch.bfloat16, True),
@@ -114,13 +114,13 @@ def test_what_holds_what() -> None:
         (torch.float32, torch.int16, True),
         (torch.float64, torch.int32, True),
     ):
-        conv = make(dtype=held)
+        conv = make(dtype=own)
         params = {"weight": torch.ones(6, 2, 3, 2).to(source), "bias": torch.ones(6).to(source)}
         if fits:
             interop.load_params(conv, params, "torch")
-            assert torch.equal(conv.bias, torch.ones(6, dtype=held))
+            assert torch.equal(conv.bias, torch.ones(6, dtype=own))
         else:
-            with pytest.raises(ValueError, match=f"is {source}, and the layer's {held} does not"):
+            with pytest.raises(ValueError, match=f"is {source}, and the layer's {own} does not"):
                 interop.load_params(conv, params, "torch")
 
 

@@ -54,7 +54,7 @@ def check(cell: Cell, make: Callable[[Cell], Run], part: str) -> None:
     for name, tensor in parts.items():
         tensor.requires_grad_(name in wanted)
     y = make(cell)(x)
-    for _ in range(2):  # one that reads what is not its own says something else each time
+    for _ in range(2):  # a gradient that reads memory of others differs from run to run
         assert torch.equal(y, cell.right()[0])
         gradients = torch.autograd.grad(
             y, [parts[name] for name in wanted], cell.cotangent, retain_graph=True

@@ -125,7 +125,7 @@ COMPOSITIONS: dict[str, Callable[[Function, Operands], Any]] = {
 
 @thinned("name, subject, composition", NAMES, SUBJECTS, COMPOSITIONS, keep=90)
 def test_compositions(name: str, subject: str, composition: str) -> None:
-    its = sample(name).whole()
+    its = sample(name).of_integers()
     compose = COMPOSITIONS[composition]
     found = compose(SUBJECTS[subject](its), its.operands)
     right = compose(its.torchs, its.operands)
@@ -134,7 +134,7 @@ def test_compositions(name: str, subject: str, composition: str) -> None:
 
 @thinned("name, subject", NAMES, SUBJECTS, keep=24)
 def test_vmap_of_each_operand_along_each_axis(name: str, subject: str) -> None:
-    its = sample(name).whole()
+    its = sample(name).of_integers()
     run, operands = SUBJECTS[subject](its), its.operands
     for mapped in range(1, 2 ** len(operands)):
         chosen = [i for i in range(len(operands)) if mapped >> i & 1]

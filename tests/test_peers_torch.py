@@ -69,7 +69,7 @@ def noncontiguous(tensor: Tensor, how: str) -> Tensor:
 
 @thinned("name, subject, how", NAMES, SUBJECTS, STRIDES, keep=84)
 def test_strides_of_operands_do_not_matter(name: str, subject: str, how: str) -> None:
-    its = sample(name).whole()
+    its = sample(name).of_integers()
     run, truth = SUBJECTS[subject](its), its.torchs(*its.operands)
     operands = [noncontiguous(each, how) for each in its.operands]
     cotangent = torch.arange(1.0, truth.numel() + 1).view(truth.shape).double() % 7 - 3
@@ -91,7 +91,7 @@ def test_strides_of_operands_do_not_matter(name: str, subject: str, how: str) ->
 @thinned("name, subject, view", NAMES, SUBJECTS, LAZY, keep=84)
 def test_lazy_bits_of_operands_are_obeyed(name: str, subject: str, view: str) -> None:
     dtype = torch.float64 if view == "negative" else torch.complex128
-    its = sample(name, dtype).whole()
+    its = sample(name, dtype).of_integers()
     run = SUBJECTS[subject](its)
 
     def lazy(tensor: Tensor) -> Tensor:

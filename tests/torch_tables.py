@@ -99,14 +99,14 @@ class Sample(NamedTuple):
         """What torch itself makes of the operands."""
         return OPERATORS[self.operator](x, weight, bias, **self.options)
 
-    def whole(self) -> Sample:
+    def of_integers(self) -> Sample:
         """The same with whole numbers, of which all sums are exact in single precision."""
         return self._replace(
-            **{name: _whole(getattr(self, name)) for name in ("x", "weight", "bias")}
+            **{name: _integers(getattr(self, name)) for name in ("x", "weight", "bias")}
         )
 
 
-def _whole(tensor: Tensor | None) -> Tensor | None:
+def _integers(tensor: Tensor | None) -> Tensor | None:
     """Torch's numbers, from -9 to 9, halved and rounded."""
     if tensor is None:
         return None

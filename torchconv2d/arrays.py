@@ -37,9 +37,9 @@ _CONVERTED = {
 
 
 def check_shares(y: Any, of_layer: str) -> None:
-    """Refuse a DTensor whose processes hold less of the output than torch says.
+    """Refuse a DTensor that torch calls replicated although each process has only a part of it.
 
-    torch has no rule for these placements, and calls the parts that each process computes whole.
+    torch has no rule for a convolution of these placements, and runs it on each process's part.
     """
     local = getattr(y, "_local_tensor", None)
     if local is None or any(not each.is_replicate() for each in y.placements):

@@ -109,10 +109,10 @@ class Axis(NamedTuple):
 
     @property
     def window(self) -> Window:
-        """The crop and the zeros, even if the crop extends beyond the input.
+        """The crop and the zeros.
 
-        If nothing of the input is left, the padded axis contains only zeros: those of the other
-        side's padding that are left.
+        A crop may be larger than the input. Then it removes zeros of the other side's padding too,
+        and the padded axis has only the zeros that are left.
         """
         start = min(max(-self.before, 0), self.dilated)
         stop = min(self.dilated + self.after, self.dilated)

@@ -126,7 +126,7 @@ def _absolute(arrays: Arrays) -> Arrays:
 
 
 def _taps(arrays: Arrays) -> int:
-    """How many products one output sums."""
+    """The number of products whose sum is one output."""
     return int(np.prod(arrays.kernel.shape[:3]))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -150,11 +151,14 @@ def _mask_for_the_gradient_alone(original: Any, layer: Conv2d, x: Tensor) -> Ten
         return torch.func.functional_call(layer, {"weight": weight}, (x,))
 
 
+_FIRST_WEIGHTS: WeakKeyDictionary[Conv2d, Tensor] = WeakKeyDictionary()
+
+
 def _remembers(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
     """Use a layer's first weight, if it is not in training."""
     if torch.is_grad_enabled():
         return original(layer, x)
-    first = layer.__dict__.setdefault("_first", layer.weight.detach().clone())
+    first = _FIRST_WEIGHTS.setdefault(layer, layer.weight.detach().clone())
     with patch.object(Conv2d, "forward", original):
         return torch.func.functional_call(layer, {"weight": first}, (x,))
 

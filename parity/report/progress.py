@@ -6,7 +6,8 @@ import time
 from typing import TextIO
 
 _BAR = 30
-_TERMINAL_EVERY, _PLAIN_EVERY = 0.1, 15.0  # seconds
+# Seconds. Tests make the second one longer, so that a slow machine prints no more lines.
+_TERMINAL_EVERY, _PLAIN_EVERY = 0.1, 15.0
 
 
 class Progress:

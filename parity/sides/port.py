@@ -36,6 +36,7 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
         if lowering.applies(geometry):
             # Half of the cases test the lowering's own weight gradient, even if another is faster.
             own = own_weight_gradient(geometry, lowering) if case.seed % 2 else None
+            # A layer always takes the chosen lowering; only here is another one put in its place.
             conv.convolution = lowerings.Convolution(geometry, lowering, own)
     return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv
 

@@ -63,8 +63,8 @@ def _brainstate_transposed(layer: Any) -> Source:
 def _flax(layer: Any) -> Source:
     """Layers of linen, and of nnx, which hold their parameters themselves."""
     size = layer.kernel_size
-    many = isinstance(size, (tuple, list))
-    check_rank("kernel_size", size, len(cast("Sequence[object]", size)) if many else 1)
+    is_sequence = isinstance(size, (tuple, list))
+    check_rank("kernel_size", size, len(cast("Sequence[object]", size)) if is_sequence else 1)
     linen = hasattr(layer, "features")
     for name in ("conv_general_dilated", "conv_general_dilated_cls"):
         function = getattr(layer, name, None)

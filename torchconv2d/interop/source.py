@@ -85,10 +85,10 @@ def check_zeros(name: str, value: object, known: tuple[str, ...]) -> None:
 def check_dtype(dtype: Any, param_dtype: Any) -> None:
     """Refuse to compute in a dtype other than that of the parameters."""
     try:
-        wanted, held = (None if each is None else np.dtype(each) for each in (dtype, param_dtype))
+        wanted, stored = (None if each is None else np.dtype(each) for each in (dtype, param_dtype))
     except Exception as error:
         raise TypeError(f"`dtype` must be one of JAX's, got {shown(dtype)}.") from error
-    if wanted is not None and wanted != held:
+    if wanted is not None and wanted != stored:
         instead = "port the layer without it, and use torch.autocast or `.to(dtype)`"
         refuse("dtype", wanted.name, instead)
 

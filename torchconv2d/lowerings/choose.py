@@ -1,7 +1,8 @@
 """All choices: which lowering computes a geometry, and what computes its gradients.
 
-All thresholds are here. ``python -m benchmarks --cited`` times every lowering on the shapes whose
-figures are in the comments; ``--regret`` times the chosen one against all others on many more.
+All thresholds on speed are here. The figures in the comments are ratios of times, on a processor with
+AVX2 unless they say otherwise. ``python -m benchmarks --cited`` measures them again;
+``--regret`` compares the chosen lowering with all others on random shapes.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ def choose(geometry: Geometry) -> type[Lowering]:
         return _choose_undilated(geometry)
     # Transposed is one call with nothing to interleave: 0.1 to 0.9 of Phases' time. But it
     # multiplies inserted zeros if only one phase has taps (3x3, input and kernel dilated by 2: 1.2
-    # times the time). With many groups torch has no fast code for a dilated kernel (16 groups: 2
-    # times, depthwise: 10 times), nor for one input channel and several output channels per group
-    # if the input is dilated by 3 (4x4 to 7x7: 2 to 5 times).
+    # times the time). With many groups torch has no fast code for a dilated kernel (4 groups: 0.7
+    # times, 8 and 16: 1.1, depthwise: 13 times), nor for one input channel and several output
+    # channels per group if the input is dilated by 3 (4x4 to 7x7: 2 to 5 times).
     many_groups = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
@@ -117,7 +118,8 @@ def _choose_undilated(geometry: Geometry) -> type[Lowering]:
     # groups there are so few products that the copy takes longer than the convolution, and copying
     # the input is slower than copying the output. But if each group has one input channel and
     # several outputs, oneDNN computes the additional outputs slowly (14x14x96 to 192 channels, 3x3
-    # with stride 2: 2.5 times the time of the copy, 56x56: 1.5; 112x112: 0.65).
+    # with stride 2: 2.5 times the time with the copied input, 56x56: 1.5 to 1.7; 112x112: 0.65 on
+    # one processor, and 1.2 to 1.8 on another).
     height, width = geometry.axes
     copied_in = geometry.in_channels * height.size * width.size
     copied_out = geometry.out_channels * height.out * width.out
@@ -151,12 +153,12 @@ def has_one_small_output(geometry: Geometry) -> bool:
 
     The products of a large image do not fit in the caches, and with few input channels there are
     more products than entries (64x64x16, 5x5: 1.3 times the time of RowSums; 256x256x64, 3x3:
-    1.7).
+    1.7; 144x144x32, 3x3: 0.9). With fewer than 50,000 products the gain is below 0.1 ms (3x3 of
+    32 channels, dilated by 2: 0.07 ms instead of 0.14 at 6x6, 0.12 instead of 0.25 at 16x16).
     """
     taps = geometry.height.kernel * geometry.width.kernel
     few = 3 * taps <= 2 * geometry.in_channels
     small = taps * geometry.height.size * geometry.width.size <= 150_000
-    # With fewer products, the calls take longer than the arithmetic.
     pays = taps > 1 and geometry.products >= 50_000
     return geometry.out_channels == 1 and few and small and pays
 
@@ -199,13 +201,14 @@ def choose_weight_gradient(
     own = own_weight_gradient(geometry, lowering)
     if own is BorderedWeightGradient:
         # With groups, copying a large image takes longer than the few products: a depthwise
-        # gradient with the copy takes 0.6 of the time without it at 28x28, 0.7 at 40x40, 1.2 at
-        # 56x56, 2.8 at 112x112.
+        # gradient with the copy takes 0.6 of the time without it at 28x28 and 32x32, 0.7 to 0.85 at
+        # 40x40, 1.2 to 1.4 at 56x56, 2.5 to 2.8 at 112x112.
         small = geometry.height.size * geometry.width.size <= 1024
         return PaddedWeightGradient if geometry.groups == 1 or small else own
     if own is RunsWeightGradient:
-        # Many runs are many small convolutions. There are fewer phases; they take 0.6 of the time.
-        # With AVX-512 each phase is slow with few output channels. With AVX2 it is not.
+        # Each run is a small convolution, and there are fewer phases than runs: the phases take 0.6
+        # to 0.7 of the time (28x28x64, 3x3, dilated by 2, 4 to 64 output channels). With AVX-512
+        # the phases are slow for fewer than 16 output channels; with AVX2 they are not.
         several = geometry.out_channels >= 16 and any(len(runs(axis)) > 1 for axis in geometry.axes)
         return PhasesWeightGradient if several and Phases.applies(geometry) else own
     return own

@@ -86,7 +86,7 @@ class Phases(Lowering):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        # With more phases, creating the modules takes seconds.
+        # Creating a module for each of 4096 phases takes half a second.
         few = prod(map(_count, geometry.axes)) <= 4096
         return few and geometry.reads_input and geometry.lhs_dilation != (1, 1)
 

@@ -84,7 +84,10 @@ def native_bfloat16(odd_channels: bool) -> bool:
 
 @cache
 def _is_right(odd_channels: bool) -> bool:
-    """Test this processor, once."""
+    """Test this processor, once.
+
+    Tests replace this and `_sums_exactly`, since one machine has only one of the answers.
+    """
     if not torch.cpu._is_avx512_bf16_supported():  # pyright: ignore
         return False
     # oneDNN reads these variables, but torch's answer above ignores them.

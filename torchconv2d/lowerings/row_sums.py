@@ -17,7 +17,11 @@ from .partial_sums import PartialSums, is_one_convolution
 
 
 class Row(NamedTuple):
-    """For a row of the kernel: sums from ``entry`` on go to outputs from ``first`` on."""
+    """Where the sums of one row of the kernel go.
+
+    The sums of ``entries`` rows of the input, from row ``entry`` on, are added to the rows of the
+    output from row ``first`` on.
+    """
 
     entry: int
     entries: int

@@ -114,7 +114,10 @@ _LIFTS = {np.dtype(np.float32): (2.0**-60, 2.0**64), np.dtype(np.float64): (2.0*
 
 @functools.cache
 def _addcmul_rounds_once(dtype: torch.dtype) -> bool:
-    """Whether torch's multiply-add is fused, which depends on its build and the processor."""
+    """Whether torch's multiply-add is fused, which depends on its build and the processor.
+
+    Tests replace this, since one machine has only one of the two answers.
+    """
     third = torch.full((999,), 1 / 3, dtype=dtype, device="cpu")
     ninth = third * third
     # If it rounds twice, the differences are 0, because `ninth` is the rounded product.
