@@ -1,7 +1,7 @@
 """All choices: which lowering computes a geometry, and what computes its gradients.
 
-All thresholds on speed are here. The figures in the comments are ratios of times, on a processor with
-AVX2 unless they say otherwise. ``python -m benchmarks --cited`` measures them again;
+All thresholds on speed are here. The figures in the comments are ratios of times, on a processor
+with AVX2 unless they say otherwise. ``python -m benchmarks --cited`` measures them again;
 ``--regret`` compares the chosen lowering with all others on random shapes.
 """
 
