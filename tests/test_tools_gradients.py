@@ -76,7 +76,6 @@ def test_a_frozen_layer_has_the_same_gradients(setting: Setting) -> None:
         assert gradient.is_contiguous(), name
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_the_gradients_of_a_lone_column_are_the_same_in_each_run() -> None:
     """Where torch's own backward is used it reads memory that it did not write."""
     layer = Conv2d(**LONE_COLUMN, w_init=1.0).requires_grad_(False)

@@ -146,7 +146,6 @@ def test_scripting_warns_of_nothing_else() -> None:
     assert {str(each.message)[:32] for each in caught} <= {"`torch.jit.script` is deprecated"}
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("name", VALID)
 def test_a_trace_agrees(name: str) -> None:
     layer = make_layer(name)

@@ -11,7 +11,7 @@ from .geometry import Geometry
 from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
 from .lowerings import Convolution, Lowering, ScriptedConvolution
 from .lowerings.traced import checked
-from .state import AllOrNothing, Kept, check_shapes, read, stored, write
+from .state import AllOrNothing, Kept, check_call, read, stored, write
 from .versions import is_tracing
 
 _STRIDED = torch.strided
@@ -267,16 +267,16 @@ class Conv2d(AllOrNothing):
         """
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             weight, bias, mask = self.weight, self.bias, self.w_mask
+            self._check_input(x, weight)
         else:
             if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
                 if symbolic.is_symbolic(x):
                     return symbolic.call(self, x)
                 raise arrays.not_dense(x)
             weight, bias, mask = self._tensors()
-            check_shapes(self, weight, bias, mask)
+            check_call(self, x, weight, bias, mask)
             if is_tracing():
                 x = checked(x, list(self.in_size))
-        self._check_input(x, weight)
         if mask is not None:
             weight = weight * kernel_to_weight(mask).to(weight.dtype)
         batched = x.dim() == 4

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import arrays
 from .messages import elided, listed, shown, type_name
-from .versions import is_fake
+from .versions import is_fake, is_tracing, untraced
 
 
 class Kept:
@@ -143,7 +143,20 @@ def _shapes(layer: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def check_shapes(layer: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
+def check_call(
+    layer: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> None:
+    """Refuse operands of a call that do not fit the layer or each other."""
+    if is_tracing():
+        with untraced():
+            _check_shapes(layer, weight, bias, mask)
+            layer._check_input(x, weight)
+    else:
+        _check_shapes(layer, weight, bias, mask)
+        layer._check_input(x, weight)
+
+
+def _check_shapes(layer: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
     """Refuse parameters and buffers that were replaced by ones of another shape."""
     of_weight: tuple[int, ...] = layer._weight_shape
     if (

@@ -5,7 +5,8 @@ Other files use this module, and never compare version numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -53,6 +54,17 @@ def is_tracing() -> bool:
     False
     """
     return _private._is_tracing()
+
+
+@contextmanager
+def untraced() -> Generator[None]:
+    """Pause ``torch.jit.trace``, in which sizes are tensors: a test of one would warn."""
+    tracing = _private._get_tracing_state()
+    _private._set_tracing_state(None)
+    try:
+        yield
+    finally:
+        _private._set_tracing_state(tracing)
 
 
 def is_recording() -> bool:
