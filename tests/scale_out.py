@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import numpy as np
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import Replicate, Shard, distribute_module, distribute_tensor
 
 from parity.targets import LAYERS, ONLY, Trained, cells, processes
@@ -94,6 +94,40 @@ def checkpoints(folder: Path, mesh: DeviceMesh) -> Tensor:
     dcp.load(state, checkpoint_id=folder / "of one")
     reader.load_state_dict(state["layer"])
     return reader.weight.full_tensor().detach()
+
+
+def mixed(layer: Conv2d, mesh: DeviceMesh | None = None) -> list[Tensor]:
+    """Output and gradients in bfloat16; with a mesh of sharded float32 parameters.
+
+    The mask is a buffer, which mixed precision leaves in float32.
+    """
+    x, cotangent = arrays_of(layer)
+    layer = layer.float()
+    x, cotangent = x.bfloat16(), cotangent.bfloat16()
+    if mesh is None:
+        layer = layer.bfloat16()
+    else:
+        fully_shard(layer, mesh=mesh, mp_policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16))
+    y = layer(x)
+    y.backward(cotangent)
+    gradients = [cast(Tensor, each.grad) for each in layer.parameters()]
+    return [y.detach(), *(arrays.gathered(each).float() for each in gradients)]
+
+
+def over_two_axes(mesh: DeviceMesh) -> Trained:
+    """A batch that is sharded along one axis of a mesh of two, and replicated along the other."""
+    layer = layer_of("masked")
+    wide = init_device_mesh("cpu", (1, WORLD))
+    x, cotangent = arrays_of(layer)
+    places = [Replicate(), Shard(0)]
+    x, cotangent = (distribute_tensor(each, wide, places) for each in (x, cotangent))
+    x.requires_grad_()
+    layer = distribute_module(layer, wide)
+    y = layer(x)
+    gradients = torch.autograd.grad(y, [x, *layer.parameters()], cotangent)
+    return Trained(
+        arrays.gathered(y.detach()), [arrays.gathered(each).detach() for each in gradients]
+    )
 
 
 def drawn(device: str) -> Conv2d:
@@ -194,6 +228,9 @@ def worker(rank: int, folder: str) -> None:
         if "fully_shard" in POSSIBLE:
             told["loaded"] = checkpoints(path, mesh)
             told["started"] = started(mesh)
+            told["mixed"] = mixed(layer_of("masked"), mesh)
+        if "DTensor by batch" in POSSIBLE:
+            told["two axes"] = over_two_axes(mesh)
         if "DTensor by width" in POSSIBLE:
             told["without"] = without_halo_exchange(mesh)
             told["partial"] = partial_outputs(mesh)

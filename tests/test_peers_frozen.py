@@ -22,7 +22,6 @@ from parity.definition.arrays import Arrays
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean"),
 ]
 
 Run = Callable[[Tensor], Tensor]

@@ -104,6 +104,25 @@ def test_a_sharded_layer_starts_on_the_meta_device(told: dict[str, Any]) -> None
             assert tensor.count_nonzero() > 0
 
 
+@needs("fully_shard")
+def test_mixed_precision_of_a_sharded_layer_with_a_mask(told: dict[str, Any]) -> None:
+    """The gradients of two processes are averaged."""
+    output, *gradients = scale_out.mixed(scale_out.layer_of("masked"))
+    assert output.dtype == told["mixed"][0].dtype == torch.bfloat16
+    for found, expected in zip(told["mixed"], [output, *gradients], strict=True):
+        assert torch.equal(found, expected)
+        assert expected.count_nonzero()
+
+
+@needs("DTensor by batch")
+def test_a_mesh_of_two_axes(told: dict[str, Any]) -> None:
+    expected = scale_out.alone(scale_out.layer_of("masked"))
+    assert torch.equal(told["two axes"].output, expected.output)
+    for found, wanted in zip(told["two axes"].gradients, expected.gradients, strict=True):
+        assert torch.equal(found, wanted)
+        assert wanted.count_nonzero()
+
+
 @needs("DTensor by width")
 def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
     """If torch fixes this, remove it from docs/deployment.md.
