@@ -193,6 +193,18 @@ def test_the_code_of_the_row_runs(
     assert CHECKS.get(tool, is_expected)(found)
 
 
+@pytest.mark.parametrize("tool", ["`FlopCounterMode`", "torchinfo", "thop"])
+def test_counters_see_a_leaf_and_its_operations(tool: str) -> None:
+    """They skip a module that has children."""
+    found = names()
+    found |= extras(tool, found)
+    assert list(found["conv"].children()) == []
+    with here.quiet():
+        exec(CODE[tool], found)
+    assert CHECKS[tool](found)
+    assert list(found["conv"].children()) == []
+
+
 def test_each_row_is_a_tool_with_a_verdict() -> None:
     lines = [line for line in PAGE.splitlines() if line.startswith("| ")][1:]
     assert len(lines) == len(ROWS) == len(CODE)
