@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from . import arguments, arrays, init, settings, symbolic
 from .geometry import Geometry
-from .layout import is_channels_innermost, kernel_to_weight, weight_to_kernel
+from .layout import in_format_of, kernel_to_weight, weight_to_kernel
 from .lowerings import Convolution, Lowering, ScriptedConvolution
 from .lowerings.traced import checked
-from .state import AllOrNothing, Kept, check_call, read, stored, write
+from .state import AllOrNothing, Kept, check_call, is_usual_call, read, stored, write
 from .versions import is_tracing
 
 _STRIDED = torch.strided
@@ -85,9 +85,10 @@ class Conv2d(AllOrNothing):
         bias: nn.Parameter | None
         w_mask: Tensor | None
         _scripted: ScriptedConvolution
+        _is_bare: bool
 
     # TorchScript keeps one branch of each test on a constant, and leaves out unused properties.
-    __constants__ = ["channels_last"]
+    __constants__ = ["channels_last", "_is_bare"]
     __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]
 
     def __init__(
@@ -177,6 +178,7 @@ class Conv2d(AllOrNothing):
         """
         lowering = self.convolution.lowering_in_scripts(self.weight.is_complex())
         self._scripted = ScriptedConvolution(lowering)
+        self._is_bare = self.channel_first and lowering.is_one_call and self.w_mask is None
         return self
 
     def reset_parameters(self) -> None:
@@ -267,16 +269,19 @@ class Conv2d(AllOrNothing):
         """
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             weight, bias, mask = self.weight, self.bias, self.w_mask
+            if self._is_bare and not self.training:  # frozen, it is one call and has no check
+                return self._scripted(x, weight, bias)
             self._check_input(x, weight)
         else:
-            if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
-                if symbolic.is_symbolic(x):
-                    return symbolic.call(self, x)
-                raise arrays.not_dense(x)
             weight, bias, mask = self._tensors()
-            check_call(self, x, weight, bias, mask)
-            if is_tracing():
-                x = checked(x, list(self.in_size))
+            if not is_usual_call(self, x, weight, bias, mask):
+                if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
+                    if symbolic.is_symbolic(x):
+                        return symbolic.call(self, x)
+                    raise arrays.not_dense(x)
+                check_call(self, x, weight, bias, mask)
+                if is_tracing():
+                    x = checked(x, list(self.in_size))
         if mask is not None:
             weight = weight * kernel_to_weight(mask).to(weight.dtype)
         batched = x.dim() == 4
@@ -289,12 +294,7 @@ class Conv2d(AllOrNothing):
             y = self.convolution(batch, weight, bias)
             if type(y) is not Tensor:
                 arrays.check_shares(y, self._of_layer)
-        if self.channels_last:
-            y = y.permute(0, 2, 3, 1).contiguous()
-        elif is_channels_innermost(batch):
-            y = y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-        else:
-            y = y.contiguous()
+        y = y.permute(0, 2, 3, 1).contiguous() if self.channels_last else in_format_of(batch, y)
         return y if batched else y.squeeze(0)
 
     def _tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None]:

@@ -63,6 +63,17 @@ def dense_as(model: Tensor, x: Tensor) -> Tensor:
     return _dense(x)
 
 
+def in_format_of(model: Tensor, x: Tensor) -> Tensor:
+    """``x`` contiguous, in torch's channels-last memory format if the model is; ``x`` if it is."""
+    if not is_channels_innermost(model):
+        return x.contiguous()
+    channels, row = x.size(1), x.size(1) * x.size(3)
+    if x.stride(1) == 1 and x.stride(3) == channels and x.stride(2) == row:
+        if x.stride(0) == row * x.size(2):
+            return x
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
 def with_dense_gradient(x: Tensor) -> Tensor:
     """The same tensor, whose gradient will be as `dense_as` says."""
     if not x.requires_grad:

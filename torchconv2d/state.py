@@ -143,6 +143,28 @@ def _shapes(layer: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
+def is_usual_call(
+    layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> bool:
+    """Whether a call is of the usual kind, which :func:`check_call` would not refuse.
+
+    This takes a fourth of the time of all checks, and a layer asks at each call.
+    """
+    if type(x) is not Tensor or is_tracing() or x.is_nested or x.dim() != 4:
+        return False
+    _, first, second, third = x.shape
+    return (
+        x.layout is torch.strided
+        and x.dtype is weight.dtype
+        and x.is_cpu
+        and weight.is_cpu
+        and (first, second, third) == layer.in_size
+        and weight.shape == layer._weight_shape
+        and mask is None
+        and (bias is None or bias.shape == layer._weight_shape[:1])
+    )
+
+
 def check_call(
     layer: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> None:

@@ -67,6 +67,10 @@ def untraced() -> Generator[None]:
         _private._set_tracing_state(tracing)
 
 
+# Whether autocast is on for any type of device; this takes a third of the time to ask for one.
+is_any_autocast_enabled: Callable[[], bool] = _private._is_any_autocast_enabled
+
+
 def is_recording() -> bool:
     """Whether torch records a graph here: by compiling, by tracing, or by ``make_fx``."""
     return (

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from ..layout import adjoint_weight, dense_as, with_dense_gradient
-from ..versions import is_exporting, is_tracing
+from ..versions import is_any_autocast_enabled, is_exporting, is_tracing
 from .choose import (
     choose,
     choose_for_export,
@@ -49,13 +49,20 @@ class Computation:
             ``(B, out, out_h, out_w)``, in the memory format that torch chooses.
         """
         dtype = x.dtype
-        device = "cpu" if x.is_cpu else "cuda"
-        if torch.is_autocast_enabled(device) and dtype in _AUTOCAST:
+        if is_any_autocast_enabled() and dtype in _AUTOCAST:
+            device = "cpu" if x.is_cpu else "cuda"
+            if not torch.is_autocast_enabled(device):
+                return self._in_dtype(x, weight, bias)
             # Autocast would cast a wider dtype back to half precision.
             dtype = torch.get_autocast_dtype(device)
             with torch.autocast(device, enabled=False):
                 bias = None if bias is None else bias.to(dtype)
-                return self(x.to(dtype), weight.to(dtype), bias)
+                return self._in_dtype(x.to(dtype), weight.to(dtype), bias)
+        return self._in_dtype(x, weight, bias)
+
+    def _in_dtype(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same without autocast."""
+        dtype = x.dtype
         if dtype not in NARROW:
             return self._differentiable(x, weight, bias)
         wide = wider(x, self._rounds_partial_sums, self._odd_channels)
@@ -122,6 +129,13 @@ class Convolution(Computation):
 
     def __deepcopy__(self, memo: object) -> Convolution:
         return self
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        # A short way for inference, in which nothing is to be decided.
+        if self._is_same_in_graphs and x.dtype is torch.float32:
+            if not torch.is_grad_enabled() and not is_any_autocast_enabled():
+                return self.lowering.outputs(x, self.lowering.readable(weight), bias)
+        return super().__call__(x, weight, bias)
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         lowering = self._lowering_for(x)

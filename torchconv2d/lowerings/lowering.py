@@ -35,6 +35,9 @@ class Lowering(nn.Module, ABC):
     # Whether half-precision sums would be rounded before they are complete.
     rounds_partial_sums = False
 
+    # Whether it is one call of torch, which takes an image without a batch axis too.
+    is_one_call = False
+
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__()
         if not self.applies(geometry):

@@ -29,9 +29,9 @@ class ScriptedConvolution(nn.Module):
         self.rounds_partial_sums = lowering.rounds_partial_sums
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        dtype = x.dtype
+        dtype = weight.dtype  # a constant in a frozen script, unlike the input's
         half = dtype == torch.float16 or dtype == torch.bfloat16
-        in_float32 = half and (x.is_cpu or self.rounds_partial_sums)
+        in_float32 = half and (weight.is_cpu or self.rounds_partial_sums)
         if in_float32:
             x, weight = x.float(), weight.float()
             bias = None if bias is None else bias.float()

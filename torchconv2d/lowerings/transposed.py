@@ -126,6 +126,7 @@ class Transposed(Lowering):
         self.out = (geometry.height.out, geometry.width.out)
         self.computed = (computed(geometry.height), computed(geometry.width))
         self.cut = self.out != self.computed
+        self.is_one_call = not self.cut
         # torch does not use oneDNN for such a call. Its own code rounds the sum over the channels
         # to the input's dtype for each tap, and then adds these sums.
         paddings = zip(self.output_padding, self.stride, strict=True)
