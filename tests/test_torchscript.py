@@ -81,6 +81,20 @@ def test_scripted_layers_refuse_what_the_layer_refuses() -> None:
             scripted(x)
 
 
+@pytest.mark.parametrize(
+    ("settings", "operation"),
+    [({}, "conv2d"), ({"lhs_dilation": 2, "padding": 1}, "conv_transpose2d")],
+)
+def test_a_frozen_channel_first_script_is_one_call(settings: dict, operation: str) -> None:
+    layer = Conv2d((16, 9, 8), 16, 3, channel_first=True, b_init=0.5, **settings).eval()
+    frozen = torch.jit.freeze(torch.jit.script(layer))
+    kinds = [node.kind() for node in frozen.graph.nodes()]
+    assert [kind for kind in kinds if kind != "prim::Constant"] == [f"aten::{operation}"]
+    for x in (torch.randn(2, 16, 9, 8), torch.randn(16, 9, 8)):
+        with torch.no_grad():
+            assert torch.equal(frozen(x), layer(x))
+
+
 def test_autocast_reaches_the_script() -> None:
     layer = make_layer("bias", numbers=normal_numbers)
     scripted, x = torch.jit.script(layer), make_input(layer, normal_numbers)
