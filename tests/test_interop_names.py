@@ -188,6 +188,22 @@ def test_the_remedy_is_a_dtype_that_holds_both() -> None:
             interop.load_params(conv, flax(kernel=kernel.astype(array)), "flax")
 
 
+class Odder(str):
+    """A name whose ``repr`` raises."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_odd_units_and_names() -> None:
+    unit = Odd(mantissa=1.0, unit="u" * 5000, dim=Odd(is_dimensionless=False))
+    with pytest.raises(TypeError, match=r"the unit uuu.*uuu \(5000 characters\)"):
+        make(w_init=unit)
+    assert make(name=Odder("stem"))(torch.ones(7, 6, 4)).shape == (7, 6, 6)
+    with pytest.raises(ValueError, match=r"of the layer 'stem' must have the shape"):
+        make(name=Odder("stem"))(torch.ones(7, 6, 5))
+
+
 def test_masked_arrays_and_those_of_another_byte_order() -> None:
     conv, bias = make(), draw(6)
     with pytest.raises(ValueError, match=r"`bias` .* 2 of this masked array .*\.filled"):

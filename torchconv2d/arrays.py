@@ -82,7 +82,7 @@ def _without_unit(name: str, value: Any) -> Any:
         return value
     if not value.dim.is_dimensionless:
         raise TypeError(
-            f"`{name}` must be dimensionless, got the unit {value.unit}; "
+            f"`{name}` must be dimensionless, got the unit {elided(str(value.unit))}; "
             f"divide it by the unit of its numbers."
         )
     return value.to_decimal()

@@ -63,7 +63,7 @@ def shown(value: object) -> str:
     ('(3, 2)', '[0, 0, 0, 0, 0, 0, ...] (1000 entries)')
     """
     if isinstance(value, str):
-        return _cut(repr(_ends(value)), len(value))
+        return _cut(str.__repr__(_ends(value)), len(value))  # a subclass may have another one
     text = elided(" ".join(_repr.repr(value).split("\n")))
     has_entries = isinstance(value, (list, tuple, dict, set, frozenset))
     size = len(cast(Sized, value)) if has_entries else 0
