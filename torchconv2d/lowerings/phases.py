@@ -98,27 +98,42 @@ class Phases(Lowering):
         self.step_v, self.step_h = tap_steps(geometry)
         self.convolutions = nn.ModuleList(parts)
         self.reads = [part.reads_input for part in self.parts(geometry)]
+        self.places = [i for i, reads in enumerate(self.reads) if reads]
+        self.leaves_gaps = not all(self.reads)
         self.out = (geometry.height.out, geometry.width.out)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            if is_functional(x):
+                return self._stacked(self._computed(x, weight, bias, True))
+        outputs = self._computed(x, weight, bias, False)
+        y = outputs[0]
+        y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
+        if self.leaves_gaps:  # one write instead of one for each phase that reads nothing
+            if bias is None:
+                y.zero_()
+            else:
+                y.copy_(bias.reshape(-1, 1, 1))
+        # This copies a whole phase at once, the fastest of several variants.
+        for i, of_phase in zip(self.places, outputs):  # noqa: B905  not in TorchScript
+            first, second = i // self.counts[1], i % self.counts[1]
+            places = every(y, (first, self.counts[0]), (second, self.counts[1]))
+            places.copy_(of_phase)
+        return y
+
+    def _computed(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, constants: bool
+    ) -> list[Tensor]:
+        """The outputs of each phase that reads the input, or of all phases."""
         outputs: list[Tensor] = []
         for i, convolution in enumerate(self.convolutions):
             v, h = self.taps[i]
             # A phase without taps ignores the weight; an empty slice ends the older ONNX exporter.
             reads = self.reads[i]
-            taps = every(weight, (v, self.step_v), (h, self.step_h)) if reads else weight
-            outputs.append(convolution.forward(x, taps, bias))
-        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-            if is_functional(x):
-                return self._stacked(outputs)
-        # This copies a whole phase at once, the fastest of several variants.
-        y = outputs[0]
-        y = y.new_empty((y.size(0), self.out[0], self.out[1], y.size(1))).permute(0, 3, 1, 2)
-        for i, of_phase in enumerate(outputs):
-            first, second = i // self.counts[1], i % self.counts[1]
-            places = every(y, (first, self.counts[0]), (second, self.counts[1]))
-            places.copy_(of_phase)
-        return y
+            if reads or constants:
+                taps = every(weight, (v, self.step_v), (h, self.step_h)) if reads else weight
+                outputs.append(convolution.forward(x, taps, bias))
+        return outputs
 
     def _stacked(self, outputs: list[Tensor]) -> Tensor:
         """The same for graphs, which express a stack better than an assignment."""
