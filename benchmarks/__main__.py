@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = "training" if options.training else "forward"
     record = table.record(rows, options.training, lines)
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
-    plots.ratios(rows, options.training, folder / f"{name}.png")
+    plots.limits(rows, options.training, folder / f"{name}.png")
     if not options.training:
         plots.costs(sweeps(), folder / "costs.png")
     return 1 if any(finding.short for finding in findings) else 0

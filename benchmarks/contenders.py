@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import brainstate
 import jax
@@ -140,12 +140,49 @@ def even_bound(shape: Shape) -> Convolution:
     return run
 
 
-def useful(shape: Shape) -> Shape:
-    """A plain convolution of the output's size, with about as many taps as meet an entry."""
+def plain_torch(shape: Shape, data: Data, training: bool) -> Contender | None:
+    """torch's own layer of the same size, in channels-last memory, if there is one.
+
+    For an unevenly padded transposed layer it is the one with the larger side after the image.
+    """
     height, width = shape.geometry.axes
-    taps = [max(1, round(axis.kernel / axis.lhs_dilation)) for axis in (height, width)]
-    size = (height.out, width.out)
-    return Shape("plain", shape.batch, size, shape.channels, (taps[0], taps[1]))
+    inputs, outputs, groups = shape.channels
+    if not shape.is_dilated:
+        if any(axis.before != axis.after for axis in (height, width)):
+            return None
+        layer: torch.nn.Module = torch.nn.Conv2d(
+            inputs,
+            outputs,
+            shape.kernel,
+            shape.stride,
+            (height.before, width.before),
+            shape.rhs_dilation,
+            groups,
+            bias=False,
+        )
+    else:
+        cropped = [axis.extent - 1 - min(axis.before, axis.after) for axis in (height, width)]
+        longer = [abs(axis.after - axis.before) for axis in (height, width)]
+        fits = all(one < two for one, two in zip(longer, shape.lhs_dilation, strict=True))
+        if shape.stride != (1, 1) or min(cropped) < 0 or not fits:
+            return None
+        layer = torch.nn.ConvTranspose2d(
+            inputs,
+            outputs,
+            shape.kernel,
+            shape.lhs_dilation,
+            cropped,
+            longer,
+            groups,
+            bias=False,
+            dilation=shape.rhs_dilation,
+        )
+    layer = layer.to(memory_format=torch.channels_last)
+
+    def run(x: Tensor, _: Tensor) -> Tensor:
+        return layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+
+    return _in_torch(run, cast(Tensor, layer.weight), data, training)
 
 
 def products(geometry: Geometry) -> int:

@@ -49,28 +49,50 @@ def demands(training: bool) -> list[Demand]:
     common = [
         Demand("never slower than the reference", lambda row: row.reference, 1 - _NOISE),
         Demand("never slower than the textbook port", lambda row: row.textbook, 1 - _NOISE),
+        Demand("of torch's own layer", lambda row: row.torch, 1.05, at_most=True),
+        Demand("unevenly padded, of the evenly padded", lambda row: row.bound, 1.35, at_most=True),
     ]
     if training:
-        return [
-            *common,
-            _bound("evenly padded, of the bound", 1.05, even=True),
-            _bound("unevenly padded, of the bound", 1.35, even=False),
-            Demand("of the best lowering", lambda row: row.best, 1.15, at_most=True),
-        ]
+        return [*common, Demand("of the best lowering", lambda row: row.best, 1.15, at_most=True)]
     return [
         *common,
+        Demand("of the machine's limit", lambda row: row.limit, 2, _is_long, at_most=True),
         Demand("textbook, depthwise stride 2", lambda row: row.textbook, 2.5, _depthwise_stride_2),
         Demand("textbook, dilated by 2", lambda row: row.textbook, 3, _dilation(2)),
         Demand("textbook, dilated by 4", lambda row: row.textbook, 8, _dilation(4)),
-        _bound("evenly padded, of the bound", 1.10, even=True),
-        _bound("unevenly padded, of the bound", 1.35, even=False),
         Demand("of the best lowering", lambda row: row.best, 1.10, at_most=True),
-        Demand("useful rate of a plain convolution", lambda row: row.useful, 0.7),
     ]
 
 
-def _bound(text: str, limit: float, *, even: bool) -> Demand:
-    return Demand(text, lambda row: row.bound, limit, lambda row: row.even is even, at_most=True)
+def _is_long(row: Row) -> bool:
+    """Whether the call of a function takes little of the time: it takes 0.01 ms."""
+    return row.milliseconds >= 0.1
+
+
+class Mean(NamedTuple):
+    """A geometric mean over rows. It is only reported if ``limit`` is None."""
+
+    text: str
+    figure: Callable[[Row], Ratio | None]
+    limit: float | None = None
+    concerns: Callable[[Row], bool] = lambda row: True
+    at_most: bool = False
+
+
+def means(training: bool) -> list[Mean]:
+    return [
+        Mean("reference / layer", lambda row: row.reference, 6.5 if training else 4.5),
+        Mean("textbook / layer", lambda row: row.textbook),
+        Mean("Keras / layer", lambda row: row.keras),
+        Mean("layer / torch's own", lambda row: row.torch),
+        Mean(
+            "layer / limit, 0.1 ms and more",
+            lambda row: row.limit,
+            None if training else 1.3,
+            _is_long,
+            at_most=True,
+        ),
+    ]
 
 
 def verdict(short: bool) -> str:
@@ -87,20 +109,26 @@ def report(rows: Sequence[Row], training: bool) -> list[Finding]:
         if not concerned:
             continue
         text = (
-            f"{demand.text:36} {sign} {demand.limit:4.2f}  {len(concerned) - len(short):2} of "
+            f"{demand.text:38} {sign} {demand.limit:4.2f}  {len(concerned) - len(short):2} of "
             f"{len(concerned):2}  {verdict(bool(short))}"
         )
         findings.append(Finding(text, bool(short)))
         findings += [
             Finding(f"    {row.shape.name}: {demand.figure(row).median:.2f}") for row in short
         ]
-    for name, figures in (
-        ("reference / layer", [row.reference for row in rows if row.reference]),
-        ("textbook / layer", [row.textbook for row in rows]),
-        ("Keras / layer", [row.keras for row in rows if row.keras]),
-    ):
-        if figures:
-            mean = statistics.geometric_mean(figure.median for figure in figures)
-            text = f"geometric mean of {name}: {mean:.2f}, of {len(figures)} layers"
-            findings.append(Finding(text))
+    for mean in means(training):
+        figures = [mean.figure(row) for row in rows if mean.concerns(row)]
+        known = [figure.median for figure in figures if figure is not None]
+        if known:
+            findings.append(_mean(mean, known))
     return findings
+
+
+def _mean(mean: Mean, figures: Sequence[float]) -> Finding:
+    value = statistics.geometric_mean(figures)
+    text = f"geometric mean of {mean.text}: {value:.2f}, of {len(figures)} layers"
+    if mean.limit is None:
+        return Finding(text)
+    short = value > mean.limit if mean.at_most else value < mean.limit
+    sign = "<=" if mean.at_most else ">="
+    return Finding(f"{text}  {sign} {mean.limit:4.2f}  {verdict(short)}", short)

@@ -13,14 +13,15 @@ from .sweeps import Sweep
 
 # Colors of Okabe and Ito (2008), which color-blind people can distinguish.
 _COLORS = {"reference": "#D55E00", "textbook": "#0072B2", "torchconv2d": "#000000"}
+_COLORS["limit"] = "#999999"
 
 
-def ratios(rows: Sequence[Row], training: bool, path: Path) -> None:
-    """Two dots per layer: how many times as long the reference and the textbook port take."""
+def limits(rows: Sequence[Row], training: bool, path: Path) -> None:
+    """Three dots per layer: the time of each side over the machine's limit."""
     figure, axes = pyplot.subplots(figsize=(8, 0.24 * len(rows) + 1.2), layout="constrained")
     places = range(len(rows))
-    for name in ("textbook", "reference"):
-        values = [getattr(row, name).median for row in rows]
+    for name in ("textbook", "reference", "torchconv2d"):
+        values = [row.limits[name] for row in rows]
         axes.plot(values, places, "o", color=_COLORS[name], label=name, markersize=5)
     axes.set_yticks(places, [f"{row.shape.name}  ({row.lowering})" for row in rows], fontsize=7)
     axes.invert_yaxis()
@@ -29,7 +30,7 @@ def ratios(rows: Sequence[Row], training: bool, path: Path) -> None:
     axes.set_xticks([1, 2, 5, 10, 100], ["1", "2", "5", "10", "100"])
     axes.grid(axis="x", alpha=0.3)
     what = "forward and backward" if training else "forward"
-    axes.set_xlabel(f"times as long as torchconv2d, {what} (log scale; right is slower)")
+    axes.set_xlabel(f"time / the machine's limit, {what} (log scale; right is slower)")
     axes.set_title(f"{machine()['processor']}, {machine()['threads']} threads", fontsize=8)
     axes.legend(loc="lower right", fontsize=8)
     _save(figure, path)

@@ -7,35 +7,51 @@ from typing import NamedTuple
 from torchconv2d.lowerings import LOWERINGS, Lowering, ZeroInsertion, choose
 
 from . import contenders
+from . import limit as limits
 from .contenders import Data
 from .shapes import Shape
 from .timing import Contender, Ratio, Times, interleave, ratio
 
 
 class Row(NamedTuple):
-    """The ratios of one shape. They are ratios of times, except ``useful``, a ratio of rates.
+    """The times of one shape, as ratios; None if there is no such contender.
 
-    ``reference``, ``textbook`` and ``keras`` are the other's time / the layer's; ``bound`` and
-    ``best`` are the layer's time / the other's. None if there is no such contender.
+    ``reference``, ``textbook`` and ``keras`` are the other's time / the layer's; ``limit``,
+    ``torch``, ``bound`` and ``best`` are the layer's time / the other's. ``torch`` is torch's own
+    layer of the same size, ``bound`` an evenly padded convolution in the place of an unevenly
+    padded one. ``binds`` is ``'arithmetic'`` or ``'memory'``.
     """
 
     shape: Shape
     lowering: str
-    even: bool
     milliseconds: float
-    reference: Ratio | None
+    limit: Ratio
+    binds: str
+    reference: Ratio
     textbook: Ratio
     keras: Ratio | None
+    torch: Ratio | None
     bound: Ratio | None
     best: Ratio
     best_lowering: str
-    useful: Ratio | None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The median times of the layer, the reference and the textbook port, over the limit."""
+        layer = self.limit.median
+        others = {"reference": self.reference.median, "textbook": self.textbook.median}
+        return {"torchconv2d": layer, **{name: layer * each for name, each in others.items()}}
 
 
 def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
     data = Data(shape)
     conv = contenders.layer(shape, data)
     candidates = applicable(shape)
+    functions = {
+        "keras": contenders.keras(shape),
+        "bound": contenders.even_bound(shape) if _is_uneven(shape) else None,
+    }
+    plain = contenders.plain_torch(shape, data, training)
     field: dict[str, Contender] = {
         "layer": contenders.of_layer(conv, conv.weight, data, training),
         "reference": contenders.reference(shape, data, training),
@@ -44,33 +60,37 @@ def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
             lowering.__name__: contenders.of_lowering(lowering, shape, data, training)
             for lowering in candidates
         },
+        **{
+            name: contenders.of_function(function, data, training)
+            for name, function in functions.items()
+            if function is not None
+        },
+        **({} if plain is None else {"torch": plain}),
+        **limits.field(shape, training),
     }
-    if (keras := contenders.keras(shape)) is not None:
-        field["keras"] = contenders.of_function(keras, data, training)
-    plain = contenders.useful(shape)
-    if shape.is_dilated:
-        convolution = contenders.even_bound(plain)
-        field["useful"] = contenders.of_function(convolution, Data(plain), training)
-    else:
-        convolution = contenders.even_bound(shape)
-        field["bound"] = contenders.of_function(convolution, data, training)
     times = interleave(field, rounds)
     layer, chosen = times["layer"], choose(shape.geometry).__name__
     best = min((each.__name__ for each in candidates), key=lambda name: times[name].median)
-    rate = contenders.products(shape.geometry) / contenders.products(plain.geometry)
+    limit, binds = limits.limit(shape, training, times)
     return Row(
         shape,
         chosen,
-        all(axis.before == axis.after for axis in shape.geometry.axes),
         layer.median * 1e3,
+        ratio(layer, limit),
+        binds,
         ratio(times["reference"], layer),
         ratio(times["textbook"], layer),
         _maybe(times.get("keras"), layer),
+        _maybe(layer, times.get("torch")),
         _maybe(layer, times.get("bound")),
         ratio(times[chosen], times[best]),
         best,
-        None if (useful := times.get("useful")) is None else _scaled(ratio(useful, layer), rate),
     )
+
+
+def _is_uneven(shape: Shape) -> bool:
+    uneven = any(axis.before != axis.after for axis in shape.geometry.axes)
+    return uneven and not shape.is_dilated
 
 
 def applicable(shape: Shape) -> list[type[Lowering]]:
@@ -84,7 +104,3 @@ def applicable(shape: Shape) -> list[type[Lowering]]:
 
 def _maybe(one: Times | None, other: Times | None) -> Ratio | None:
     return None if one is None or other is None else ratio(one, other)
-
-
-def _scaled(ratio: Ratio, factor: float) -> Ratio:
-    return Ratio(*(figure * factor for figure in ratio))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from . import contenders
+from . import contenders, limit
 from .contenders import Data
 from .shapes import Shape
 from .timing import interleave
@@ -38,7 +38,12 @@ def _dilated(n: int) -> Shape:
 
 
 def _sweep(title: str, shapes: dict[int, Shape]) -> Sweep:
-    costs: dict[str, list[float]] = {"torchconv2d": [], "reference": [], "textbook": []}
+    costs: dict[str, list[float]] = {
+        "torchconv2d": [],
+        "reference": [],
+        "textbook": [],
+        "limit": [],
+    }
     for shape in shapes.values():
         data = Data(shape)
         conv = contenders.layer(shape, data)
@@ -47,9 +52,11 @@ def _sweep(title: str, shapes: dict[int, Shape]) -> Sweep:
                 "torchconv2d": contenders.of_layer(conv, conv.weight, data, False),
                 "reference": contenders.reference(shape, data, False),
                 "textbook": contenders.of_function(contenders.textbook(shape), data, False),
+                **limit.field(shape, False),
             },
             rounds=9,
         )
-        for name, figures in times.items():
-            costs[name].append(figures.median * 1e3)
+        times["limit"], _ = limit.limit(shape, False, times)
+        for name, medians in costs.items():
+            medians.append(times[name].median * 1e3)
     return Sweep(title, list(shapes), costs)
