@@ -87,8 +87,8 @@ PACKAGES = {
         *("phases", "choose", "precision", "convolution", "any_size", "scripted"),
     ],
     "interop": [
-        *("frameworks", "paths", "files", "leaves", "numbers", "padding", "source", "params"),
-        *("readers", "layers", "torch_layers"),
+        *("frameworks", "paths", "files", "numbers", "leaves", "padding", "source", "params"),
+        *("readers", "layers", "torch_layers", "hdf5", "trees", "slots", "matching", "network"),
     ],
     "testing": ["bound", "precision", "porting_mistakes", "parity"],
 }

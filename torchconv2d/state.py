@@ -77,6 +77,8 @@ class Kept:
 def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Copy values into parameters and buffers by name, all of them or none.
 
+    As in a state dict, dots lead to those of the modules below.
+
     Each process writes its part of a DTensor from the value that the first process has. On the meta
     device this writes nothing.
 
@@ -88,15 +90,17 @@ def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
     targets: list[Tensor] = []
     fresh: list[Tensor] = []
     for name, value in values.items():
-        target = stored(module, name)
-        refusal = not_writable(name, target)
+        owner, _, own = name.rpartition(".")
+        target = stored(module.get_submodule(owner), own)
+        refusal = not_writable(own, target)
         if refusal is not None:
             raise RuntimeError(refusal)
         check_shape(name, target, tuple(value.shape))
         if not target.is_meta:
             targets.append(target)
             fresh.append(_part(value.to(target.device, target.dtype), target))
-    with Kept(module):
+    owners = {name.rpartition(".")[0] for name in values}
+    with Kept(*map(module.get_submodule, owners)):
         _copy(targets, fresh)
 
 

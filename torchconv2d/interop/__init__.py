@@ -4,7 +4,16 @@ Of these it imports only torch. It recognizes the others' objects by the names o
 """
 
 from .layers import from_layer
+from .network import Move, Moves, load_network
 from .params import export_params, load_params
 from .torch_layers import to_torch
 
-__all__ = ["export_params", "from_layer", "load_params", "to_torch"]
+__all__ = [
+    "Move",
+    "Moves",
+    "export_params",
+    "from_layer",
+    "load_network",
+    "load_params",
+    "to_torch",
+]

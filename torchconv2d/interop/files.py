@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from ..messages import elided, shown
-from .paths import below, by_path
+from .paths import Path, by_path
 
 
-def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
-    """One layer's arrays by the last part of their names; it reads no others.
+def read_file(
+    path: str | os.PathLike[str], pick: Callable[[Iterable[Path]], Iterable[Path]]
+) -> dict[Path, Any]:
+    """The arrays that ``pick`` picks from the file's paths; it reads no others.
 
     Raises:
         ImportError: the package safetensors is not installed.
         OSError: the file cannot be opened.
-        ValueError: it is not a safetensors file, or its names are not those of one layer.
+        ValueError: it is not a safetensors file, or ``pick`` refuses its names.
     """
     try:
         import safetensors
@@ -31,7 +34,7 @@ def read_file(path: str | os.PathLike[str], prefix: str) -> dict[str, Any]:
         with cast(Any, safetensors).safe_open(path, framework="pt") as file:
             json.loads(header, object_pairs_hook=_unique, parse_int=str, parse_float=str)
             names = by_path(((name,), name) for name in file.keys())  # noqa: SIM118  no mapping
-            return {at[-1]: file.get_tensor(names[at]) for at in below(prefix, names)}
+            return {at: file.get_tensor(names[at]) for at in pick(names)}
     except safetensors.SafetensorError as error:
         raise _no_such_file(path, str(error)) from error
 

@@ -1,4 +1,4 @@
-"""How each framework stores the parameters of a convolution: one row for each framework.
+"""How each framework stores the parameters of its layers: one row for each framework.
 
 No other file depends on these formats. The parity suite compares them with the frameworks' layers.
 """
@@ -49,6 +49,11 @@ class Framework(NamedTuple):
         kernels: the kernel's axes by kind of layer. A transposed layer is input-dilated here.
         dilates_input: whether the framework's plain layer can dilate its input.
         masks: whether layers hold a mask in addition to their parameters.
+        dense: the axes of a dense layer's kernel.
+        norm: the names of a norm's scale, offset, mean and variance. A slash separates levels.
+        beside: arrays of a norm that only its training needs.
+        levels: levels at the top of a tree that hold different arrays of the same layers.
+        positions: whether files and lists have an array's position in the layer as its name.
     """
 
     weight: tuple[str, ...]
@@ -57,19 +62,33 @@ class Framework(NamedTuple):
     kernels: Mapping[str, Kernel]
     dilates_input: bool
     masks: bool
+    dense: str
+    norm: tuple[tuple[str, ...], ...]
+    beside: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    positions: bool = False
 
 
 # Files of Keras before 3 have names that end in ":0"; files of Keras 3 have positions, as lists do.
-_KERAS_KERNEL = ("kernel", "depthwise_kernel", "kernel:0", "depthwise_kernel:0", "0")
+_KERAS_KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
+_KERAS_KERNEL = (*_KERAS_KERNELS, *(f"{name}:0" for name in _KERAS_KERNELS), "0")
+_KERAS_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 FRAMEWORKS: Mapping[str, Framework] = {
     "brainstate": Framework(
-        weight=("weight",),
-        bias=("bias",),
+        weight=("weight", "weight/weight"),
+        bias=("bias", "weight/bias"),
         bias_axes=("11O", "1O11"),
         kernels={"conv": Kernel("HWIGO"), "transposed": Kernel("HWGOI", flipped=True)},
         dilates_input=True,
         masks=True,
+        dense="IO",
+        norm=(
+            ("scale", "weight/scale"),
+            ("bias", "weight/bias"),
+            ("running_mean",),
+            ("running_var",),
+        ),
     ),
     "equinox": Framework(
         weight=("weight",),
@@ -78,6 +97,8 @@ FRAMEWORKS: Mapping[str, Framework] = {
         kernels={"conv": Kernel("GOIHW"), "transposed": Kernel("GOIHW")},
         dilates_input=False,
         masks=False,
+        dense="OI",
+        norm=(("weight",), ("bias",), ("mean",), ("var",)),
     ),
     "flax": Framework(
         weight=("kernel",),
@@ -87,6 +108,9 @@ FRAMEWORKS: Mapping[str, Framework] = {
         kernels={"conv": Kernel("HWIGO"), "transposed": Kernel("HWGOI", flipped=True)},
         dilates_input=True,
         masks=True,
+        dense="IO",
+        norm=(("scale",), ("bias",), ("mean",), ("var",)),
+        levels=("params", "batch_stats"),
     ),
     "haiku": Framework(
         weight=("w",),
@@ -95,6 +119,12 @@ FRAMEWORKS: Mapping[str, Framework] = {
         kernels={"conv": Kernel("HWIGO"), "transposed": Kernel("HWGOI")},
         dilates_input=False,
         masks=True,
+        dense="IO",
+        norm=(("scale",), ("offset",), ("~/mean_ema/average",), ("~/var_ema/average",)),
+        beside=(
+            *("~/mean_ema/hidden", "~/mean_ema/counter"),
+            *("~/var_ema/hidden", "~/var_ema/counter"),
+        ),
     ),
     "keras": Framework(
         weight=_KERAS_KERNEL,
@@ -107,6 +137,9 @@ FRAMEWORKS: Mapping[str, Framework] = {
         },
         dilates_input=False,
         masks=False,
+        dense="IO",
+        norm=tuple((name, f"{name}:0") for name in _KERAS_NORM),
+        positions=True,
     ),
     "torch": Framework(
         weight=("weight",),
@@ -115,5 +148,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
         kernels={"conv": Kernel("GOIHW"), "transposed": Kernel("GIOHW", flipped=True)},
         dilates_input=False,
         masks=False,
+        dense="OI",
+        norm=(("weight",), ("bias",), ("running_mean",), ("running_var",)),
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from torch import Tensor
@@ -27,9 +27,27 @@ def read(params: Any, prefix: str) -> dict[str, Any]:
         OSError: the file cannot be opened.
     """
     if isinstance(params, (str, os.PathLike)):
-        return read_file(cast("str | os.PathLike[str]", params), prefix)
+        path = cast("str | os.PathLike[str]", params)
+        found = read_file(path, lambda paths: below(prefix, paths))
+        return {path[-1]: leaf for path, leaf in found.items()}
+    leaves = by_path(flat(params))
+    return {path[-1]: leaves[path] for path in below(prefix, leaves)}
+
+
+More = Callable[[Any], Mapping[str, Any]]
+
+
+def flat(params: Any, more: More | None = None) -> list[tuple[Names, Any]]:
+    """Each object in a container that is neither a container nor None, with its names.
+
+    ``more`` returns arrays that a dataclass keeps elsewhere.
+
+    Raises:
+        TypeError: ``params`` is not a container.
+        ValueError: it cannot be read.
+    """
     try:
-        entries = list(_flat(params, (), iter(range(_MOST))))
+        entries = list(_flat(params, (), iter(range(_MOST)), more))
     except MemoryError:
         raise
     except Exception as error:  # a container of another library may raise anything
@@ -39,12 +57,11 @@ def read(params: Any, prefix: str) -> dict[str, Any]:
             "`params` must be a mapping or a list of arrays, or the path of a safetensors file; "
             f"got {type_name(params)}."
         )
-    leaves = by_path(entries)
-    return {path[-1]: leaves[path] for path in below(prefix, leaves)}
+    return entries
 
 
 def _flat(
-    tree: Any, names: Names, budget: Iterator[int], depth: int = 0
+    tree: Any, names: Names, budget: Iterator[int], more: More | None = None, depth: int = 0
 ) -> Iterator[tuple[Names, Any]]:
     """Each object that is neither a container nor None, with the names that lead to it."""
     if depth > _DEEPEST or next(budget, None) is None:
@@ -52,8 +69,8 @@ def _flat(
             f"it is more than {_DEEPEST} deep, or has more than {_MOST} entries, or contains itself"
         )
 
-    def within(inner: Any, *more: object) -> Iterator[tuple[Names, Any]]:
-        return _flat(inner, (*names, *more), budget, depth + 1)
+    def within(inner: Any, *parts: object) -> Iterator[tuple[Names, Any]]:
+        return _flat(inner, (*names, *parts), budget, more, depth + 1)
 
     if isinstance(tree, Mapping):
         for name, each in cast("Mapping[object, Any]", tree).items():
@@ -69,6 +86,11 @@ def _flat(
         for field in dataclasses.fields(tree):
             if not field.metadata.get("static"):
                 yield from within(getattr(tree, field.name, None), field.name)
+        if more is not None:
+            yield from within(more(tree))
+    elif hasattr(tree, "weights") and hasattr(tree, "get_weights"):  # Keras's layers and models
+        for variable in tree.weights:
+            yield from within(variable, variable.path)
     elif isinstance(tree, Tensor) or hasattr(tree, "mantissa"):  # a Quantity also has a `value`
         yield names, tree
     elif hasattr(tree, "get_value"):  # Flax's variables; their `value` warns

@@ -41,6 +41,11 @@ def dtype_of(name: str, value: Any) -> torch.dtype:
     return dtype
 
 
+def is_array(value: Any) -> bool:
+    """Whether the value is an array of any library, or says so."""
+    return hasattr(value, "dtype") and hasattr(value, "shape")
+
+
 def shape_of(name: str, value: Any, dtype: torch.dtype) -> tuple[int, ...]:
     """The shape of an array, if the layer's dtype does not round its numbers.
 
@@ -69,6 +74,16 @@ def shape_of(name: str, value: Any, dtype: torch.dtype) -> tuple[int, ...]:
 def _no_array(name: str, value: object, error: Exception) -> TypeError:
     why = elided(str(error)) or type_name(error)
     return TypeError(f"`{elided(name)}` must be an array, got {type_name(value)}: {why}")
+
+
+def shape_or_none(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array; None if there is none, or it cannot be read."""
+    try:
+        return tuple(int(n) for n in value.shape)
+    except MemoryError:
+        raise
+    except Exception:  # another library's array may raise anything; whoever reads it will say so
+        return None
 
 
 def holds(dtype: torch.dtype, source: torch.dtype) -> bool:

@@ -158,17 +158,23 @@ def export_params(
     return exported
 
 
-def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
-    """The shape of the kernel as the framework stores it, by kind of layer."""
-    weight = torch.empty(_weight_shape(conv), device="meta")
+def kernel_shapes(
+    weight_shape: tuple[int, ...], groups: int, framework: str
+) -> dict[str, tuple[int, ...]]:
+    """The shape of a kernel as the framework stores it, by kind of layer."""
+    weight = torch.empty(weight_shape, device="meta")
     kernels = FRAMEWORKS[framework].kernels.items()
     # Only a kernel with one input per group can be depthwise.
     return {
         # A flip does not change the shape, and on the meta device it takes a millisecond.
-        kind: tuple(kernel._replace(flipped=False).stored(weight, conv.groups).shape)
+        kind: tuple(kernel._replace(flipped=False).stored(weight, groups).shape)
         for kind, kernel in kernels
-        if kind != "depthwise" or conv.groups == conv.in_channels
+        if kind != "depthwise" or weight_shape[1] == 1
     }
+
+
+def _kernel_shapes(conv: Conv2d, framework: str) -> dict[str, tuple[int, ...]]:
+    return kernel_shapes(_weight_shape(conv), conv.groups, framework)
 
 
 def _row(conv: object, framework: str) -> Framework:
@@ -230,7 +236,6 @@ def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]
 
 def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
     """The possible kinds of layer, the most likely first."""
-    row = FRAMEWORKS[framework]
     if kind is not None:
         shapes = _kernel_shapes(conv, framework)
         if kind not in list(shapes):  # it may be unhashable
@@ -239,6 +244,12 @@ def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
                 f"For this layer `kind` must be None or one of {known}; got {shown(kind)}."
             )
         return (kind,)
+    return default_kinds(conv, framework)
+
+
+def default_kinds(conv: Conv2d, framework: str) -> Sequence[str]:
+    """The same for a layer whose kind is not given."""
+    row = FRAMEWORKS[framework]
     origin = ported_from(conv)
     if origin is not None and origin[0] == framework:
         return origin[1:]

@@ -14,6 +14,8 @@ Path = tuple[str, ...]
 Names = tuple[object, ...]
 Leaf = TypeVar("Leaf")
 
+_NUMBERED = re.compile(r"(.*?)_?([0-9]{0,9})", re.DOTALL)
+
 
 def by_path(entries: Iterable[tuple[Names, Leaf]]) -> dict[Path, Leaf]:
     """Each leaf by its path, whatever joins the parts of its names.
@@ -42,30 +44,47 @@ def below(prefix: str, paths: Iterable[Path]) -> list[Path]:
         TypeError: the prefix is not a string.
         ValueError: there are none, or they are of several layers.
     """
+    found = sorted(starting(prefix, paths))
+    layers = {path[:-1] for path in found}
+    if len(layers) > 1:
+        names = listed(sorted(layers), _layer)
+        raise ValueError(f"`params` must be of one layer; pick it with `prefix`: {names}.")
+    return found
+
+
+def starting(prefix: str, paths: Iterable[Path]) -> list[Path]:
+    """The paths below the prefix.
+
+    Raises:
+        TypeError: the prefix is not a string.
+        ValueError: there are none.
+    """
     if not isinstance(prefix, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"`prefix` must be a str, got {shown(prefix)}.")
-    start, known = _parts(prefix), sorted(paths)
+    start, known = parts(prefix), list(paths)
     found = [path for path in known if path[: len(start)] == start]
-    layers = sorted({path[:-1] for path in found or known})
-    names = listed(layers, lambda layer: shown("/".join(layer)))
     if not found:
+        names = listed(sorted({path[:-1] for path in known}), _layer)
         raise ValueError(
             f"`params` has nothing below the prefix {shown(prefix)}; there is {names or 'nothing'}."
         )
-    if len(layers) > 1:
-        raise ValueError(f"`params` must be of one layer; pick it with `prefix`: {names}.")
     return found
+
+
+def _layer(path: Path) -> str:
+    return shown("/".join(path))
 
 
 def _path(names: Names) -> Path:
     path: list[str] = []
     for name in names:
-        if not (parts := _parts(name)):
+        more = parts(name)
+        if not more:
             raise ValueError(
                 f"`params` has {_name(names)}, and {shown(name)} names nothing; a name must be an "
                 "int, or a string of more than dots and slashes."
             )
-        path += parts
+        path += more
     # Orbax restores the arrays of Flax's nnx as mappings {"value": array}.
     return tuple(path[:-1] if len(path) > 1 and path[-1] == "value" else path)
 
@@ -74,8 +93,42 @@ def _name(names: Names) -> str:
     return shown(names[0] if len(names) == 1 else names)
 
 
-def _parts(name: object) -> Path:
+def parts(name: object) -> Path:
     """The parts of a string, and an int as one; none for anything else."""
     if isinstance(name, (int, np.integer)) and not isinstance(name, bool):
         return (str(int(cast(int, name))),)
     return tuple(filter(None, re.split("[./]", name))) if isinstance(name, str) else ()
+
+
+def natural(path: Iterable[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """What a path has besides its numbers, and the numbers: frameworks number layers by creation.
+
+    The first of its kind may have no number.
+
+    >>> natural(("blocks", "10", "Conv_2")) == (("blocks", "", "Conv"), (-1, 10, 2))
+    True
+    >>> natural(("conv2d",)), natural(("conv2d_1",))
+    ((('conv2d',), (-1,)), (('conv2d',), (1,)))
+    """
+    found = [cast("re.Match[str]", _NUMBERED.fullmatch(part)) for part in path]
+    return tuple(each[1] for each in found), tuple(int(each[2] or -1) for each in found)
+
+
+def ordered(paths: Iterable[Path]) -> list[Path]:
+    """The paths in the order in which the layers were made, as far as it can be told.
+
+    That is the order given, but at a level that is sorted by letters, as JAX's functions leave it,
+    numbers decide.
+    """
+    given = list(dict.fromkeys(paths))
+    below = dict[Path, dict[str, None]]()
+    for path in given:
+        for i, part in enumerate(path):
+            below.setdefault(path[:i], {})[part] = None
+    place = dict[Path, int]()
+    for level, found in below.items():
+        names = list(found)
+        if names == sorted(names):
+            names.sort(key=lambda name: natural((name,)))
+        place.update({(*level, name): i for i, name in enumerate(names)})
+    return sorted(given, key=lambda path: [place[path[: i + 1]] for i in range(len(path))])
