@@ -28,7 +28,10 @@ def entries(file: Any) -> Iterator[tuple[Names, Any]]:
         for layer in _names(of_model, "layer_names"):
             group = _child(of_model, layer)
             for name in _names(group, "weight_names"):
-                yield (name,), _child(group, name)
+                path = name.split("/")
+                # A sequential model has its own name on top.
+                start = path.index(layer) if layer in path else 0
+                yield tuple(path[start:]), _child(group, name)
     else:
         yield from _nested(file, ())
 

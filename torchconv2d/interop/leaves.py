@@ -90,7 +90,8 @@ def _flat(
             yield from within(more(tree))
     elif hasattr(tree, "weights") and hasattr(tree, "get_weights"):  # Keras's layers and models
         for variable in tree.weights:
-            yield from within(variable, variable.path)
+            # A sequential model has its own name on top.
+            yield from within(variable, variable.path.removeprefix(f"{tree.name}/"))
     elif isinstance(tree, Tensor) or hasattr(tree, "mantissa"):  # a Quantity also has a `value`
         yield names, tree
     elif hasattr(tree, "get_value"):  # Flax's variables; their `value` warns

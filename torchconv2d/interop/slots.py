@@ -57,6 +57,9 @@ def slots(module: nn.Module, framework: str, kind: str | None) -> list[Slot]:
         RuntimeError: a parametrization or pruning computes a parameter.
         TypeError: a parameter holds no numbers yet.
     """
+    for name, each in module.named_parameters(recurse=False):
+        if (refusal := arrays.not_readable(each)) is not None:
+            raise TypeError(f"`{name}` must be {refusal}.")
     row = _row(module, framework, kind)
     return list(_slots(module, row, FRAMEWORKS[framework].positions))
 
@@ -71,8 +74,6 @@ def _slots(module: nn.Module, row: Row, positions: bool) -> Iterator[Slot]:
         if getattr(module, name, None) is None:
             continue
         target = state.stored(module, name)
-        if (refusal := arrays.not_readable(target)) is not None:
-            raise TypeError(f"`{name}` must be {refusal}.")
         names = (*names, str(position)) if positions else names
         yield Slot(name, target, names, forms)
         position += 1

@@ -1,0 +1,215 @@
+"""Whole networks of parameters: matched, moved, or refused without a change."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from torchconv2d import Conv2d, interop
+
+
+def draw(*shape: int) -> Any:
+    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Conv2d((3, 9, 8), 4, (3, 2), channel_first=True, b_init=0)
+        self.norm = nn.BatchNorm2d(4)
+        self.blocks = nn.ModuleList(nn.Conv2d(4, 4, (1, 3), groups=2, bias=False) for _ in range(2))
+        self.up = nn.ConvTranspose2d(4, 6, (2, 3), groups=2)
+        self.head = nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 5))
+
+
+def tree() -> dict[str, Any]:
+    return {
+        "params": {
+            "stem": {"kernel": draw(3, 2, 3, 4), "bias": draw(4)},
+            "norm": {"scale": draw(4, 1)[:, 0], "bias": draw(1, 4)[0]},
+            "blocks_0": {"kernel": draw(1, 3, 2, 4)},
+            "blocks_1": {"kernel": 2 * draw(1, 3, 2, 4)},
+            "up": {"kernel": draw(2, 3, 2, 6), "bias": draw(6)},
+            "LayerNorm_0": {"scale": draw(6), "bias": 2 * draw(6)},
+            "Dense_0": {"kernel": draw(6, 5), "bias": draw(5)},
+        },
+        "batch_stats": {"norm": {"mean": draw(4), "var": draw(4) ** 2}},
+    }
+
+
+def without(path: str, tree: Any) -> Any:
+    *above, last = path.split("/")
+    at = tree
+    for part in above:
+        at = at[part]
+    del at[last]
+    return tree
+
+
+def with_(path: str, value: Any, tree: Any) -> Any:
+    *above, last = path.split("/")
+    at = tree
+    for part in above:
+        at = at.setdefault(part, {})
+    at[last] = value
+    return tree
+
+
+def test_each_parameter_gets_its_array() -> None:
+    network, params = Network(), tree()
+    moves = interop.load_network(network, params, "flax")
+    assert len(moves.moves) == 14
+    assert "norm.running_var (4,) <- batch_stats/norm/var (4,)" in str(moves).splitlines()
+    theirs, own = params["params"], network.state_dict()
+    assert np.array_equal(network.stem.kernel.numpy(force=True), theirs["stem"]["kernel"])
+    for i in (0, 1):
+        kernel = theirs[f"blocks_{i}"]["kernel"]
+        assert np.array_equal(own[f"blocks.{i}.weight"].permute(2, 3, 1, 0), kernel)
+    # Flax's plain transposed kernel is that of the dilated convolution: flip it, swap in and out.
+    kernel = theirs["up"]["kernel"][::-1, ::-1].reshape(2, 3, 2, 2, 3)
+    for group in (0, 1):
+        weight = own["up.weight"][2 * group : 2 * group + 2]  # in, out / groups, h, w
+        assert np.array_equal(weight.permute(2, 3, 0, 1), kernel[:, :, :, group])
+    assert np.array_equal(own["head.1.weight"], theirs["Dense_0"]["kernel"].T)
+    assert np.array_equal(own["norm.running_var"], params["batch_stats"]["norm"]["var"])
+    assert np.array_equal(own["head.0.weight"], theirs["LayerNorm_0"]["scale"])
+
+
+REFUSED = {
+    "another network": ({"Conv_0": {"kernel": draw(5, 5, 1, 7)}}, ["no array for stem.weight"]),
+    "shape": (
+        with_("params/stem/kernel", draw(2, 3, 3, 4), tree()),
+        ["`params/stem/kernel`", "(3, 2, 3, 4)", "(2, 3, 3, 4)"],
+    ),
+    "float64": (
+        with_("params/norm/scale", draw(4).astype(float), tree()),
+        ["`params/norm/scale` is torch.float64", "norm.weight"],
+    ),
+    "int64": (with_("params/stem/bias", np.arange(4), tree()), ["`params/stem/bias`", "int64"]),
+    "text": (with_("params/stem/bias", "abc", tree()), ["`params/stem/bias` must be an array"]),
+    "no statistics": (without("batch_stats", tree()), ["no array for norm.running_mean, norm.r"]),
+    "no bias": (without("params/up/bias", tree()), ["no array for up.bias"]),
+    "left over": (
+        with_("opt_state/0/mu", draw(3), tree()),
+        ["no parameter for opt_state/0/mu (3,)"],
+    ),
+    "two for one": (
+        with_("batch_stats/stem/kernel", draw(3, 2, 3, 4), tree()),
+        ["`params/stem/kernel` and `batch_stats/stem/kernel`"],
+    ),
+    "masked": (
+        with_("params/up/bias", np.ma.masked_equal(draw(6), draw(6)[2]), tree()),
+        ["`params/up/bias`", "1 of this masked array"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("params", "parts"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit_is_named_and_changes_nothing(params: Any, parts: list[str]) -> None:
+    network = Network()
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises((ValueError, TypeError)) as caught:
+        interop.load_network(network, params, "flax")
+    assert len(str(caught.value)) <= 1000
+    for part in parts:
+        assert part in str(caught.value)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_a_dry_run_changes_nothing() -> None:
+    network, params = Network(), with_("opt/mu", draw(3), without("params/up/bias", tree()))
+    before = copy.deepcopy(network.state_dict())
+    moves = interop.load_network(network, params, "flax", dry_run=True)
+    assert (moves.unfilled, moves.unused) == (("up.bias",), ("opt/mu (3,)",))
+    assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
+    interop.load_network(network, params, "flax", {"up": None}, ignore=["opt", "up"])
+    assert not torch.equal(network.norm.weight, before["norm.weight"])
+    assert torch.equal(network.up.weight, before["up.weight"])
+
+
+def alike() -> nn.Module:
+    return nn.ModuleDict({"a": nn.Linear(3, 3, bias=False), "b": nn.Linear(3, 3, bias=False)})
+
+
+def test_what_is_ambiguous_is_asked_for() -> None:
+    params = {"p": {"kernel": draw(3, 3)}, "o": {"kernel": 2 * draw(3, 3)}}
+    with pytest.raises(ValueError, match=r"`a`, `b` have the same shapes, and so have p, o"):
+        interop.load_network(alike(), params, "flax")
+    for options in (
+        {"in_order": True},
+        {"names": {"a": "p"}},
+        {"names": {"a": {"weight": "p/kernel"}}},
+        {"names": lambda name: {"a": "p", "b": ("o",)}[name]},
+    ):
+        model = alike()
+        interop.load_network(model, params, "flax", **options)
+        assert np.array_equal(model.state_dict()["a.weight"], draw(3, 3).T)
+    with pytest.raises(ValueError, match=r"`params` has no `q` for a.weight"):
+        interop.load_network(alike(), params, "flax", {"a": "q"})
+    with pytest.raises(ValueError, match="`names` has 'c', and the model has no such"):
+        interop.load_network(alike(), params, "flax", {"c": "p"})
+    numbered = {f"Dense_{i}": {"kernel": draw(1, 1) + i} for i in (0, 1, 10, 2)}
+    model = nn.Sequential(*[nn.Linear(1, 1, bias=False) for _ in range(4)])
+    interop.load_network(model, numbered, "flax")
+    assert [each.item() for each in model.parameters()] == [
+        numbered[f"Dense_{i}"]["kernel"] for i in (0, 1, 2, 10)
+    ]
+
+
+def test_a_shared_parameter_cannot_have_two_values() -> None:
+    model = alike()
+    model["b"].weight = model["a"].weight
+    with pytest.raises(ValueError, match=r"same parameter .* two arrays"):
+        interop.load_network(model, {n: {"kernel": draw(3, 3) + ord(n)} for n in "ab"}, "flax")
+    interop.load_network(model, {n: {"kernel": draw(3, 3)} for n in "ab"}, "flax")
+    assert np.array_equal(model["a"].weight.numpy(force=True), draw(3, 3).T)
+
+
+def test_files(tmp_path: Path) -> None:
+    network, other = Network(), Network()
+    nn.init.normal_(network.norm.running_mean)
+    save_file(network.state_dict(), tmp_path / "a.safetensors")
+    interop.load_network(other, tmp_path / "a.safetensors", "torch")
+    assert all(
+        torch.equal(each, network.state_dict()[name]) for name, each in other.state_dict().items()
+    )
+    for content in (pickle.dumps({"a": 1}), b"\x89HDF\r\n\x1a\n damaged", b""):
+        (tmp_path / "b").write_bytes(content)
+        with pytest.raises(ValueError, match=r"no safetensors file|cannot be read"):
+            interop.load_network(other, tmp_path / "b", "torch")
+
+
+def test_hdf5_follows_no_link_out_of_the_file(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 2))
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["layers/dense/vars/0"], file["layers/dense/vars/1"] = draw(3, 2), draw(2).astype(">f4")
+        file["layers/dense/vars"].attrs["name"] = "first"
+    interop.load_network(model, tmp_path / "w.h5", "keras", {"0": "first"})
+    assert np.array_equal(model[0].bias.numpy(force=True), draw(2))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["layers/dense/vars/0"] = h5py.ExternalLink(
+            str(tmp_path / "w.h5"), "layers/dense/vars/0"
+        )
+    with pytest.raises(ValueError, match=r"layers/dense/vars/0 is a link"):
+        interop.load_network(model, tmp_path / "x.h5", "keras")
+
+
+def test_computed_lazy_and_meta_parameters_are_refused() -> None:
+    params = {"0": {"kernel": draw(3, 2), "bias": draw(2)}}
+    for layer, error in (
+        (nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)), RuntimeError),
+        (nn.Linear(3, 2, device="meta"), RuntimeError),
+        (nn.LazyLinear(2), TypeError),
+    ):
+        with pytest.raises(error, match=r"computed|meta|lazy"):
+            interop.load_network(nn.Sequential(layer), params, "flax")
