@@ -73,7 +73,7 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 
 # Each may import only those before it, so that a reader can go bottom up.
-LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "layout", "state", "random"]
+LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "inputs", "layout", "state", "random"]
 LAYERS += ["init", "lowerings", "functional", "settings", "symbolic", "conv2d", "interop"]
 LAYERS += ["testing", "__init__", "__main__"]
 # The same within each package; so no lowering imports ``choose``.
@@ -84,7 +84,7 @@ PACKAGES = {
         *("lowering", "weight_gradient", "traced", "bias_only", "plain", "padded"),
         "over_padded",
         *("zero_insertion", "transposed", "partial_sums", "row_sums", "matmul_fold", "subpixel"),
-        *("phases", "choose", "precision", "convolution", "any_size", "scripted"),
+        *("phases", "choose", "precision", "convolution", "any_size", "per_size", "scripted"),
     ],
     "interop": [
         *("frameworks", "paths", "files", "numbers", "leaves", "padding", "source", "params"),

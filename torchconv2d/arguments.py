@@ -107,10 +107,16 @@ def layer_name(name: object) -> str | None:
     return name
 
 
-def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
-    """Three positive integers; every error is a ``ValueError``."""
+InSize = tuple[int | None, int | None, int | None]
+
+
+def input_size(in_size: object, channel_first: bool) -> InSize:
+    """Three positive integers, or None for H or W; every error is a ``ValueError``."""
     order = "(C, H, W)" if channel_first else "(H, W, C)"
-    rule = f"`in_size` must be three positive ints, {order} without the batch"
+    rule = (
+        f"`in_size` must be three positive ints, {order} without the batch, or None for a height "
+        f"or width of any size"
+    )
     if isinstance(in_size, np.ndarray):
         in_size = cast(object, in_size.tolist())
     if not isinstance(in_size, Sequence) or isinstance(in_size, (str, bytes)):
@@ -121,11 +127,22 @@ def input_size(in_size: object, channel_first: bool) -> tuple[int, int, int]:
     sizes = tuple(as_index(entry) for entry in entries)
     if len(sizes) != 3:
         raise ValueError(f"{rule}; got {len(sizes)} entries: {shown(entries)}.")
-    height, width, channels = sizes
-    if not (height and width and channels) or min(height, width, channels) < 1:
-        raise ValueError(f"{rule}; got {shown(entries)}.")
-    _bounded("in_size", height, width, channels)
-    return height, width, channels
+    for i, (entry, size) in enumerate(zip(entries, sizes, strict=True)):
+        is_any = entry is None and i != (0 if channel_first else 2)
+        if not is_any and (size is None or size < 1):
+            raise ValueError(f"{rule}; got {shown(entries)}.")
+    _bounded("in_size", *(size for size in sizes if size is not None))
+    return sizes
+
+
+def image_size(size: object) -> tuple[object, object]:
+    """Height and width, which :func:`input_size` checks further."""
+    if not isinstance(size, (Sequence, np.ndarray)) or isinstance(size, (str, bytes)):
+        raise ValueError(f"`size` must be (H, W), got {shown(size)} of type {_type(size)}.")
+    entries = tuple(cast(Sequence[object], size))
+    if len(entries) != 2:
+        raise ValueError(f"`size` must be (H, W), got {len(entries)} entries: {shown(entries)}.")
+    return entries
 
 
 def flag(name: str, value: object) -> bool:

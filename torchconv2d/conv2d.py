@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from . import arguments, arrays, init, settings, symbolic
+from . import arguments, arrays, init, inputs, settings, symbolic
+from .arguments import InSize
 from .geometry import Geometry
 from .layout import in_format_of, kernel_to_weight, weight_to_kernel
-from .lowerings import Convolution, Lowering, ScriptedConvolution
+from .lowerings import AnySizeLowering, Convolution, Lowering, PerSize, ScriptedConvolution
 from .lowerings.traced import checked
 from .state import AllOrNothing, Kept, check_call, is_usual_call, read, stored, write
 from .versions import is_tracing
@@ -28,7 +29,8 @@ class Conv2d(AllOrNothing):
 
     Args:
         in_size: ``(H, W, C)``, or ``(C, H, W)`` with ``channel_first``; without the batch. All
-            other shapes follow from it, so the lowering is chosen once, at construction.
+            other shapes follow from it, so the lowering is chosen once, at construction. None for
+            H or W accepts any size; then the lowering is chosen for each size that comes.
         out_channels: number of output channels.
         kernel_size: ``(kh, kw)``, or one int for both.
         stride: ``(vertical, horizontal)`` distance between windows, or one int for both.
@@ -61,12 +63,14 @@ class Conv2d(AllOrNothing):
         ValueError: any other wrong value; anything wrong with ``padding`` or ``in_size``.
 
     Attributes:
-        out_size: the result's shape without the batch, in the input's layout.
+        out_size: the result's shape without the batch, in the input's layout; with None where
+            ``in_size`` has None.
         kernel_shape: ``(kh, kw, C // groups, out_channels)``.
         weight: ``(out_channels, C // groups, kh, kw)``, torch's own layout, contiguous.
         bias: ``(out_channels,)`` or None.
         w_mask: the mask, of ``kernel_shape``, or None.
-        geometry: all sizes in plain integers, see :func:`torchconv2d.geometry.plan`.
+        geometry: all sizes in plain integers, see :func:`torchconv2d.geometry.plan`; None for any
+            image size: ask ``layer.resized((H, W)).geometry``.
         lowering: how the convolution is computed, chosen from the geometry by
             :func:`torchconv2d.lowerings.choose`.
 
@@ -93,7 +97,7 @@ class Conv2d(AllOrNothing):
 
     def __init__(
         self,
-        in_size: Sequence[int],
+        in_size: Sequence[int | None],
         out_channels: int,
         kernel_size: int | Sequence[int],
         stride: int | Sequence[int] = 1,
@@ -121,15 +125,16 @@ class Conv2d(AllOrNothing):
         self.padding = arguments.padding(padding)
         self.lhs_dilation = arguments.pair("lhs_dilation", lhs_dilation, below=TypeError)
         self.rhs_dilation = arguments.pair("rhs_dilation", rhs_dilation, below=TypeError)
-        self.in_channels = self.in_size[0 if self.channel_first else 2]
+        self.in_channels = cast(int, self.in_size[0 if self.channel_first else 2])
         self.groups = arguments.groups(groups, self.in_channels, self.out_channels)
         named, plan = settings.named(arguments.layer_name(name)), settings.planned(self)
         self.name, self._of_layer = named["name"], named["_of_layer"]
         out, in_per_group = self.out_channels, self.in_channels // self.groups
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
         self._weight_shape = (out, in_per_group, *self.kernel_size)
-        self.out_size: tuple[int, int, int] = plan["out_size"]
-        self.convolution: Convolution = plan["convolution"]
+        self.out_size: InSize = plan["out_size"]
+        self.convolution: Convolution | PerSize = plan["convolution"]
+        self._sizes: tuple[int, int, int] = plan["_sizes"]
 
         dtype = arrays.layer_dtype(dtype)
         if w_init is None:
@@ -164,11 +169,11 @@ class Conv2d(AllOrNothing):
         return self
 
     @property
-    def geometry(self) -> Geometry:
+    def geometry(self) -> Geometry | None:
         return self.convolution.geometry
 
     @property
-    def lowering(self) -> Lowering:
+    def lowering(self) -> Lowering | AnySizeLowering:
         return self.convolution.lowering
 
     def __prepare_scriptable__(self) -> "Conv2d":
@@ -265,13 +270,14 @@ class Conv2d(AllOrNothing):
 
         Raises:
             TypeError: ``x`` is not a dense tensor, or has another dtype (unless autocast is on).
-            ValueError: ``x`` has another shape, or is on another device.
+            ValueError: ``x`` has another shape, or one that ``padding`` crops by more than there
+                is, or is on another device.
         """
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             weight, bias, mask = self.weight, self.bias, self.w_mask
             if self._is_bare and not self.training:  # frozen, it is one call and has no check
                 return self._scripted(x, weight, bias)
-            self._check_input(x, weight)
+            inputs.check(x, weight, self._sizes, self._of_layer)
         else:
             weight, bias, mask = self._tensors()
             if not is_usual_call(self, x, weight, bias, mask):
@@ -281,7 +287,7 @@ class Conv2d(AllOrNothing):
                     raise arrays.not_dense(x)
                 check_call(self, x, weight, bias, mask)
                 if is_tracing():
-                    x = checked(x, list(self.in_size))
+                    x = checked(x, list(self._sizes))
         if mask is not None:
             weight = weight * kernel_to_weight(mask).to(weight.dtype)
         batched = x.dim() == 4
@@ -304,33 +310,22 @@ class Conv2d(AllOrNothing):
             return cast(Tensor, parameters["weight"]), parameters["bias"], buffers["w_mask"]
         return self.weight, self.bias, self.w_mask  # parametrized, pruned or frozen
 
-    def _check_input(self, x: Tensor, weight: Tensor) -> None:
-        first, second, third = self.in_size
-        if (
-            (x.dim() != 4 and x.dim() != 3)
-            or x.size(-3) != first
-            or x.size(-2) != second
-            or x.size(-1) != third
-        ):
-            raise ValueError(
-                f"The input{self._of_layer} must have the shape (B, {first}, {second}, {third}) "
-                f"or ({first}, {second}, {third}), got {list(x.shape)}."
-            )
-        if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
-            if x.is_quantized:
-                raise TypeError(
-                    f"The input{self._of_layer} is quantized. torch.ao's eager quantization knows "
-                    f"torch's own layers only; quantize an exported network with torchao (PT2E)."
-                )
-            raise TypeError(
-                f"The input{self._of_layer} has the dtype {x.dtype} and the layer {weight.dtype}; "
-                f"cast one of them with `.to(dtype)`."
-            )
-        if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # `is_cpu` is faster
-            raise ValueError(
-                f"The input{self._of_layer} is on the device {x.device} and the layer on "
-                f"{weight.device}; move one of them with `.to(device)`."
-            )
+    def resized(self, size: Sequence[int | None]) -> "Conv2d":
+        """A layer of another image size that shares parameters, mask and hooks with this one.
+
+        Args:
+            size: ``(H, W)``.
+
+        Raises:
+            ValueError: as for ``in_size`` and ``padding`` at construction.
+
+        Example:
+            >>> conv = Conv2d((None, None, 3), 8, 3, stride=2)
+            >>> fixed = conv.resized((28, 33))
+            >>> fixed.out_size, fixed.weight is conv.weight
+            ((14, 17, 8), True)
+        """
+        return settings.resized(self, size)
 
     def extra_repr(self) -> str:
         shown = [f"{name}={getattr(self, name)}" for name in ("in_size", "out_size", "kernel_size")]

@@ -230,22 +230,39 @@ def plan(
     >>> plan((28, 28), (3, 3), (2, 2), "SAME", (1, 1), (1, 1), 64, 32, 1).height
     Axis(size=28, kernel=3, stride=2, lhs_dilation=1, rhs_dilation=1, before=0, after=1)
     """
+    check_kernel(kernel, in_channels, out_channels, groups)
+    settings = kernel, stride, padding, lhs_dilation, rhs_dilation
+    height, width = (plan_axis(i, size[i], *settings) for i in (0, 1))
+    return Geometry(height, width, in_channels, out_channels, groups)
+
+
+def check_kernel(kernel: Pair, in_channels: int, out_channels: int, groups: int) -> None:
+    """Refuse a kernel that is too large to address."""
     numbers = kernel[0] * kernel[1] * in_channels // groups * out_channels
     if numbers >= 2**59:  # of up to 16 bytes each
         raise ValueError(
             "`in_size`, `out_channels` and `kernel_size` must make a kernel of fewer than 2**59 "
             f"numbers, not of {numbers}: {kernel}, {in_channels} channels in, {out_channels} out."
         )
-    axes: list[Axis] = []
-    for i, side in enumerate(("height", "width")):
-        dilated = dilate(size[i], lhs_dilation[i])
-        extent = dilate(kernel[i], rhs_dilation[i])
-        before, after = pads(padding, i, dilated, extent, stride[i])
-        axis = Axis(size[i], kernel[i], stride[i], lhs_dilation[i], rhs_dilation[i], before, after)
-        if axis.padded < 0:
-            raise ValueError(
-                f"`padding` must not crop more than there is: {(before, after)} takes "
-                f"{-axis.padded} too many from the {side}, which is {dilated} after `lhs_dilation`."
-            )
-        axes.append(axis.simplified())
-    return Geometry(axes[0], axes[1], in_channels, out_channels, groups)
+
+
+def plan_axis(
+    i: int,
+    size: int,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    lhs_dilation: Pair,
+    rhs_dilation: Pair,
+) -> Axis:
+    """The vertical axis, of index 0, or the horizontal one, of 1; see :func:`plan`."""
+    dilated = dilate(size, lhs_dilation[i])
+    extent = dilate(kernel[i], rhs_dilation[i])
+    before, after = pads(padding, i, dilated, extent, stride[i])
+    axis = Axis(size, kernel[i], stride[i], lhs_dilation[i], rhs_dilation[i], before, after)
+    if axis.padded < 0:
+        raise ValueError(
+            f"`padding` must not crop more than there is: {(before, after)} takes {-axis.padded} "
+            f"too many from the {('height', 'width')[i]}, which is {dilated} after `lhs_dilation`."
+        )
+    return axis.simplified()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import arguments
-from .geometry import plan
-from .lowerings import Convolution
+from .arguments import InSize
+from .geometry import check_kernel, plan, plan_axis
+from .inputs import ANY
+from .lowerings import Convolution, PerSize
 from .messages import shown
 
 Layer = Any  # a Conv2d, which imports this file
@@ -45,22 +48,26 @@ def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
     def of(name: str) -> Any:
         return changed[name] if name in changed else getattr(layer, name)
 
-    height, width, channels = _sides(of("in_size"), layer.channel_first)
-    out = layer.out_channels
-    geometry = plan(
-        (height, width),
-        layer.kernel_size,
-        of("stride"),
-        of("padding"),
-        of("lhs_dilation"),
-        of("rhs_dilation"),
-        channels,
-        out,
-        layer.groups,
-    )
-    rows, columns = geometry.height.out, geometry.width.out
-    out_size = (out, rows, columns) if layer.channel_first else (rows, columns, out)
-    return {**changed, "convolution": Convolution.of(geometry), "out_size": out_size}
+    in_size, out = of("in_size"), layer.out_channels
+    height, width, inputs = _sides(in_size, layer.channel_first)
+    axes = layer.kernel_size, *map(of, ("stride", "padding", "lhs_dilation", "rhs_dilation"))
+    channels = inputs, out, layer.groups
+    if height is None or width is None:
+        check_kernel(layer.kernel_size, *channels)
+        convolution: Convolution | PerSize = PerSize(*axes, *channels)
+        sizes = enumerate((height, width))
+        rows, columns = (None if n is None else plan_axis(i, n, *axes).out for i, n in sizes)
+    else:
+        geometry = plan((height, width), *axes, *channels)
+        convolution = Convolution.of(geometry)
+        rows, columns = geometry.height.out, geometry.width.out
+    return {
+        **changed,
+        "convolution": convolution,
+        "out_size": (out, rows, columns) if layer.channel_first else (rows, columns, out),
+        # What an input is checked for; TorchScript has no integer that may be None in a tuple.
+        "_sizes": tuple(ANY if n is None else n for n in in_size),
+    }
 
 
 def named(name: str | None) -> dict[str, Any]:
@@ -89,7 +96,7 @@ def change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
     raise AttributeError(f"A `torchconv2d.Conv2d` has no `{name}`: {_UNKNOWN[name]}.")
 
 
-def _in_size(value: object, layer: Layer) -> tuple[int, int, int]:
+def _in_size(value: object, layer: Layer) -> InSize:
     in_size = arguments.input_size(value, layer.channel_first)
     *_, channels = _sides(in_size, layer.channel_first)
     if channels != layer.in_channels:
@@ -100,10 +107,23 @@ def _in_size(value: object, layer: Layer) -> tuple[int, int, int]:
     return in_size
 
 
-def _sides(in_size: tuple[int, int, int], channel_first: bool) -> tuple[int, int, int]:
+def _sides(in_size: InSize, channel_first: bool) -> Any:
     """Height, width and channels."""
     if channel_first:
         channels, height, width = in_size
     else:
         height, width, channels = in_size
     return height, width, channels
+
+
+def resized(layer: Layer, size: Sequence[int | None]) -> Layer:
+    """A layer of another image size, with the same parameters, buffers, children and hooks."""
+    height, width = arguments.image_size(size)
+    channels = layer.in_channels
+    in_size = (channels, height, width) if layer.channel_first else (height, width, channels)
+    plan = planned(layer, in_size=arguments.input_size(in_size, layer.channel_first))
+    made = type(layer).__new__(type(layer))
+    # Dictionaries of its own, so that a new parameter or hook on one layer leaves the other alone.
+    own = {key: copy.copy(held) for key, held in vars(layer).items() if isinstance(held, dict)}
+    made.__dict__.update({**vars(layer), **own, **plan})
+    return made

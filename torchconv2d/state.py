@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from . import arrays
+from . import arrays, inputs
 from .messages import elided, listed, shown, type_name
 from .versions import is_fake, is_tracing, untraced
 
@@ -162,7 +162,7 @@ def is_usual_call(
         and x.dtype is weight.dtype
         and x.is_cpu
         and weight.is_cpu
-        and (first, second, third) == layer.in_size
+        and ((first, second, third) == layer._sizes or inputs.fits(x, layer._sizes))
         and weight.shape == layer._weight_shape
         and mask is None
         and (bias is None or bias.shape == layer._weight_shape[:1])
@@ -176,10 +176,10 @@ def check_call(
     if is_tracing():
         with untraced():
             _check_shapes(layer, weight, bias, mask)
-            layer._check_input(x, weight)
+            inputs.check(x, weight, layer._sizes, layer._of_layer)
     else:
         _check_shapes(layer, weight, bias, mask)
-        layer._check_input(x, weight)
+        inputs.check(x, weight, layer._sizes, layer._of_layer)
 
 
 def _check_shapes(layer: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:

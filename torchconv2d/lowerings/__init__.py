@@ -7,7 +7,7 @@ From bottom to top: :class:`Lowering` is the interface; :func:`choose` picks one
 
 import warnings
 
-from .any_size import AnySize
+from .any_size import AnySize, AnySizeLowering
 from .bias_only import BiasOnly
 from .choose import LOWERINGS, choose, lower
 from .convolution import Convolution
@@ -16,6 +16,7 @@ from .matmul_fold import MatmulFold
 from .over_padded import OverPadded
 from .padded import Padded
 from .partial_sums import PartialSums
+from .per_size import PerSize
 from .phases import Phases
 from .plain import Plain
 from .row_sums import RowSums
@@ -28,6 +29,7 @@ from .zero_insertion import ZeroInsertion
 __all__ = [
     "LOWERINGS",
     "AnySize",
+    "AnySizeLowering",
     "BiasOnly",
     "Convolution",
     "Lowering",
@@ -35,6 +37,7 @@ __all__ = [
     "OverPadded",
     "Padded",
     "PartialSums",
+    "PerSize",
     "Phases",
     "Plain",
     "RowSums",

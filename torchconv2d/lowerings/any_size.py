@@ -1,7 +1,8 @@
 """The convolution in a graph whose image size may change.
 
-Sizes may be symbols here, so nothing is planned: sizes are only added, multiplied and divided, and
-no choice depends on them.
+Nothing is planned here. Sizes may be symbols, or in a trace tensors, so they are only added,
+multiplied and divided. A choice depends on them only if it is the same for every size of the graph.
+A script has plain integers, and chooses while it runs. TorchScript compiles the functions below.
 """
 
 from __future__ import annotations
@@ -10,20 +11,18 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..geometry import Padding, Pair, dilate
+from ..geometry import Padding, Pair
 from ..layout import adjoint_weight
+from ..versions import is_exporting, is_tracing
 from .convolution import Computation
 from .lowering import every
-
-Size = Any  # an int, a symbol, or in a trace a tensor
+from .traced import is_tracing_onnx, scripted
 
 
 class AnySize(Computation):
-    """Does what :class:`Convolution` does, for any image size.
-
-    Windows that are larger than the padded input are torch's error, not an empty result.
+    """Does what :class:`Convolution` does, in one graph for all image sizes.
 
     Args:
         stride: ``(vertical, horizontal)``, as all pairs here.
@@ -48,95 +47,256 @@ class AnySize(Computation):
         groups: int,
         in_per_group: int,
     ) -> None:
-        self._stride, self._padding, self._groups = stride, padding, groups
-        self._lhs, self._rhs = lhs_dilation, rhs_dilation
+        is_string = isinstance(padding, str)
+        amounts = [0, 0, 0, 0] if is_string else [*padding[0], *padding[1]]
+        self.settings: tuple[Any, ...] = (
+            list(stride),
+            padding if is_string else "",
+            amounts,
+            list(lhs_dilation),
+            list(rhs_dilation),
+            groups,
+        )
         self._odd_channels = in_per_group % 2 == 1
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # torch reads some weights wrongly that are not contiguous, see `Lowering`.
-        weight = weight.flatten().reshape(weight.shape)
-        pads = [self._pads(axis, x.size(2 + axis), weight.size(2 + axis)) for axis in (0, 1)]
-        if self._lhs != (1, 1):
-            if self._is_transposed(weight, pads):
-                return self._transposed(x, weight, bias, pads)
-            x = self._dilated(x)
-        return self._undilated(x, weight, bias, pads)
+        if is_tracing() and not is_tracing_onnx():
+            # A trace records no choices, but it does call scripts.
+            return scripted(_convolve)(x, weight, bias, *self.settings)
+        return _convolve(x, weight, bias, *self.settings)
 
-    def _pads(self, axis: int, size: Size, kernel: Size) -> tuple[Size, Size]:
-        if not isinstance(self._padding, str):
-            return self._padding[axis]
-        if self._padding == "VALID":
-            return 0, 0
-        stride, extent = self._stride[axis], (kernel - 1) * self._rhs[axis] + 1
-        if stride == 1:  # the same for every size
-            total = extent - 1
-        else:
-            dilated = (size - 1) * self._lhs[axis] + 1
-            out = (dilated + stride - 1) // stride
-            total = _positive((out - 1) * stride + extent - dilated)
-        lesser = total // 2
-        greater = total - lesser
-        return (greater, lesser) if self._padding == "SAME_LOWER" else (lesser, greater)
 
-    def _undilated(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[tuple[Size, Size]]
-    ) -> Tensor:
-        (top, bottom), (left, right) = pads
-        stride, even = self._stride, (0, 0)
-        if self._is_known() and top == bottom >= 0 and left == right >= 0:
-            even = (top, left)
-        else:
-            for axis, (before, after) in enumerate(pads, 2):
-                x = _cropped(x, axis, before, after) if self._is_known() else x
-            zeros = [_positive(zeros) for zeros in (left, right, top, bottom)]
-            x = F.pad(x, zeros)
-        if weight.size(2) == weight.size(3) == 1 and even == (0, 0):
-            # Slices do what a stride does here; oneDNN is wrong with one, see `samples_one_axis`.
-            x, stride = every(x, (0, stride[0]), (0, stride[1])), (1, 1)
-        return F.conv2d(x, weight, bias, stride, even, self._rhs, self._groups)
+class AnySizeLowering(nn.Module):
+    """What a script contains of :class:`AnySize`; it holds only integers.
 
-    def _is_known(self) -> bool:
-        """Whether the padding does not depend on the size of the image."""
-        return self._padding not in ("SAME", "SAME_LOWER")
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((None, None, 3), 8, 3).lowering
+    AnySizeLowering()
+    """
 
-    def _is_transposed(self, weight: Tensor, pads: list[tuple[Size, Size]]) -> bool:
-        """Whether ``padding`` and ``output_padding`` of torch express the zeros and crops."""
-        if self._stride != (1, 1):
-            return False
-        return all(
-            0 <= before <= dilate(weight.size(2 + axis), self._rhs[axis]) - 1
-            and after - before < self._lhs[axis]
-            for axis, (before, after) in enumerate(pads)
+    rounds_partial_sums = False
+    is_one_call = False
+
+    def __init__(self, convolve: AnySize) -> None:
+        super().__init__()
+        self.stride, self.padding, self.amounts = convolve.settings[:3]
+        self.lhs_dilation, self.rhs_dilation, self.groups = convolve.settings[3:]
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution in torch's own layouts, see :meth:`Lowering.forward`."""
+        return _convolve(
+            x,
+            weight,
+            bias,
+            self.stride,
+            self.padding,
+            self.amounts,
+            self.lhs_dilation,
+            self.rhs_dilation,
+            self.groups,
         )
 
-    def _transposed(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, pads: list[tuple[Size, Size]]
-    ) -> Tensor:
-        extents = [dilate(weight.size(2 + axis), self._rhs[axis]) for axis in (0, 1)]
-        padding = [extent - 1 - before for extent, (before, _) in zip(extents, pads, strict=True)]
-        more = [max(0, after - before) for before, after in pads]
-        taps = adjoint_weight(weight, self._groups)
-        settings: Any = (self._lhs, padding, more, self._groups, self._rhs)
-        y = F.conv_transpose2d(x, taps, bias, *settings)
-        for axis, (before, after) in enumerate(pads, 2):
-            y = _cropped(y, axis, 0, after - before)
-        return y
 
-    def _dilated(self, x: Tensor) -> Tensor:
-        """The input with zeros between its entries, as ``ZeroInsertion`` writes it."""
-        sizes = [(x.size(2 + axis) - 1) * self._lhs[axis] + 1 for axis in (0, 1)]
-        gaps = (0, self._lhs[1] - 1, 0, 0, 0, self._lhs[0] - 1)
-        x = F.pad(x.unsqueeze(3).unsqueeze(5), gaps).flatten(4, 5).flatten(2, 3)
-        return x.narrow(2, 0, sizes[0]).narrow(3, 0, sizes[1])
+def _convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: str,
+    amounts: list[int],
+    lhs_dilation: list[int],
+    rhs_dilation: list[int],
+    groups: int,
+) -> Tensor:
+    """The convolution. If ``padding`` is not a string, ``amounts`` are top, bottom, left, right."""
+    # torch reads some weights wrongly that are not contiguous, see `Lowering`.
+    weight = weight.flatten().reshape(weight.shape)
+    pads, extents = list(amounts), [0, 0]
+    for i in range(2):
+        extents[i] = (weight.size(2 + i) - 1) * rhs_dilation[i] + 1
+        if padding == "SAME" or padding == "SAME_LOWER":
+            dilated = dilated_size(x.size(2 + i), lhs_dilation[i])
+            same = same_pads(dilated, extents[i], stride[i], padding == "SAME_LOWER")
+            pads[2 * i], pads[2 * i + 1] = same
+    if lhs_dilation != [1, 1]:
+        if stride == [1, 1] and _is_transposed(x, pads, extents, lhs_dilation):
+            return _transposed(x, weight, bias, pads, extents, lhs_dilation, rhs_dilation, groups)
+        x = _dilated(x, lhs_dilation)
+    is_known = True  # whether the padding is the same for every size
+    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        is_known = (padding != "SAME" and padding != "SAME_LOWER") or stride == [1, 1]
+    return _undilated(x, weight, bias, pads, extents, is_known, stride, rhs_dilation, groups)
 
 
-def _positive(number: Size) -> Size:
-    if isinstance(number, Tensor):  # a size, in a trace
-        return number.clamp(min=0)
-    return cast(Size, torch.sym_max(number, 0))  # pyright: ignore[reportUnknownMemberType]
+def dilated_size(size: int, dilation: int) -> int:
+    """As :func:`torchconv2d.geometry.dilate`; a size that is no plain integer is positive."""
+    if dilation == 1:
+        return size
+    dilated = (size - 1) * dilation + 1
+    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        dilated = max(dilated, 0)
+    return dilated
 
 
-def _cropped(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """Cut ``-before`` entries from the start and ``-after`` from the end, where negative."""
-    first, last = max(-before, 0), max(-after, 0)
-    return x.narrow(axis, first, x.size(axis) - first - last) if first or last else x
+def same_pads(dilated: int, extent: int, stride: int, lower: bool) -> tuple[int, int]:
+    """SAME padding of one axis, before and after. A negative amount crops what no window reads."""
+    total = extent - 1  # the same for every size
+    if stride > 1:
+        out = (dilated + stride - 1) // stride
+        total = (out - 1) * stride + extent - dilated
+    zeros = total if extent >= stride else _larger(total, 0)
+    before = (zeros + 1) // 2 if lower else zeros // 2
+    return before, total - before
+
+
+def _undilated(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: list[int],
+    extents: list[int],
+    is_known: bool,
+    stride: list[int],
+    rhs_dilation: list[int],
+    groups: int,
+) -> Tensor:
+    """The convolution of an input that is not dilated, or is already."""
+    padded, missing, has_room = [0, 0], [0, 0], [True, True]
+    for i in range(2):
+        before, after = pads[2 * i], pads[2 * i + 1]
+        padded[i] = x.size(2 + i) + before + after
+        if is_known:
+            _check_padded(padded[i], before + after)
+            has_room[i] = _has_room(x.size(2 + i), before + after, extents[i])
+        if not has_room[i]:  # add zeros for one window, whose output is dropped
+            missing[i] = _larger(padded[i], extents[i]) - padded[i]
+    top, bottom, left, right = pads[0], pads[1], pads[2], pads[3]
+    even = [0, 0]
+    if is_known and has_room[0] and has_room[1] and top == bottom >= 0 and left == right >= 0:
+        even = [top, left]
+    else:
+        zeros, crops = list(pads), [False, False]
+        for i in range(2):
+            before, after = pads[2 * i], pads[2 * i + 1]
+            crops[i] = min(before, after) < 0 if is_known else extents[i] < stride[i]
+            if crops[i]:
+                zeros[2 * i], zeros[2 * i + 1] = _larger(before, 0), _larger(after, 0)
+        # Zeros first, since a crop may take some of them.
+        x = F.pad(x, [zeros[2], zeros[3] + missing[1], zeros[0], zeros[1] + missing[0]])
+        for i in range(2):
+            if crops[i]:
+                start = max(-pads[2 * i], 0) if is_known else 0
+                x = x.narrow(2 + i, start, padded[i] + missing[i])
+    if weight.size(2) == 1 and weight.size(3) == 1 and even == [0, 0] and 1 in stride:
+        # Slices do what a stride does here; oneDNN is wrong with one, see `samples_one_axis`.
+        x, stride = every(x, (0, stride[0]), (0, stride[1])), [1, 1]
+    y = F.conv2d(x, weight, bias, stride, even, rhs_dilation, groups)
+    for i in range(2):
+        if not has_room[i]:
+            y = y.narrow(2 + i, 0, _larger((padded[i] - extents[i]) // stride[i] + 1, 0))
+    return y
+
+
+def _is_transposed(
+    x: Tensor, pads: list[int], extents: list[int], lhs_dilation: list[int]
+) -> bool:
+    """Whether ``padding`` and ``output_padding`` of torch express the zeros, with stride 1."""
+    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        if x.size(2) == 0 or x.size(3) == 0:
+            return False
+    for i in range(2):
+        before, after = pads[2 * i], pads[2 * i + 1]
+        cut = _cut(extents[i], before)
+        if not 0 <= before < extents[i] or after - (extents[i] - 1 - cut) >= lhs_dilation[i]:
+            return False
+    return True
+
+
+def _cut(extent: int, before: int) -> int:
+    """How many outputs torch cuts from both sides. Where the input is small, some are left."""
+    return min(extent - 1 - before, before)
+
+
+def _transposed(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: list[int],
+    extents: list[int],
+    lhs_dilation: list[int],
+    rhs_dilation: list[int],
+    groups: int,
+) -> Tensor:
+    """The convolution as a transposed one, of which a part is kept."""
+    padding, more = [0, 0], [0, 0]
+    for i in range(2):
+        padding[i] = _cut(extents[i], pads[2 * i])
+        more[i] = max(pads[2 * i + 1] - (extents[i] - 1 - padding[i]), 0)
+    taps = adjoint_weight(weight, groups)
+    y = F.conv_transpose2d(x, taps, bias, lhs_dilation, padding, more, groups, rhs_dilation)
+    for i in range(2):
+        before, after, last = pads[2 * i], pads[2 * i + 1], extents[i] - 1
+        start = last - before - padding[i]
+        if start > 0 or after < last - padding[i]:
+            out = dilated_size(x.size(2 + i), lhs_dilation[i]) + before + after - last
+            y = y.narrow(2 + i, start, _larger(out, 0))
+    return y
+
+
+def _dilated(x: Tensor, lhs_dilation: list[int]) -> Tensor:
+    """The input with zeros between its entries, as ``ZeroInsertion`` writes it."""
+    rows = dilated_size(x.size(2), lhs_dilation[0])
+    columns = dilated_size(x.size(3), lhs_dilation[1])
+    gaps = [0, lhs_dilation[1] - 1, 0, 0, 0, lhs_dilation[0] - 1]
+    x = F.pad(x.unsqueeze(3).unsqueeze(5), gaps).flatten(4, 5).flatten(2, 3)
+    return x.narrow(2, 0, rows).narrow(3, 0, columns)
+
+
+def _larger(one: int, other: int) -> int:
+    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        found = max(one, other)
+    else:
+        found = _larger_of_symbols(one, other)
+    return found
+
+
+def _larger_of_symbols(one: Any, other: int) -> Any:
+    return one.clamp(min=other) if isinstance(one, Tensor) else cast(Any, torch).sym_max(one, other)
+
+
+def _has_room(size: int, pads: int, extent: int) -> bool:
+    """Whether a window fits into the padded axis, at every size of the graph."""
+    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        found = size + pads >= extent and size > 0  # torch convolves no empty axis
+    else:  # a single entry may be enough
+        found = 1 + pads >= extent or _is_always(size + pads >= extent)
+    return found
+
+
+def _is_always(condition: Any) -> bool:
+    """Whether a condition holds for every size of the graph."""
+    if isinstance(condition, Tensor):  # in a trace, which is not told the sizes
+        return False
+    if is_exporting() or isinstance(condition, torch.SymBool):
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return statically_known_true(condition)
+    return condition  # torch.compile compiles again if it changes
+
+
+def _check_padded(padded: int, pads: int) -> None:
+    """Refuse a size of which the padding crops more than there is."""
+    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        if padded < 0:
+            raise ValueError(
+                f"`padding` must not crop more than there is: it takes {-padded} too many from an "
+                f"input of this size."
+            )
+    elif pads < 0:
+        _check_symbol(padded)
+
+
+def _check_symbol(padded: Any) -> None:
+    if not isinstance(padded, Tensor):  # a trace for ONNX has no errors
+        refusal = "`padding` must not crop more than there is"
+        torch._check(padded >= 0, lambda: refusal)  # pyright: ignore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .any_size import AnySizeLowering
 from .lowering import Lowering
 
 
@@ -23,7 +24,7 @@ class ScriptedConvolution(nn.Module):
 
     __constants__ = ["rounds_partial_sums"]  # TorchScript keeps one branch of each test on it
 
-    def __init__(self, lowering: Lowering) -> None:
+    def __init__(self, lowering: Lowering | AnySizeLowering) -> None:
         super().__init__()
         self.lowering = lowering
         self.rounds_partial_sums = lowering.rounds_partial_sums

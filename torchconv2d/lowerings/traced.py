@@ -55,21 +55,23 @@ class UnevenConvolution(torch.autograd.Function):
 
 
 def checked(x: Tensor, sizes: list[int]) -> Tensor:
-    """The same tensor; a trace raises if it is run at another size than it was made for.
+    """The same tensor; a trace raises if it is run at a size that it was not made for.
 
     A trace records no test that is written in Python, but it does call scripts. ONNX has no
-    errors; its graphs declare the input's sizes instead.
+    errors; its graphs declare the input's sizes instead. A negative size stands for any.
     """
-    return x if torch.onnx.is_in_onnx_export() else _script()(x, sizes)
+    return x if torch.onnx.is_in_onnx_export() else scripted(_check)(x, sizes)
 
 
 @cache
-def _script() -> Any:
+def scripted(function: Any) -> Any:
+    """The function as a script."""
     script: Any = torch.jit.script  # pyright: ignore
-    return script(_check)
+    return script(function)
 
 
 def _check(x: Tensor, sizes: list[int]) -> Tensor:
-    if list(x.shape[-3:]) != sizes:
-        raise ValueError("The input must have the size that the trace was made for.")
+    for i in range(3):
+        if sizes[i] >= 0 and x.size(i - 3) != sizes[i]:
+            raise ValueError("The input must have the size that the trace was made for.")
     return x

@@ -1,0 +1,89 @@
+"""The convolution of a layer for any image size: a plan for each size, or one graph for all."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..geometry import Padding, Pair, plan
+from .any_size import AnySize, AnySizeLowering
+from .convolution import Convolution
+
+# The image sizes whose plans a layer keeps.
+KEPT_SIZES = 256
+
+
+class PerSize:
+    """A function of input, weight and bias, as :class:`Convolution`, for any image size.
+
+    In eager code each size has a plan, and so the lowering of a layer of that size. The last
+    ``KEPT_SIZES`` of them are kept. Graphs use :class:`AnySize`.
+
+    Args:
+        kernel: ``(kh, kw)``.
+        stride: as for :func:`torchconv2d.geometry.plan`, and so are the others.
+        padding: as there.
+        lhs_dilation: as there.
+        rhs_dilation: as there.
+        in_channels: as there.
+        out_channels: as there.
+        groups: as there.
+
+    >>> convolve = PerSize((3, 3), (2, 2), "SAME", (1, 1), (1, 1), 3, 8, 1)
+    >>> weight = torch.randn(8, 3, 3, 3)
+    >>> [convolve(torch.randn(1, 3, rows, 9), weight, None).shape[2:] for rows in (7, 12)]
+    [torch.Size([4, 5]), torch.Size([6, 5])]
+    >>> convolve.of_size(7, 9).lowering
+    Padded()
+    """
+
+    geometry = None
+
+    def __init__(
+        self,
+        kernel: Pair,
+        stride: Pair,
+        padding: Padding,
+        lhs_dilation: Pair,
+        rhs_dilation: Pair,
+        in_channels: int,
+        out_channels: int,
+        groups: int,
+    ) -> None:
+        settings = stride, padding, lhs_dilation, rhs_dilation
+        self._arguments = kernel, *settings, in_channels, out_channels, groups
+        self.in_graphs = AnySize(*settings, groups, in_channels // groups)
+        self.lowering = AnySizeLowering(self.in_graphs)
+
+        def of_size(rows: int, columns: int) -> Convolution:
+            return Convolution.of(plan((rows, columns), *self._arguments))
+
+        self.of_size = lru_cache(KEPT_SIZES)(of_size)
+
+    def __reduce__(self) -> Any:
+        return PerSize, self._arguments
+
+    def __deepcopy__(self, memo: object) -> PerSize:
+        return self
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same as :class:`Convolution` computes."""
+        if has_known_sizes(x):
+            return self.of_size(x.size(2), x.size(3))(x, weight, bias)
+        return self.in_graphs(x, weight, bias)
+
+    def lowering_in_scripts(self, is_complex: bool) -> AnySizeLowering:
+        return self.lowering
+
+
+def has_known_sizes(x: Tensor) -> bool:
+    """Whether height and width are plain numbers, and not symbols or a trace's tensors.
+
+    A compiled graph may serve other sizes later, and its symbols look like numbers.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return type(x.size(2)) is int and type(x.size(3)) is int
