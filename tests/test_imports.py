@@ -73,8 +73,8 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 
 # Each may import only those before it, so that a reader can go bottom up.
-LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "inputs", "layout", "state", "random"]
-LAYERS += ["init", "lowerings", "functional", "settings", "symbolic", "conv2d", "interop"]
+LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "inputs", "layout", "state"]
+LAYERS += ["random", "init", "lowerings", "functional", "settings", "symbolic", "conv2d", "interop"]
 LAYERS += ["testing", "__init__", "__main__"]
 # The same within each package; so no lowering imports ``choose``.
 PACKAGES = {

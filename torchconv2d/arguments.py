@@ -138,7 +138,7 @@ def input_size(in_size: object, channel_first: bool) -> InSize:
 def image_size(size: object) -> tuple[object, object]:
     """Height and width, which :func:`input_size` checks further."""
     if not isinstance(size, (Sequence, np.ndarray)) or isinstance(size, (str, bytes)):
-        raise ValueError(f"`size` must be (H, W), got {shown(size)} of type {_type(size)}.")
+        raise ValueError(f"`size` must be (H, W), got {shown(size)}.")
     entries = tuple(cast(Sequence[object], size))
     if len(entries) != 2:
         raise ValueError(f"`size` must be (H, W), got {len(entries)} entries: {shown(entries)}.")

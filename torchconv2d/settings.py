@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from . import arguments
 from .arguments import InSize
@@ -50,15 +50,16 @@ def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
 
     in_size, out = of("in_size"), layer.out_channels
     height, width, inputs = _sides(in_size, layer.channel_first)
-    axes = layer.kernel_size, *map(of, ("stride", "padding", "lhs_dilation", "rhs_dilation"))
-    channels = inputs, out, layer.groups
+    names = ("stride", "padding", "lhs_dilation", "rhs_dilation")
+    axes = cast(Any, (layer.kernel_size, *map(of, names)))
+    all_settings = cast(Any, (*axes, inputs, out, layer.groups))
     if height is None or width is None:
-        check_kernel(layer.kernel_size, *channels)
-        convolution: Convolution | PerSize = PerSize(*axes, *channels)
+        check_kernel(layer.kernel_size, inputs, out, layer.groups)
+        convolution: Convolution | PerSize = PerSize(*all_settings)
         sizes = enumerate((height, width))
         rows, columns = (None if n is None else plan_axis(i, n, *axes).out for i, n in sizes)
     else:
-        geometry = plan((height, width), *axes, *channels)
+        geometry = plan((height, width), *all_settings)
         convolution = Convolution.of(geometry)
         rows, columns = geometry.height.out, geometry.width.out
     return {
@@ -122,8 +123,13 @@ def resized(layer: Layer, size: Sequence[int | None]) -> Layer:
     channels = layer.in_channels
     in_size = (channels, height, width) if layer.channel_first else (height, width, channels)
     plan = planned(layer, in_size=arguments.input_size(in_size, layer.channel_first))
-    made = type(layer).__new__(type(layer))
+    made = object.__new__(cast(type[Any], layer.__class__))
     # Dictionaries of its own, so that a new parameter or hook on one layer leaves the other alone.
-    own = {key: copy.copy(held) for key, held in vars(layer).items() if isinstance(held, dict)}
-    made.__dict__.update({**vars(layer), **own, **plan})
+    state = cast(dict[str, Any], vars(layer))
+    own: dict[str, Any] = {
+        name: copy.copy(cast(object, held))
+        for name, held in state.items()
+        if isinstance(held, dict)
+    }
+    made.__dict__.update({**state, **own, **plan})
     return made

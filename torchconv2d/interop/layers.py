@@ -122,5 +122,11 @@ def _in_numbers(source: Source, in_size: Sequence[int]) -> Any:
         return source.padding
     *first, channels = arguments.input_size(in_size, source.channel_first)
     sides = (first[1], channels) if source.channel_first else first
+    if any(n is None and s > 1 for n, s in zip(sides, source.stride, strict=True)):
+        raise ValueError(
+            "`in_size` must have numbers for this layer: its SAME_LOWER padding with a stride "
+            "depends on the size."
+        )
+    sides = [n or 1 for n in sides]  # with stride 1 the padding is the same for every size
     extents = [dilate(k, r) for k, r in zip(source.kernel_size, source.rhs_dilation, strict=True)]
     return [pads("SAME_LOWER", i, sides[i], extents[i], source.stride[i]) for i in (0, 1)]

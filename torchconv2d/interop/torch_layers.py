@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 
@@ -35,6 +37,8 @@ def to_torch(conv: Conv2d) -> nn.Conv2d | nn.ConvTranspose2d:
         raise TypeError(f"`conv` must be a torchconv2d.Conv2d, got {type_name(conv)}.")
     if conv.w_mask is not None:
         raise _none("w_mask", "a mask", "torch has none; first call `fold_mask()` on a copy")
+    if None in conv.in_size:
+        raise _none("in_size", conv.in_size, "first call `conv.resized((H, W))`")
     if 0 in conv.out_size:
         raise _none("out_size", conv.out_size, "torch makes no empty outputs")
     kind = "conv" if conv.lhs_dilation == (1, 1) else "transposed"
@@ -111,7 +115,7 @@ def _transposed(conv: Conv2d) -> nn.ConvTranspose2d:
 
 def _axes(conv: Conv2d) -> tuple[Axis, Axis]:
     """The axes as given by the arguments; those of ``conv.geometry`` are simplified."""
-    sides = conv.in_size[1:] if conv.channel_first else conv.in_size[:2]
+    sides = cast(Any, conv.in_size[1:] if conv.channel_first else conv.in_size[:2])
 
     def axis(i: int) -> Axis:
         shape = sides[i], conv.kernel_size[i], conv.stride[i]

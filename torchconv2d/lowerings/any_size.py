@@ -114,10 +114,13 @@ def _convolve(
     pads, extents = list(amounts), [0, 0]
     for i in range(2):
         extents[i] = (weight.size(2 + i) - 1) * rhs_dilation[i] + 1
+        dilated = dilated_size(x.size(2 + i), lhs_dilation[i])
         if padding == "SAME" or padding == "SAME_LOWER":
-            dilated = dilated_size(x.size(2 + i), lhs_dilation[i])
             same = same_pads(dilated, extents[i], stride[i], padding == "SAME_LOWER")
             pads[2 * i], pads[2 * i + 1] = same
+        else:
+            both = pads[2 * i] + pads[2 * i + 1]
+            _check_padded(dilated + both, both)
     if lhs_dilation != [1, 1]:
         if stride == [1, 1] and _is_transposed(x, pads, extents, lhs_dilation):
             return _transposed(x, weight, bias, pads, extents, lhs_dilation, rhs_dilation, groups)
@@ -166,7 +169,6 @@ def _undilated(
         before, after = pads[2 * i], pads[2 * i + 1]
         padded[i] = x.size(2 + i) + before + after
         if is_known:
-            _check_padded(padded[i], before + after)
             has_room[i] = _has_room(x.size(2 + i), before + after, extents[i])
         if not has_room[i]:  # add zeros for one window, whose output is dropped
             missing[i] = _larger(padded[i], extents[i]) - padded[i]
@@ -197,9 +199,7 @@ def _undilated(
     return y
 
 
-def _is_transposed(
-    x: Tensor, pads: list[int], extents: list[int], lhs_dilation: list[int]
-) -> bool:
+def _is_transposed(x: Tensor, pads: list[int], extents: list[int], lhs_dilation: list[int]) -> bool:
     """Whether ``padding`` and ``output_padding`` of torch express the zeros, with stride 1."""
     if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
         if x.size(2) == 0 or x.size(3) == 0:
@@ -253,7 +253,7 @@ def _dilated(x: Tensor, lhs_dilation: list[int]) -> Tensor:
 
 
 def _larger(one: int, other: int) -> int:
-    if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+    if torch.jit.is_scripting():  # noqa: SIM108  # pyright: ignore[reportPrivateImportUsage]
         found = max(one, other)
     else:
         found = _larger_of_symbols(one, other)
