@@ -90,7 +90,7 @@ PACKAGES = {
         *("frameworks", "paths", "files", "numbers", "leaves", "padding", "source", "params"),
         *("readers", "layers", "torch_layers", "hdf5", "trees", "slots", "matching", "network"),
     ],
-    "testing": ["bound", "precision", "porting_mistakes", "parity"],
+    "testing": ["bound", "precision", "porting_mistakes", "one_layer", "parity"],
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import permutations
@@ -12,14 +13,27 @@ import torch
 from torch import Tensor, nn
 
 from ..arrays import floating
+from ..messages import elided, shown
 from .bound import rounding_bound, unit_roundoff
+from .one_layer import why_not_one_layer
 from .porting_mistakes import LOSSES, ROUNDINGS, Change, rearrangements
 
 Function = Callable[..., Any]
 
+_ORDER = "The order is assert_parity(port, reference, inputs)."
+_NETWORKS = (
+    "The layers of a network are compared one by one, by torchconv2d.testing.compare(network, "
+    "torchconv2d.testing.record(reference, inputs))."
+)
+
 
 def assert_parity(
-    port: Function, reference: Function, inputs: Sequence[Any], *, vjp: Function | None = None
+    port: Function,
+    reference: Function,
+    inputs: Sequence[Any],
+    *,
+    vjp: Function | None = None,
+    search_seconds: float = 10.0,
 ) -> float:
     """Assert that a port and its reference differ only by rounding; else explain the difference.
 
@@ -36,7 +50,7 @@ def assert_parity(
     shifted by one (compared away from the border); an argument left out, replaced by ones,
     multiplied by another, or rounded to half precision or TF32; a factor; a bias. The message also
     says if the port rounds an argument even in float64. This takes hundreds of runs: use small
-    arrays of different sizes without symmetry.
+    arrays of different sizes without symmetry. After ``search_seconds`` it gives up, and says so.
 
     Args:
         port: a function of tensors, one per input, in their dtype, that multiplies by nothing else;
@@ -46,6 +60,7 @@ def assert_parity(
         vjp: ``jax.vjp``, ``torch.func.vjp`` or a function with the same signature. It
             differentiates the reference, to compare the gradients of all inputs too, for one random
             cotangent.
+        search_seconds: how long to look for the mistake, if the assertion fails.
 
     Returns:
         The largest ratio of error to bound.
@@ -54,18 +69,23 @@ def assert_parity(
         AssertionError: the ratio is above 1 (the message says where and why); or a result has
             another shape; or the port's dtype is coarser than both the inputs and the reference's
             result.
-        TypeError: the arrays are not floating or complex; or the port computes float64 in another
-            dtype.
+        TypeError: the arrays are not floating or complex; or the port or the reference is not
+            callable; or the port does not compute with torch's tensors, or not in float64.
+        ValueError: the port is more than one layer, for which the bound says nothing: compare
+            networks with :func:`compare`.
 
     Example:
         >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
         >>> assert_parity(torch.conv2d, torch.conv2d, (x, weight), vjp=torch.func.vjp) <= 1
         True
     """
+    _check_callable("port", port)
+    _check_callable("reference", reference)
     run, own_vjp = _Run.of(port, inputs), None if vjp is None else _autograd_vjp
+    run.check_one_layer()
     truths, ours = run.truths(own_vjp), _results(run.function, run.copies(), own_vjp)
     largest = 0.0
-    finest = min(unit_roundoff(argument.dtype) for argument in run.arguments)
+    finest = unit_roundoff(run.finest())
     for i, theirs in enumerate(_results(reference, inputs, vjp)):
         result = f"gradient of {run.names[i - 1]}" if i else "forward"
         if theirs.shape != ours[i].shape:
@@ -79,11 +99,15 @@ def assert_parity(
             ratio = truths[i].ratios(observed).amax().item() if observed.numel() else 0.0
             if not ratio <= 1:
                 difference = truths[i].difference(side, sides)
-                mistakes = run.explanations(i, observed, truths[i]) or ["no common porting mistake"]
-                explained = f"Explained by {' or '.join(mistakes)} in the port."
+                explained = run.explained(i, observed, truths[i], search_seconds)
                 raise AssertionError(f"{result}: {difference}\n{explained}")
             largest = max(largest, ratio)
     return largest
+
+
+def _check_callable(name: str, value: object) -> None:
+    if not callable(value):
+        raise TypeError(f"`{name}` must be a function or a module, got {shown(value)}. {_ORDER}")
 
 
 class _Truth(NamedTuple):
@@ -99,6 +123,12 @@ class _Truth(NamedTuple):
         unbiased = torch.where(self.bias == 0, 0.0, self.value.abs() + self.bias.abs())
         both = [rounding_bound(*self[:3], each) for each in (dtype, self.value.dtype)]
         return both[0] + both[1] + unit_roundoff(dtype) * unbiased
+
+    def is_sharp(self, dtype: torch.dtype) -> bool:
+        """Whether the bound is small against the values; true of values that are all 0."""
+        finite = self.value.isfinite()
+        bound, values = self.bound(dtype)[finite], self.value[finite].abs()
+        return bool(2 * bound.square().sum() <= values.square().sum()) or not values.any()
 
     def ratios(self, observed: Tensor) -> Tensor:
         """Error / bound; infinite where non-finite values differ."""
@@ -155,9 +185,39 @@ class _Run(NamedTuple):
         moved = [tensor.to(next(iter(state.values()), tensor).device) for tensor in tensors]
         return cls(function, [*moved, *state.values()], [*names, *state])
 
+    def finest(self) -> torch.dtype:
+        """The dtype of the arguments with the smallest rounding errors."""
+        return min((argument.dtype for argument in self.arguments), key=unit_roundoff)
+
     def copies(self) -> list[Tensor]:
         """Copies of the arguments, for a function that may modify them."""
         return [argument.clone() for argument in self.arguments]
+
+    def check_one_layer(self) -> None:
+        """Refuse a port that is not one layer, or that does not compute in float64."""
+        try:
+            value = self.function(*self.copies())
+        except TypeError as error:
+            raise TypeError(
+                f"`port` cannot be called with torch's tensors: {elided(str(error))} {_ORDER}"
+            ) from error
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"`port` must return a tensor, to be differentiated; got {type(value).__name__}. "
+                f"{_ORDER}"
+            )
+        wide = [_wide(argument) for argument in self.arguments]
+        try:
+            self.function(*(argument.clone() for argument in wide))
+        except Exception as error:  # whatever a user's function raises
+            raise TypeError(
+                f"`port` computes {value.dtype}, but not float64: {elided(str(error))} A function "
+                "may hold no parameters of its own, which stay in their dtype. Pass the module "
+                "itself, or pass the parameters as further `inputs`."
+            ) from error
+        reason = why_not_one_layer(self.function, wide, self.names)
+        if reason is not None:
+            raise ValueError(f"`port` must be one linear layer: {reason}. {_NETWORKS}")
 
     def truths(self, vjp: Function | None) -> list[_Truth]:
         wide = [_wide(argument) for argument in self.arguments]
@@ -170,10 +230,16 @@ class _Run(NamedTuple):
         constant = _results(self.function, [torch.zeros_like(wide[0]), *wide[1:]], None)
         biases = [*constant, *map(torch.zeros_like, values[1:])]
         rows = zip(values, magnitudes, products, biases, strict=True)
-        return [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
+        truths = [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
+        if not truths[0].is_sharp(self.finest()):
+            raise ValueError(
+                "`port` must be one linear layer: its bound on rounding errors is as large as its "
+                f"values, so that other values would pass too. {_NETWORKS}"
+            )
+        return truths
 
-    def explanations(self, i: int, observed: Tensor, truth: _Truth) -> list[str]:
-        """The mistakes that each explain result ``i`` alone."""
+    def explained(self, i: int, observed: Tensor, truth: _Truth, seconds: float) -> str:
+        """The mistakes that each explain result ``i`` alone, as a sentence."""
         tolerance = truth.bound(observed.dtype).max()
 
         def fits(value: Tensor, is_shift: bool) -> bool:
@@ -182,12 +248,17 @@ class _Run(NamedTuple):
                 error = error[tuple(slice(n // 3, n - n // 3) for n in error.shape)]
             return bool((error <= tolerance).all())
 
-        found = [
-            name
-            for name, value, is_shift in self.mistaken(i, observed, truth.value)
-            if fits(value, is_shift) and not fits(truth.value, is_shift)
-        ]
-        return found or [f"{name} rounded even in float64" for name in self.rounded()]
+        found, end = list[str](), time.monotonic() + seconds
+        gave_up = ""
+        for name, value, is_shift in self.mistaken(i, observed, truth.value):
+            if fits(value, is_shift) and not fits(truth.value, is_shift):
+                found.append(name)
+            if time.monotonic() > end:
+                gave_up = f" The search was ended after {seconds:g} seconds (`search_seconds`)."
+                break
+        found = found or [f"{name} rounded even in float64" for name in self.rounded()]
+        mistakes = " or ".join(found) or "no common porting mistake"
+        return f"Explained by {mistakes} in the port.{gave_up}"
 
     def rounded(self) -> Iterator[str]:
         """The arguments whose last bits in float64 do not change the result."""
