@@ -1,7 +1,19 @@
-"""The bound on rounding errors of a convolution, and an assertion that two functions agree."""
+"""Bounds on rounding errors, and comparisons of layers and of whole networks within them."""
 
 from .bound import accumulator, rounding_bound, unit_roundoff
+from .networks import Comparison, Judgement, Recording, compare, record
 from .parity import assert_parity
 from .precision import full_precision
 
-__all__ = ["accumulator", "assert_parity", "full_precision", "rounding_bound", "unit_roundoff"]
+__all__ = [
+    "Comparison",
+    "Judgement",
+    "Recording",
+    "accumulator",
+    "assert_parity",
+    "compare",
+    "full_precision",
+    "record",
+    "rounding_bound",
+    "unit_roundoff",
+]

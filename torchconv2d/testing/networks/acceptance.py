@@ -1,0 +1,46 @@
+"""What a comparison accepts: networks that can be compared, and errors within their bound."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from .recording import Recording
+from .terms import Term
+
+
+def check_both(port: nn.Module, recording: Recording) -> None:
+    """Refuse a port in training mode, and a recording with NaN."""
+    modules = cast(Any, port).named_modules()
+    for name, module in modules:
+        dropout = isinstance(module, (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d))
+        norm = isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))
+        if module.training and (dropout or (norm and module.track_running_stats)):
+            raise ValueError(
+                f"`port` must be in evaluation mode, but its layer {name!r} "
+                f"({type(module).__name__}) is in training mode; call port.eval()."
+            )
+    for call in recording.all_calls():
+        for side, numbers in (("inputs", call.inputs), ("outputs", call.outputs)):
+            if any(each.isnan().any() for each in recording.tensors(numbers)):
+                place = f"the layer {call.name!r}" if call.name else "the network"
+                raise ValueError(
+                    f"`recording` must have no NaN, but the {side} of {place} do; record the "
+                    "reference on other inputs."
+                )
+
+
+def ratio_of(observed: Tensor, term: Term) -> float:
+    """The largest error divided by its bound; infinite where a number without an error differs."""
+    error = (observed.double() - term.value).abs()
+    # Numbers below the smallest normal one may be flushed to 0.
+    bound = term.shown + torch.finfo(torch.float32).tiny
+    same = observed.double() == term.value
+    ratios = torch.where(same, 0.0, error / bound).nan_to_num(nan=torch.inf)
+    if not ratios.numel():
+        return 0.0
+    worst = ratios.amax().item()
+    exact = term.error is None and worst > 1
+    return float("inf") if exact else worst

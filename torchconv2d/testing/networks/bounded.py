@@ -1,0 +1,120 @@
+"""A tensor that knows how far its rounded computation may be from its value.
+
+:class:`Bounded` holds a value in float64 and a bound on the error of any computation of it in the
+dtype that it seems to have. Each operation of torch on it computes the value and, by the rule for
+the operation in :mod:`rules`, the bound: this is running error analysis (Higham, *Accuracy and
+Stability of Numerical Algorithms*, 2002, section 3.3). So a module that is called with a
+``Bounded`` input computes its own bound, whatever it consists of. An operation without a rule gives
+a value without a bound, and its name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from . import rules
+from .moving import IN_PLACE
+from .terms import NoBoundError, Term, is_term, values
+
+
+class Bounded(Tensor):
+    """A value with a bound on its rounding errors.
+
+    Attributes:
+        term: the value and the bound in float64; the bound is None for numbers without an error.
+        unjudged: why there is no bound, such as the name of an operation; None if there is one.
+
+    Example:
+        >>> x = Bounded.exact(torch.tensor([0.1, 0.7]))
+        >>> y = x + x
+        >>> y.dtype, y.term.value.dtype
+        (torch.float32, torch.float64)
+        >>> bool((y.term.error == 2**-24 * y.term.value).all())
+        True
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
+
+    term: Term
+    unjudged: str | None
+    rounded_to: torch.dtype
+
+    @staticmethod
+    def __new__(
+        cls: Any,
+        term: Term,
+        dtype: torch.dtype,
+        rounded_to: torch.dtype,
+        unjudged: str | None = None,
+    ) -> Bounded:
+        value = term.value
+        made = cast(Any, Tensor)._make_wrapper_subclass(
+            cls, value.shape, strides=value.stride(), dtype=dtype, device=value.device
+        )
+        made.term, made.rounded_to, made.unjudged = term, rounded_to, unjudged
+        return made
+
+    @classmethod
+    def exact(cls, tensor: Tensor, rounded_to: torch.dtype | None = None) -> Bounded:
+        """A tensor without an error, from which results are rounded to ``rounded_to``."""
+        term = Term(tensor.detach().double(), None)
+        return cls(term, tensor.dtype, rounded_to or tensor.dtype)
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        return f"Bounded({self.term.value}, unjudged={self.unjudged})"
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        operands = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Bounded)]
+        first = operands[0]
+        dtype = kwargs.get("dtype") or first.dtype
+        rounded_to = max((t.rounded_to for t in operands), key=lambda d: torch.finfo(d).eps)
+        reason = next((t.unjudged for t in operands if t.unjudged is not None), None)
+        terms = pytree.tree_map_only(Tensor, _as_term, (args, kwargs))
+        result: Any = None
+        if reason is None:
+            try:
+                result = rules.applied(func, terms[0], terms[1], rounded_to)
+            except NoBoundError as unknown:
+                reason = str(unknown)
+        if reason is not None:
+            plain = values(terms)
+            plain[1].pop("dtype", None)
+            result = pytree.tree_map_only(
+                Tensor, lambda t: Term(t, None), func(*plain[0], **plain[1])
+            )
+        if func in IN_PLACE:
+            first.write(result, reason)
+            return first
+
+        def wrapped(leaf: Any) -> Any:
+            if not isinstance(leaf, Term):
+                return leaf
+            if not leaf.value.is_floating_point():  # a comparison, an index
+                return leaf.value
+            return cls(leaf, dtype if dtype.is_floating_point else first.dtype, rounded_to, reason)
+
+        return pytree.tree_map(wrapped, result, is_leaf=is_term)
+
+    def write(self, term: Term, reason: str | None) -> None:
+        """Change the numbers in place, in views of them too."""
+        value, error = self.term
+        value.copy_(term.value)
+        if error is not None:
+            error.copy_(torch.zeros_like(error) if term.error is None else term.error)
+        elif term.error is not None:
+            self.term = Term(value, term.error.expand(value.shape).clone())
+        self.unjudged = reason
+
+
+def _as_term(tensor: Tensor) -> Term:
+    if isinstance(tensor, Bounded):
+        return tensor.term
+    return Term(tensor.double() if tensor.is_floating_point() else tensor, None)

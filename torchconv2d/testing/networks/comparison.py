@@ -1,0 +1,335 @@
+"""Holds a port against a recording of its reference, layer by layer and from end to end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ...messages import elided, listed, shown
+from .acceptance import check_both, ratio_of
+from .bounded import Bounded
+from .diagnosis import explain_between, explain_layer, parameter_mistakes
+from .layouts import ORDERS, fitting, turned
+from .matching import Seen, match
+from .recorder import arrays_of
+from .recording import Call, Recording
+from .result import AGREES, DIFFERS, NOT_JUDGED, Comparison, Judgement
+from .terms import Term
+
+
+def compare(
+    port: nn.Module, recording: Recording, *, names: Mapping[str, str] | None = None
+) -> Comparison:
+    """Compare a torch module with a recording of its reference, layer by layer.
+
+    Each layer of the port runs in float64 on the reference's own input. The reference's output must
+    be within the bound on rounding errors of that value; the bound is computed along. While the
+    port runs, the output of each layer is replaced by the reference's. So what stands between the
+    layers is judged by itself too: the input that arrives at a layer must be the recorded one. No
+    wrong layer makes another look wrong.
+
+    Args:
+        port: a module in evaluation mode. It is not changed.
+        recording: what :func:`record` returned.
+        names: ``{name in the port: name in the reference}``, for layers that are not matched by
+            name, or by kind, shape and order.
+
+    Raises:
+        TypeError: the port is no module, or the recording no recording.
+        ValueError: the port is in training mode; the recording has NaN, or no layer in common.
+
+    Example:
+        >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+        >>> result = compare(network, record(network, torch.rand(2, 3, 8, 9)))
+        >>> result.ok, [judgement.verdict for judgement in result.layers]
+        (True, ['agrees', 'agrees', 'agrees', 'agrees', 'agrees'])
+    """
+    if not isinstance(port, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`port` must be a torch module, got {shown(port)}.")
+    if not isinstance(recording, Recording):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`recording` must be a Recording, from `record`; got {shown(recording)}.")
+    check_both(port, recording)
+    with torch.no_grad():
+        return _Comparer(port, recording, names or {}).result()
+
+
+class _Comparer:
+    def __init__(self, port: nn.Module, recording: Recording, names: Mapping[str, str]) -> None:
+        self.port, self.recording, self.names = port, recording, names
+        modules = cast(Any, port).named_modules()
+        # A network of one layer is its own layer.
+        alone = not any(port.children())
+        self.paths: dict[int, str] = {id(m): n for n, m in modules if n or alone}
+        self.comparison = Comparison()
+        first = next((p for p in port.parameters()), None)
+        self.device = torch.device("cpu") if first is None else first.device
+        self.layouts = Counter[str]()
+
+    def watch(self, run: Callable[[], Any], see: Callable[..., Any]) -> Any:
+        """Run while ``see(name, number, module, args, kwargs, call)`` stands for each layer."""
+        call, counts = nn.Module.__call__, Counter[str]()
+
+        def seen(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            def original(*args: Any, **kwargs: Any) -> Any:
+                return call(module, *args, **kwargs)
+
+            name = self.paths.get(id(module))
+            if name is None:
+                return original(*args, **kwargs)
+            counts[name] += 1
+            return see(name, counts[name] - 1, module, args, kwargs, original)
+
+        with patch.object(nn.Module, "__call__", seen):
+            return run()
+
+    def observed(self, inputs: list[Tensor]) -> tuple[list[Seen], Any, Exception | None]:
+        """The calls of the port's layers that call no others, its result and its error."""
+        calls, inner = list[Seen](), [0]
+
+        def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, run: Any) -> Any:
+            given = [tuple(t.shape) for t in arrays_of((args, kwargs))]
+            inner[-1] += 1
+            inner.append(0)
+            result = run(*args, **kwargs)
+            leaf = not inner.pop()
+            if leaf or name in self.names:
+                computed = tuple(tuple(t.shape) for t in arrays_of(result))
+                sizes = tuple(sorted(t.numel() for t in module.state_dict().values() if t.dim()))
+                shapes = (tuple(given), computed)
+                calls.append(Seen(name, number, type(module).__name__, shapes, sizes))
+            return result
+
+        try:
+            result = self.watch(lambda: self.port(*[t.clone() for t in inputs]), see)
+        except Exception as error:  # whatever a wrong port raises
+            return calls, None, error
+        return calls, result, None
+
+    def result(self) -> Comparison:
+        recorded = [
+            t.to(self.device) for t in self.recording.tensors(self.recording.network.inputs)
+        ]
+        best: tuple[list[Seen], Any, Exception | None] | None = None
+        inputs, layout = recorded, "the same"
+        for name in ORDERS.get(recorded[0].dim(), {"the same": ()}) if recorded else ["the same"]:
+            given = [turned(t, name).contiguous() for t in recorded]
+            found = self.observed(given)
+            if best is None or len(found[0]) > len(best[0]):
+                best, inputs, layout = found, given, name
+            if found[2] is None:
+                break
+        assert best is not None
+        calls, value, error = best
+        self.layouts[layout] += 1
+        theirs = [self.seen(call) for call in self.recording.calls]
+        found = match(calls, theirs, self.names)
+        if not found.pairs:
+            why = f" The port raised {type(error).__name__}: {elided(str(error))}" if error else ""
+            shapes = listed([tuple(t.shape) for t in recorded])
+            raise ValueError(
+                "`recording` must be of the same network, but no layer of the port fits one of "
+                f"its {len(theirs)} layers, for inputs of shape {shapes}.{why}"
+            )
+        self.calls = {(c.name, c.number): self.recording.calls[found.pairs[i]]
+                      for i, c in enumerate(calls) if i in found.pairs}  # fmt: skip
+        for i, c in enumerate(calls):
+            if i in found.pairs:
+                for own, other in zip(c.shapes, theirs[found.pairs[i]].shapes, strict=True):
+                    for a, b in zip(own, other, strict=False):
+                        options = fitting(b, a) if len(a) == 4 else []
+                        self.layouts.update(options if len(options) == 1 else [])
+        self.forced(inputs)
+        if error is not None and not self.comparison.culprits:
+            why = elided(f"{type(error).__name__}: {error}")
+            self.comparison.layers.append(
+                Judgement("the port", "", "", DIFFERS, None, f"raises {why}")
+            )
+        self.note(calls, theirs, found.pairs, found.ambiguous)
+        self.ends(inputs, value)
+        return self.comparison
+
+    def seen(self, call: Call) -> Seen:
+        tensors = self.recording.tensors
+        shapes = tuple(
+            tuple(tuple(t.shape) for t in tensors(n)) for n in (call.inputs, call.outputs)
+        )
+        sizes = [t.numel() for t in tensors(list(call.parameters.values())) if t.dim()]
+        return Seen(call.name, 0, call.kind, (shapes[0], shapes[1]), tuple(sorted(sizes)))
+
+    def fitted(self, reference: Tensor, own: Tensor) -> list[Tensor]:
+        """The reference's tensor in each layout that fits, the usual one first."""
+        names = fitting(tuple(reference.shape), tuple(own.shape))
+        names.sort(key=lambda name: -self.layouts[name])
+        return [turned(reference, name).to(self.device) for name in names]
+
+    def forced(self, inputs: list[Tensor]) -> None:
+        """Run the port while each layer gets, and gives, what the reference recorded."""
+        judged = set[tuple[str, int]]()
+
+        def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, run: Any) -> Any:
+            call = self.calls.get((name, number))
+            if call is None:
+                return run(*args, **kwargs)
+            judged.add((name, number))
+            return self.layer(name, module, args, kwargs, run, call)
+
+        result = None
+        try:
+            result = self.watch(lambda: self.port(*map(Bounded.exact, inputs)), see)
+        except Exception as error:  # whatever a wrong port raises
+            why = f"raises {type(error).__name__}: {elided(str(error))}"
+            self.add("between the layers", "", "", DIFFERS, None, why)
+        outputs = self.recording.tensors(self.recording.network.outputs)
+        for own, reference in zip(arrays_of(result), outputs, strict=False):
+            self.between("the output", own, self.fitted(reference, own), reference)
+        for (name, number), call in self.calls.items():
+            if (name, number) not in judged:
+                self.add(name, "", call.name, NOT_JUDGED, None, "the port did not reach it")
+
+    def add(
+        self, layer: str, kind: str, reference: str, verdict: str, ratio: float | None, detail: str
+    ) -> None:
+        self.comparison.layers.append(Judgement(layer, kind, reference, verdict, ratio, detail))
+
+    def between(
+        self, name: str, own: Tensor, options: list[Tensor], recorded: Tensor
+    ) -> Tensor | None:
+        """Judge what arrives at a layer; returns the recorded input in the layout that fits."""
+        place = name if name == "the output" else f"before {name}"
+        if not options:
+            shapes = f"{tuple(own.shape)}, recorded {tuple(recorded.shape)}"
+            if name == "the output":
+                self.add(place, "", "", DIFFERS, None, f"has the shape {shapes}")
+            return None
+        if not isinstance(own, Bounded):
+            return options[0]
+        if own.unjudged is not None:
+            self.add(place, "", "", NOT_JUDGED, None, own.unjudged)
+            return options[0]
+        ratios = [ratio_of(option, own.term) for option in options]
+        best = min(range(len(options)), key=ratios.__getitem__)
+        ratio, tensor = ratios[best], options[best]
+        detail = "" if ratio <= 1 else explain_between(own.term, tensor)
+        self.add(place, "", "", AGREES if ratio <= 1 else DIFFERS, ratio, detail)
+        return tensor
+
+    def layer(
+        self, name: str, module: nn.Module, args: Any, kwargs: Any, run: Any, call: Call
+    ) -> Any:
+        own = arrays_of((args, kwargs))
+        recorded = self.recording.tensors(call.inputs)
+        kind, given = type(module).__name__, list[Tensor]()
+        for mine, theirs in zip(own, recorded, strict=False):
+            if (tensor := self.between(name, mine, self.fitted(theirs, mine), theirs)) is not None:
+                given.append(tensor)
+        leaves, spec = pytree.tree_flatten((args, kwargs))
+        if len(given) == len(own) == len(recorded):
+            inputs = iter([Bounded.exact(t, self.coarser(t, module)) for t in given])
+            leaves = [next(inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        args, kwargs = pytree.tree_unflatten(leaves, spec)
+        outputs = self.recording.tensors(call.outputs)
+        try:
+            result = run(*args, **kwargs)
+        except Exception as error:  # whatever a layer raises for a wrong input
+            why = f"raises {type(error).__name__}: {elided(str(error))}"
+            self.add(name, kind, call.name, DIFFERS, None, why)
+            fitting_output = [turned(t, self.layouts.most_common(1)[0][0]) for t in outputs]
+            forced = [Bounded.exact(t.to(self.device)) for t in fitting_output]
+            return forced[0] if len(forced) == 1 else tuple(forced)
+        computed, spec = pytree.tree_flatten(result)
+        forced = list(computed)
+        for i, (mine, theirs) in enumerate(zip(computed, outputs, strict=False)):
+            options = self.fitted(theirs, mine)
+            if not options:
+                shapes = f"{tuple(mine.shape)}, recorded {tuple(theirs.shape)}"
+                self.add(name, kind, call.name, DIFFERS, None, f"has the shape {shapes}")
+                continue
+            forced[i] = Bounded.exact(options[0], self.coarser(options[0], module))
+            self.output(name, module, given, mine, options[0], call)
+        return pytree.tree_unflatten(forced, spec)
+
+    def output(
+        self,
+        name: str,
+        module: nn.Module,
+        given: list[Tensor],
+        own: Any,
+        recorded: Tensor,
+        call: Call,
+    ) -> None:
+        kind = type(module).__name__
+        if not isinstance(own, Bounded) or own.unjudged is not None:
+            reason = own.unjudged if isinstance(own, Bounded) else "its output holds no float64"
+            self.add(name, kind, call.name, NOT_JUDGED, None, str(reason))
+            return
+        ratio = ratio_of(recorded, own.term)
+        arrays = {n: self.recording.tensor(i) for n, i in call.parameters.items()}
+        wrong = parameter_mistakes(module, arrays, ratio <= 1)
+        detail = ""
+        if ratio > 1:
+            detail = wrong or explain_layer(self.port, module, given, own.term, recorded)
+        elif wrong:
+            ratio, detail = max(ratio, 1.0), wrong
+        self.add(name, kind, call.name, DIFFERS if detail else AGREES, ratio, detail)
+
+    def coarser(self, tensor: Tensor, module: nn.Module) -> torch.dtype:
+        dtypes = [t.dtype for t in (tensor, *module.parameters()) if t.is_floating_point()]
+        return max(dtypes or [torch.float32], key=lambda dtype: torch.finfo(dtype).eps)
+
+    def note(
+        self,
+        calls: Sequence[Seen],
+        theirs: Sequence[Seen],
+        pairs: Mapping[int, int],
+        ambiguous: Sequence[int],
+    ) -> None:
+        notes = self.comparison.notes
+        notes.append(
+            f"Layouts, from the reference to the port: {self.layouts.most_common(1)[0][0]}."
+        )
+        sides = {"port": [c.name for i, c in enumerate(calls) if i not in pairs]}
+        taken = set(pairs.values())
+        sides["reference"] = [c.name for j, c in enumerate(theirs) if j not in taken]
+        for side, left in sides.items():
+            if left:
+                notes.append(
+                    f"{len(left)} calls of the {side} have no counterpart, and count as what "
+                    f"stands between the layers: {listed(left)}."
+                )
+        if ambiguous:
+            named = listed([calls[i].name for i in ambiguous])
+            notes.append(f"These fit several layers of the reference; `names` decides: {named}.")
+
+    def ends(self, inputs: list[Tensor], value: Any) -> None:
+        """The difference of the outputs, beside the port's own rounding errors."""
+        result = self.comparison
+        outputs = self.recording.tensors(self.recording.network.outputs)
+        own = arrays_of(value)
+        if not own or not outputs or not (options := self.fitted(outputs[0], own[0])):
+            result.end_to_end = "End to end: the outputs cannot be compared."
+            return
+        # With a reason for no bound, only values are computed, in float64.
+        wide = [
+            Bounded(Term(t.double(), None), t.dtype, t.dtype, "not asked for")
+            if t.is_floating_point() else t for t in inputs
+        ]  # fmt: skip
+        truth = arrays_of(self.port(*wide))[0].term.value
+        scale = truth.square().mean().sqrt()
+        theirs, ours, apart = (
+            ((a.double() - b).square().mean().sqrt() / scale).item()
+            for a, b in ((options[0], truth), (own[0], truth), (options[0], own[0].double()))
+        )
+        judged = all(each.verdict == AGREES for each in result.layers)
+        result.is_rounding = judged or theirs <= 10 * ours
+        why = "which is rounding" if result.is_rounding else "which rounding does not explain"
+        result.end_to_end = (
+            f"End to end the outputs differ by {apart:.3g} of their scale, {why}: in float64 the "
+            f"port is {theirs:.3g} away from the reference, and {ours:.3g} from itself in "
+            f"{str(own[0].dtype).removeprefix('torch.')}."
+        )

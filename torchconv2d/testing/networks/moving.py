@@ -1,0 +1,162 @@
+"""Operations that only move or compare numbers: they add no error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ..bound import unit_roundoff
+from .terms import NoBoundError, Term, is_term, plus, values
+
+aten = torch.ops.aten
+
+MOVES: set[Any] = {
+    aten.alias.default,
+    aten.as_strided.default,
+    aten.cat.default,
+    aten.channel_shuffle.default,
+    aten.clone.default,
+    aten.detach.default,
+    aten.diagonal.default,
+    aten.expand.default,
+    aten.flip.default,
+    aten.gather.default,
+    aten.im2col.default,
+    aten.index.Tensor,
+    aten.index_select.default,
+    aten.lift_fresh.default,
+    aten.permute.default,
+    aten.pixel_shuffle.default,
+    aten.pixel_unshuffle.default,
+    aten.reflection_pad2d.default,
+    aten.repeat.default,
+    aten.replication_pad2d.default,
+    aten.roll.default,
+    aten.select.int,
+    aten.slice.Tensor,
+    aten.split.Tensor,
+    aten.split_with_sizes.default,
+    aten.squeeze.default,
+    aten.squeeze.dim,
+    aten.squeeze.dims,
+    aten.stack.default,
+    aten.t.default,
+    aten.transpose.int,
+    aten.unbind.int,
+    aten.unfold.default,
+    aten.unsqueeze.default,
+    aten.upsample_nearest2d.default,
+    aten.upsample_nearest2d.vec,
+    aten.view.default,
+    aten._unsafe_view.default,
+    aten._reshape_alias.default,
+    aten.neg.default,
+    aten.abs.default,
+}
+
+FACTORIES: set[Any] = {
+    aten.empty_like.default,
+    aten.full_like.default,
+    aten.new_empty.default,
+    aten.new_full.default,
+    aten.new_ones.default,
+    aten.new_zeros.default,
+    aten.ones_like.default,
+    aten.zeros_like.default,
+}
+
+IN_PLACE: dict[Any, Any] = {
+    aten.add_.Tensor: aten.add.Tensor,
+    aten.clamp_.default: aten.clamp.default,
+    aten.clamp_min_.default: aten.clamp_min.default,
+    aten.copy_.default: aten.copy.default,
+    aten.div_.Tensor: aten.div.Tensor,
+    aten.elu_.default: aten.elu.default,
+    aten.hardsigmoid_.default: aten.hardsigmoid.default,
+    aten.hardswish_.default: aten.hardswish.default,
+    aten.hardtanh_.default: aten.hardtanh.default,
+    aten.leaky_relu_.default: aten.leaky_relu.default,
+    aten.mish_.default: aten.mish.default,
+    aten.mul_.Tensor: aten.mul.Tensor,
+    aten.relu_.default: aten.relu.default,
+    aten.sigmoid_.default: aten.sigmoid.default,
+    aten.silu_.default: aten.silu.default,
+    aten.sub_.Tensor: aten.sub.Tensor,
+    aten.tanh_.default: aten.tanh.default,
+}
+
+
+def moved(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of an operation that moves its errors as it moves its numbers."""
+    value = func(*values(args), **values(kwargs))
+    terms = [t for t in pytree.tree_leaves((args, kwargs), is_leaf=is_term) if is_term(t)]
+    if all(t.error is None for t in terms):
+        return pytree.tree_map_only(Tensor, lambda leaf: Term(leaf, None), value)
+    errors = pytree.tree_map_only(
+        Term,
+        lambda t: t.shown if t.value.is_floating_point() else t.value,
+        (args, kwargs),
+        is_leaf=is_term,
+    )
+    error = func(*errors[0], **errors[1])
+    return pytree.tree_map(Term, value, error)
+
+
+def _larger(func: Any) -> Callable[..., Term]:
+    def rule(dtype: torch.dtype, a: Term, b: Term) -> Term:
+        value = func(a.value, b.value)
+        exact = a.error is None and b.error is None
+        return Term(value, None if exact else torch.maximum(a.shown, b.shown).expand(value.shape))
+
+    return rule
+
+
+def _max_pool(dtype: torch.dtype, x: Term, *settings: Any) -> tuple[Term, Term]:
+    value, places = aten.max_pool2d_with_indices(x.value, *settings)
+    error = None if x.error is None else aten.max_pool2d_with_indices(x.error, *settings)[0]
+    return Term(value, error), Term(places, None)
+
+
+def _amax(dtype: torch.dtype, x: Term, *settings: Any) -> Term:
+    error = None if x.error is None else torch.amax(x.error, *settings)
+    return Term(torch.amax(x.value, *settings), error)
+
+
+def _constant_pad(dtype: torch.dtype, x: Term, pads: Sequence[int], value: float = 0) -> Term:
+    error = None if x.error is None else aten.constant_pad_nd(x.error, pads, 0)
+    return Term(aten.constant_pad_nd(x.value, pads, value), error)
+
+
+def _to(dtype: torch.dtype, x: Term, **settings: Any) -> Any:
+    target = settings.get("dtype")
+    if target is not None and not target.is_floating_point:
+        return aten._to_copy(x.value, dtype=target)
+    device = settings.get("device")
+    value, error = (None if t is None else t.to(device, copy=True) for t in x)
+    assert value is not None
+    if target is not None and unit_roundoff(target) > unit_roundoff(dtype):
+        error = plus(error, unit_roundoff(target) * value.abs())
+    return Term(value, error)
+
+
+def _copied(dtype: torch.dtype, target: Term, source: Term, *settings: Any) -> Term:
+    if target.error is None and source.error is not None:
+        raise NoBoundError("no bound for a tensor that is changed in place")
+    value, error = source
+    shape = target.value.shape
+    return Term(value.expand(shape), None if error is None else error.expand(shape))
+
+
+RULES: dict[Any, Callable[..., Any]] = {
+    aten._to_copy.default: _to,
+    aten.amax.default: _amax,
+    aten.constant_pad_nd.default: _constant_pad,
+    aten.copy.default: _copied,
+    aten.max_pool2d_with_indices.default: _max_pool,
+    aten.maximum.default: _larger(torch.maximum),
+    aten.minimum.default: _larger(torch.minimum),
+}

@@ -1,0 +1,162 @@
+"""Sums, products, and layers that are made of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..bound import accumulator, rounding_bound, unit_roundoff
+from .terms import NoBoundError, Term, plus
+
+aten = torch.ops.aten
+
+
+def _add(dtype: torch.dtype, a: Any, b: Any, *, alpha: float = 1, sign: int = 1) -> Term:
+    value = _number(a) + sign * alpha * _number(b)
+    passed = plus(_error(a), None if _error(b) is None else abs(alpha) * _error(b))
+    return Term(value, plus(passed, unit_roundoff(dtype) * value.abs()))
+
+
+def _number(operand: Any) -> Any:
+    return operand.value if isinstance(operand, Term) else operand
+
+
+def _error(operand: Any) -> Any:
+    return operand.error if isinstance(operand, Term) else None
+
+
+def _sub(dtype: torch.dtype, a: Any, b: Any, *, alpha: float = 1) -> Term:
+    return _add(dtype, a, b, alpha=alpha, sign=-1)
+
+
+def _rsub(dtype: torch.dtype, a: Any, b: Any, alpha: float = 1) -> Term:
+    value = _number(b) - alpha * _number(a)
+    passed = plus(_error(b), None if _error(a) is None else abs(alpha) * _error(a))
+    return Term(value, plus(passed, unit_roundoff(dtype) * value.abs()))
+
+
+def _mul(dtype: torch.dtype, a: Any, b: Any) -> Term:
+    value = _number(a) * _number(b)
+    passed = plus(
+        None if _error(a) is None else _error(a) * abs(_number(b)),
+        None if _error(b) is None else _error(b) * abs(_number(a)),
+        None if _error(a) is None or _error(b) is None else _error(a) * _error(b),
+    )
+    return Term(value, plus(passed, unit_roundoff(dtype) * value.abs()))
+
+
+def _div(dtype: torch.dtype, a: Any, b: Any) -> Term:
+    value = _number(a) / _number(b)
+    least = abs(_number(b)) if _error(b) is None else (abs(_number(b)) - _error(b)).clamp(min=0)
+    passed = plus(
+        None if _error(a) is None else _error(a) / least,
+        None if _error(b) is None else value.abs() * _error(b) / least,
+    )
+    # A constant may be divided by, or multiplied by its rounded reciprocal.
+    return Term(value, plus(passed, 3 * unit_roundoff(dtype) * value.abs()))
+
+
+def _sum_like(func: Any, spare: int = 0) -> Callable[..., Term]:
+    """A weighted sum of inputs with positive weights that add up to at most the count."""
+
+    def rule(dtype: torch.dtype, x: Term, *settings: Any, **named: Any) -> Term:
+        named.pop("dtype", None)
+        value = func(x.value, *settings, **named)
+        count = spare or math.ceil(x.value.numel() / max(value.numel(), 1))
+        magnitude = func(x.value.abs(), *settings, **named)
+        passed = None if x.error is None else func(x.error, *settings, **named)
+        return Term(value, plus(passed, rounding_bound(value, magnitude, count, dtype)))
+
+    return rule
+
+
+def _avg_pool(dtype: torch.dtype, x: Term, kernel: Sequence[int], *settings: Any) -> Term:
+    return _sum_like(aten.avg_pool2d, math.prod(kernel))(dtype, x, kernel, *settings)
+
+
+def _col2im(dtype: torch.dtype, x: Term, size: Any, kernel: Sequence[int], *rest: Any) -> Term:
+    return _sum_like(aten.col2im, math.prod(kernel))(dtype, x, size, kernel, *rest)
+
+
+def _bilinear(
+    dtype: torch.dtype,
+    product: Callable[[Tensor, Tensor], Tensor],
+    a: Term,
+    b: Term,
+    count: int,
+    bias: Term | None = None,
+) -> Term:
+    """A sum of ``count`` products of ``a`` and ``b``, plus a bias."""
+    value, u = product(a.value, b.value), unit_roundoff(accumulator(dtype))
+    # A sum of positive numbers is exact enough in the narrower dtype, and much faster.
+    sizes = (each.value.abs().to(accumulator(dtype)) for each in (a, b))
+    magnitude = (1 + (count + 2) * u) * product(*sizes).double()
+    passed = plus(
+        None if a.error is None else product(a.error, b.value.abs()),
+        None if b.error is None else product(a.value.abs() + a.shown, b.error),
+    )
+    if bias is not None:
+        value, magnitude = value + bias.value, magnitude + bias.value.abs()
+        # The product alone may be rounded before the bias is added.
+        extra = (value.abs() + bias.value.abs()) * unit_roundoff(dtype)
+        passed = plus(passed, bias.error, extra)
+    return Term(value, plus(passed, rounding_bound(value, magnitude, count, dtype)))
+
+
+def _convolution(
+    dtype: torch.dtype, x: Term, weight: Term, bias: Term | None, stride: Any, padding: Any,
+    dilation: Any, transposed: bool, output_padding: Any, groups: int,
+) -> Term:  # fmt: skip
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        settings = stride, padding, dilation, transposed, output_padding, groups
+        return aten.convolution(a, b, None, *settings)
+
+    spatial = weight.value.dim() - 2
+    shape = weight.value.shape
+    count = math.prod(shape[2:]) * (shape[0] // groups if transposed else shape[1])
+    if bias is not None:
+        column = [-1] + [1] * spatial
+        error = None if bias.error is None else bias.error.reshape(column)
+        bias = Term(bias.value.reshape(column), error)
+    return _bilinear(dtype, product, x, weight, count, bias)
+
+
+def _mm(dtype: torch.dtype, a: Term, b: Term) -> Term:
+    return _bilinear(dtype, torch.matmul, a, b, a.value.shape[-1])
+
+
+def _addmm(
+    dtype: torch.dtype, bias: Term, a: Term, b: Term, *, beta: float = 1, alpha: float = 1
+) -> Term:
+    if (beta, alpha) != (1, 1):
+        raise NoBoundError("no bound for addmm with factors")
+    return _bilinear(dtype, torch.matmul, a, b, a.value.shape[-1], bias)
+
+
+RULES: dict[Any, Callable[..., Any]] = {
+    aten._adaptive_avg_pool2d.default: _sum_like(aten._adaptive_avg_pool2d.default),
+    aten.add.Tensor: _add,
+    aten.addmm.default: _addmm,
+    aten.avg_pool2d.default: _avg_pool,
+    aten.baddbmm.default: _addmm,
+    aten.bmm.default: _mm,
+    aten.col2im.default: _col2im,
+    aten.convolution.default: _convolution,
+    aten.div.Tensor: _div,
+    aten.mean.default: _sum_like(aten.mean.default),
+    aten.mean.dim: _sum_like(aten.mean.dim),
+    aten.mm.default: _mm,
+    aten.mul.Tensor: _mul,
+    aten.rsub.Scalar: _rsub,
+    aten.rsub.Tensor: _rsub,
+    aten.sub.Tensor: _sub,
+    aten.sum.default: _sum_like(aten.sum.default),
+    aten.sum.dim_IntList: _sum_like(aten.sum.dim_IntList),
+    # The weights are rounded too, and come from coordinates of up to some hundreds.
+    aten.upsample_bilinear2d.default: _sum_like(aten.upsample_bilinear2d.default, 256),
+    aten.upsample_bilinear2d.vec: _sum_like(aten.upsample_bilinear2d.vec, 256),
+}

@@ -1,0 +1,137 @@
+"""What a comparison of two networks found."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+AGREES, DIFFERS, NOT_JUDGED = "agrees", "differs", "not judged"
+
+
+@dataclass
+class Judgement:
+    """One layer, or what stands before it.
+
+    Attributes:
+        layer: the port's name; ``before NAME`` for what stands between the layers.
+        kind: the type of the layer.
+        reference: the reference's name.
+        verdict: ``'agrees'``, ``'differs'`` or ``'not judged'``.
+        ratio: the largest error divided by its bound; None if it was not judged.
+        detail: the explanation, or why it was not judged.
+    """
+
+    layer: str
+    kind: str
+    reference: str
+    verdict: str
+    ratio: float | None = None
+    detail: str = ""
+
+
+@dataclass
+class Comparison:
+    """The judgements of all layers, and of the networks from end to end.
+
+    Attributes:
+        layers: the judgements in the order of the calls.
+        notes: layouts, leftovers and ambiguous matches, as sentences.
+        end_to_end: the difference of the outputs, as a sentence.
+        is_rounding: whether rounding explains that difference.
+    """
+
+    layers: list[Judgement] = field(default_factory=list[Judgement])
+    notes: list[str] = field(default_factory=list[str])
+    end_to_end: str = ""
+    is_rounding: bool = False
+
+    @property
+    def culprits(self) -> list[Judgement]:
+        """The judgements that say ``'differs'``."""
+        return [each for each in self.layers if each.verdict == DIFFERS]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differs, and the outputs differ by rounding alone."""
+        return not self.culprits and self.is_rounding
+
+    def assert_ok(self) -> None:
+        """Raise an AssertionError that names the culprits, if there is a difference."""
+        if not self.ok:
+            named = [f"{each.layer} ({each.reference}): {each.detail}" for each in self.culprits]
+            more = [f"and {len(named) - 5} more"] if len(named) > 5 else []
+            raise AssertionError(
+                "\n".join(["The networks differ.", *named[:5], *more, self.end_to_end])
+            )
+
+    def __str__(self) -> str:
+        rows = [("layer", "kind", "reference", "error/bound", "verdict")]
+        rows += [
+            (e.layer, e.kind, e.reference, _number(e.ratio), f"{e.verdict} {e.detail}".strip())
+            for e in self.layers
+        ]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines = ["  ".join([*map(str.ljust, row, widths), row[4]]) for row in rows]
+        verdict = "The networks agree." if self.ok else f"{len(self.culprits)} culprits."
+        return "\n".join([*lines, *self.notes, self.end_to_end, verdict])
+
+    def json(self) -> str:
+        """Everything as JSON; an infinite ratio is ``"inf"``."""
+        content: dict[str, Any] = {"ok": self.ok, **asdict(self)}
+        for row in content["layers"]:
+            row["ratio"] = "inf" if row["ratio"] == float("inf") else row["ratio"]
+        return json.dumps(content, indent=1)
+
+    def save_html(self, path: str | Path) -> None:
+        """Write one page that needs no other file, with a bar for each layer."""
+        rows = "\n".join(map(_row, self.layers))
+        notes = "".join(f"<li>{html.escape(note)}" for note in self.notes)
+        verdict = "The networks agree" if self.ok else f"{len(self.culprits)} culprits"
+        Path(path).write_text(
+            _PAGE.format(verdict=verdict, end=html.escape(self.end_to_end), notes=notes, rows=rows),
+            "utf-8",
+        )
+
+
+def _number(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.3g}"
+
+
+def _row(each: Judgement) -> str:
+    width = 0.0 if each.ratio is None else min(each.ratio, 1.0) * 100
+    cells = [each.layer, each.kind, each.reference]
+    name = {AGREES: "good", DIFFERS: "bad"}.get(each.verdict, "open")
+    return (
+        f'<tr class="{name}">'
+        + "".join(f"<td>{html.escape(cell)}" for cell in cells)
+        + f'<td class="n">{_number(each.ratio)}<td><div class="bar"><i style="width:{width:.1f}%">'
+        f"</i></div><td>{each.verdict}<td>{html.escape(each.detail)}</tr>"
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>torchconv2d: two networks, layer by layer</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8884; --good: #2a8a57; --bad: #d33; }}
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 80em;
+  padding: 0 1em; }}
+table {{ border-collapse: collapse; width: 100%; }}
+td, th {{ padding: 3px 10px; text-align: left; border-bottom: 1px solid var(--line); }}
+.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
+.bar {{ width: 140px; height: 9px; background: var(--line); border-radius: 4px; }}
+.bar i {{ display: block; height: 100%; border-radius: 4px; background: var(--good); }}
+.bad .bar i {{ background: var(--bad); }} .bad td {{ color: var(--bad); font-weight: 600; }}
+.open td {{ opacity: .6; }}
+</style>
+<h1>{verdict}</h1><p>{end}</p>
+<p>Each layer ran on the reference's own input. An error above its bound is more than rounding.</p>
+<ul>{notes}</ul>
+<table><thead><tr><th>layer<th>kind<th>reference<th class="n">error/bound<th><th>verdict<th>
+explanation</tr></thead><tbody>
+{rows}
+</tbody></table></html>
+"""
