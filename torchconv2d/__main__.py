@@ -1,9 +1,16 @@
-"""``python -m torchconv2d``: what a bug report should include, and where the documentation is."""
+"""``python -m torchconv2d``: what a bug report should include, and where the documentation is.
+
+``python -m torchconv2d compare PORT RECORDING`` compares a network with a recording.
+"""
 
 from __future__ import annotations
 
+import argparse
 import platform
+import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
@@ -20,7 +27,45 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m torchconv2d", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    comparing = commands.add_parser(
+        "compare", help="compare a torch module with a recording; exit status 1 if they differ"
+    )
+    comparing.add_argument("port", help="package.module:factory, a function that makes the module")
+    comparing.add_argument("recording", help="the folder of Recording.save")
+    comparing.add_argument("--html", metavar="FILE", help="write the result as a page")
+    comparing.add_argument("--json", metavar="FILE", help="write the result as JSON")
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        _say_versions()
+        return 0
+    try:
+        return _compare(options)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+
+
+def _compare(options: argparse.Namespace) -> int:
+    module, _, factory = options.port.partition(":")
+    if not factory:
+        raise ValueError(f"PORT must be package.module:factory, got {options.port!r}.")
+    sys.path.insert(0, "")  # modules beside the caller
+    port = getattr(import_module(module), factory)()
+    recording = torchconv2d.testing.Recording.load(options.recording)
+    result = torchconv2d.testing.compare(port.eval(), recording)
+    print(result)
+    if options.html:
+        result.save_html(options.html)
+    if options.json:
+        Path(options.json).write_text(result.json(), "utf-8")
+    return 0 if result.ok else 1
+
+
+def _say_versions() -> None:
     """Print versions, processor, threads and device."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     lines = {
@@ -39,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

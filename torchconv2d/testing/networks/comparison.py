@@ -45,6 +45,7 @@ def compare(
         ValueError: the port is in training mode; the recording has NaN, or no layer in common.
 
     Example:
+        >>> from torchconv2d.testing import record
         >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
         >>> result = compare(network, record(network, torch.rand(2, 3, 8, 9)))
         >>> result.ok, [judgement.verdict for judgement in result.layers]
@@ -70,6 +71,7 @@ class _Comparer:
         first = next((p for p in port.parameters()), None)
         self.device = torch.device("cpu") if first is None else first.device
         self.layouts = Counter[str]()
+        self.explaining = False  # calls of layers for a diagnosis are not calls of the port
 
     def watch(self, run: Callable[[], Any], see: Callable[..., Any]) -> Any:
         """Run while ``see(name, number, module, args, kwargs, call)`` stands for each layer."""
@@ -80,7 +82,7 @@ class _Comparer:
                 return call(module, *args, **kwargs)
 
             name = self.paths.get(id(module))
-            if name is None:
+            if name is None or self.explaining:
                 return original(*args, **kwargs)
             counts[name] += 1
             return see(name, counts[name] - 1, module, args, kwargs, original)
@@ -168,6 +170,10 @@ class _Comparer:
         names.sort(key=lambda name: -self.layouts[name])
         return [turned(reference, name).to(self.device) for name in names]
 
+    def forwarded(self, recorded: Tensor) -> Bounded:
+        """A recorded output in the usual layout, where the port's has another shape."""
+        return Bounded.exact(turned(recorded, self.layouts.most_common(1)[0][0]).to(self.device))
+
     def forced(self, inputs: list[Tensor]) -> None:
         """Run the port while each layer gets, and gives, what the reference recorded."""
         judged = set[tuple[str, int]]()
@@ -217,6 +223,8 @@ class _Comparer:
         ratio, tensor = ratios[best], options[best]
         detail = "" if ratio <= 1 else explain_between(own.term, tensor)
         self.add(place, "", "", AGREES if ratio <= 1 else DIFFERS, ratio, detail)
+        # What else is computed of this tensor, such as a residual, goes on with the recorded one.
+        own.term = Term(tensor.double(), None)
         return tensor
 
     def layer(
@@ -239,8 +247,7 @@ class _Comparer:
         except Exception as error:  # whatever a layer raises for a wrong input
             why = f"raises {type(error).__name__}: {elided(str(error))}"
             self.add(name, kind, call.name, DIFFERS, None, why)
-            fitting_output = [turned(t, self.layouts.most_common(1)[0][0]) for t in outputs]
-            forced = [Bounded.exact(t.to(self.device)) for t in fitting_output]
+            forced = [self.forwarded(t) for t in outputs]
             return forced[0] if len(forced) == 1 else tuple(forced)
         computed, spec = pytree.tree_flatten(result)
         forced = list(computed)
@@ -249,6 +256,7 @@ class _Comparer:
             if not options:
                 shapes = f"{tuple(mine.shape)}, recorded {tuple(theirs.shape)}"
                 self.add(name, kind, call.name, DIFFERS, None, f"has the shape {shapes}")
+                forced[i] = self.forwarded(theirs)
                 continue
             forced[i] = Bounded.exact(options[0], self.coarser(options[0], module))
             self.output(name, module, given, mine, options[0], call)
@@ -273,7 +281,9 @@ class _Comparer:
         wrong = parameter_mistakes(module, arrays, ratio <= 1)
         detail = ""
         if ratio > 1:
-            detail = wrong or explain_layer(self.port, module, given, own.term, recorded)
+            self.explaining = True
+            detail = wrong or explain_layer(module, given, own.term, recorded)
+            self.explaining = False
         elif wrong:
             ratio, detail = max(ratio, 1.0), wrong
         self.add(name, kind, call.name, DIFFERS if detail else AGREES, ratio, detail)

@@ -90,11 +90,12 @@ def parameter_mistakes(module: nn.Module, arrays: Mapping[str, Tensor], close_on
             )
         elif not close_only:
             other = next((n for n, t in sorted_arrays.items() if torch.equal(t, numbers)), None)
-            constant = bool((numbers == numbers[0]).all())
-            what = f"is {numbers[0].item():g} everywhere" if constant else "is not the reference's"
-            found.append(
-                f"`{own}` holds the reference's {other}" if other else f"`{own}` {what} {name}"
-            )
+            if other:
+                found.append(f"`{own}` holds the reference's {other}")
+            elif bool((numbers == numbers[0]).all()):
+                found.append(f"`{own}` is {numbers[0].item():g} everywhere, unlike {name}")
+            else:
+                found.append(f"`{own}` has other numbers than the reference's {name}")
     return "; ".join(found)
 
 
@@ -104,9 +105,7 @@ def _sorted(tensor: Tensor) -> Tensor:
     return torch.from_numpy(np.sort(flat))  # pyright: ignore[reportUnknownMemberType]
 
 
-def explain_layer(
-    port: nn.Module, module: nn.Module, given: Sequence[Tensor], term: Term, recorded: Tensor
-) -> str:
+def explain_layer(module: nn.Module, given: Sequence[Tensor], term: Term, recorded: Tensor) -> str:
     """The first change of the layer, its input or its numbers that gives the recorded output."""
     end = time.monotonic() + _SECONDS
     for name, value, bound, is_shift in _candidates(module, given, term):
@@ -154,7 +153,7 @@ def _candidates(
         for name, change, _ in rearrangements(parameter):
             other = copy.copy(module)
             vars(other)["_parameters"] = {
-                **module._parameters,
+                **vars(module)["_parameters"],
                 own: nn.Parameter(change(parameter.detach())),
             }
             if (both := ran(other, x)) is not None:

@@ -121,6 +121,8 @@ def _alike(first: Sequence[Shape], second: Sequence[Shape]) -> bool:
 
 def _aligned(ours: Calls, theirs: Calls) -> tuple[dict[int, int], list[int]]:
     """The best match that keeps the order on both sides, and what another best one matches."""
+    if not ours or not theirs:
+        return {}, []
     scores = [[_score(a, b) for _, b in theirs] for _, a in ours]
     before = _best(scores)
     after = _best([row[::-1] for row in scores[::-1]])

@@ -48,6 +48,7 @@ class Recording:
         network: the call of the whole network.
 
     Example:
+        >>> from torchconv2d.testing import record
         >>> x = torch.rand(2, 3, 8, 9)
         >>> recording = record(torch.nn.Conv2d(3, 4, 3), x)
         >>> recording.tensors(recording.network.outputs)[0].shape
@@ -92,6 +93,7 @@ class Recording:
 
         Example:
             >>> import tempfile
+            >>> from torchconv2d.testing import record
             >>> recording = record(torch.nn.Conv2d(3, 4, 3), torch.rand(1, 3, 8, 9))
             >>> with tempfile.TemporaryDirectory() as folder:
             ...     recording.save(folder)
