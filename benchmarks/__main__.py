@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib
 import torch
 
-from . import bfloat16, cited, demands, markdown, plots, regret, table
+from . import bfloat16, cited, demands, markdown, networks, plots, regret, table
 from .machine import heading
 from .overhead import importing, overhead
 from .rows import Row, measure
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.regret:
         regret.report(options.shapes, options.training, options.seed)
         return 0
+    if options.networks:
+        return _networks(options)
     rows = _rows(options.only, options.training, options.rounds)
     findings = demands.report(rows, options.training)
     findings += [] if options.training else [*overhead(), importing()]
@@ -54,6 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.training:
         plots.costs(sweeps(), folder / "costs.png")
     return 1 if any(finding.short for finding in findings) else 0
+
+
+def _networks(options: argparse.Namespace) -> int:
+    print(networks.HEADER)
+    rows: list[networks.Row] = []
+    for batch in options.batches:
+        for row in networks.measure(options.only, batch, options.modes, options.rounds):
+            rows.append(row)
+            print(networks.line(row), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "networks.json").write_text(json.dumps(networks.record(rows), indent=1) + "\n")
+    return 1 if any(row.short for row in rows) else 0
 
 
 def _rows(only: str, training: bool, rounds: int) -> list[Row]:
@@ -84,9 +98,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cited", action="store_true", help="time the shapes that choose.py cites")
     parser.add_argument("--bfloat16", action="store_true", help="time bfloat16 beside float32")
     parser.add_argument("--readme", action="store_true", help="print the last two runs as Markdown")
+    parser.add_argument("--networks", action="store_true", help="time whole networks")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[1, 8], help="batch sizes for --networks"
+    )
+    parser.add_argument(
+        "--modes", nargs="+", choices=networks.MODES, default=networks.MODES, help="of --networks"
+    )
     option("--shapes", 200, "number of random shapes for --regret")
     option("--seed", 0, "seed of the random shapes")
-    option("--only", "", "only layers with this in their name")
+    option("--only", "", "only layers or networks with this in their name")
     option("--rounds", 15, "turns of each contender")
     option("--threads", torch.get_num_threads(), "torch's threads; the reference takes all cores")
     option("--out", Path("out/benchmarks"), "folder for JSON and plots")

@@ -45,7 +45,7 @@ def record(rows: Sequence[Row], training: bool, demands: Sequence[str]) -> dict[
         "demands": list(demands),
         "rows": [
             {
-                **{name: _plain(value) for name, value in row._asdict().items()},
+                **{name: plain(value) for name, value in row._asdict().items()},
                 "shape": row.shape._asdict(),
             }
             for row in rows
@@ -53,5 +53,6 @@ def record(rows: Sequence[Row], training: bool, demands: Sequence[str]) -> dict[
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A ratio as a dictionary, for JSON; other values as they are."""
     return value._asdict() if isinstance(value, Ratio) else value
