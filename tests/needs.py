@@ -11,6 +11,7 @@ OPTIONAL = {
     "onnx": "the extra `onnx` is not installed",
     "onnxscript": "the extra `onnx` is not installed",
     "onnxruntime": "the extra `onnx` is not installed",
+    "h5py": "the extra `frameworks` is not installed; Keras brings h5py",
     "torchao": "the extra `tools` is not installed",
     "torchinfo": "the extra `tools` is not installed",
     "thop": "the extra `tools` is not installed",

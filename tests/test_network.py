@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import h5py
+import needs
 import numpy as np
 import pytest
 import torch
@@ -190,6 +190,9 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_hdf5_follows_no_link_out_of_the_file(tmp_path: Path) -> None:
+    needs.package("h5py")
+    import h5py
+
     model = nn.Sequential(nn.Linear(3, 2))
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["layers/dense/vars/0"], file["layers/dense/vars/1"] = draw(3, 2), draw(2).astype(">f4")
