@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from parity.cases.draws import BOUNDED, DTYPES, KERNEL, KEYS, PORT, SHAPES, initializers
+from parity.cases.draws import BOUNDED, DTYPES, FOLDED, KERNEL, KEYS, PORT, SHAPES, initializers
 from torchconv2d import init, random
 from torchconv2d.random import keys, xla_math
 
@@ -56,10 +56,26 @@ def test_bounds_equal_the_reference_bit_for_bit(
     assert_kept(draw(random, random.key(seed), dtype), f"{name}, {dtype}")
 
 
+def test_fold_in_equals_the_reference_bit_for_bit() -> None:
+    for name, seed in KEYS.items():
+        folded = [random.fold_in(random.key(seed), data) for data in FOLDED]
+        assert_kept(np.stack(folded), f"fold_in, {name}")
+
+
+def test_fold_in_refuses_what_is_no_unsigned_integer_of_32_bits() -> None:
+    for data in (-1, 2**32, np.int64(-1)):
+        with pytest.raises(OverflowError, match="`data` must be from 0"):
+            random.fold_in(random.key(7), data)
+    for wrong in (1.0, True, "3", None):
+        with pytest.raises(TypeError, match="`data` must be an int"):
+            random.fold_in(random.key(7), wrong)  # pyright: ignore[reportArgumentType]
+
+
 def test_every_kept_draw_is_compared() -> None:
     ends = list(product(KEYS, SHAPES, DTYPES)), list(product(("first", "second"), DTYPES))
     names = {", ".join((draw, *each)) for draw in PORT for each in ends[0]}
     names |= {", ".join((name, *each)) for name in initializers(init, 7) for each in ends[1]}
+    names |= {f"fold_in, {name}" for name in KEYS}
     names |= {f"{name}, {dtype}" for name in BOUNDED for dtype in DTYPES}
     assert names == set(KEPT)
 

@@ -22,6 +22,8 @@ SHAPES = {"()": (), "(1,)": (1,), "(3, 5, 7)": (3, 5, 7), "(1000, 1000)": (1000,
 # The dtype of the numbers, and the unsigned integers of the same size.
 DTYPES = {"float32": "uint32", "float64": "uint64"}
 KERNEL = (3, 5, 6, 10)
+# What is folded into the keys.
+FOLDED = (0, 1, 3, 2**16, 2**31 - 1, 2**31, 2**32 - 1)
 
 Draw = Callable[[random.Words, tuple[int, ...], str], np.ndarray]
 

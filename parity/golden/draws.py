@@ -14,7 +14,7 @@ import brainstate
 import jax
 import numpy as np
 
-from ..cases.draws import BOUNDED, DTYPES, KERNEL, KEYS, SHAPES, initializers
+from ..cases.draws import BOUNDED, DTYPES, FOLDED, KERNEL, KEYS, SHAPES, initializers
 
 FILE = Path(__file__).parents[2] / "tests" / "draws.json"
 
@@ -48,6 +48,12 @@ def reference_bounded(dtype: str) -> dict[str, np.ndarray]:
         }
 
 
+def reference_folded(key: jax.Array) -> np.ndarray:
+    """The keys that :data:`FOLDED` makes of a key."""
+    folded = [jax.random.fold_in(key, data) for data in FOLDED]
+    return np.stack([np.asarray(jax.random.key_data(each)) for each in folded])
+
+
 def summary(array: np.ndarray) -> dict[str, str]:
     flat = np.ascontiguousarray(array).ravel()
     ends = [flat[0], flat[-1]]
@@ -56,7 +62,10 @@ def summary(array: np.ndarray) -> dict[str, str]:
 
 
 def make() -> dict[str, dict[str, str]]:
-    made: dict[str, dict[str, str]] = {}
+    made = {
+        f"fold_in, {name}": summary(reference_folded(reference_key(seed)))
+        for name, seed in KEYS.items()
+    }
     for dtype in DTYPES:
         for name, array in reference_bounded(dtype).items():
             made[f"{name}, {dtype}"] = summary(array)

@@ -14,7 +14,7 @@ import torchconv2d
 from torchconv2d import init, random
 from torchconv2d.random import xla_math
 
-from ..cases.draws import BOUNDED, DTYPES, KERNEL, KEYS, PORT, initializers
+from ..cases.draws import BOUNDED, DTYPES, FOLDED, KERNEL, KEYS, PORT, initializers
 from ..golden import draws
 from ..golden.draws import reference_bounded, reference_draws, reference_initializers, reference_key
 
@@ -44,6 +44,23 @@ def test_split(num):
     for seed in KEYS.values():
         theirs = jax.random.key_data(jax.random.split(reference_key(seed), num))
         assert np.array_equal(random.split(random.key(seed), num), theirs)
+
+
+@pytest.mark.parametrize("data", FOLDED)
+def test_fold_in(data):
+    for seed in KEYS.values():
+        theirs = jax.random.key_data(jax.random.fold_in(reference_key(seed), data))
+        folded = random.fold_in(random.key(seed), data)
+        assert folded.dtype == theirs.dtype
+        assert np.array_equal(folded, theirs)
+
+
+@pytest.mark.parametrize("data", [-1, 2**32])
+def test_fold_in_refuses_what_jax_refuses(data):
+    with pytest.raises(OverflowError):
+        jax.random.fold_in(jax.random.key(3), data)
+    with pytest.raises(OverflowError, match=r"`data` must be from 0 to 2\*\*32 - 1"):
+        random.fold_in(random.key(3), data)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

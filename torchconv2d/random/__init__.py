@@ -13,7 +13,7 @@ float32 or float64, in :func:`bits` uint32 or uint64; any other raises a ``Value
 """
 
 from .draws import normal, truncated_normal, uniform
-from .keys import Shape, Words, bits, key, split
+from .keys import Shape, Words, bits, fold_in, key, split
 from .stream import Stream, current, seeded
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Words",
     "bits",
     "current",
+    "fold_in",
     "key",
     "normal",
     "seeded",

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import arguments
-from ..messages import shown
+from ..messages import shown, type_name
 
 Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 Shape: TypeAlias = int | Sequence[int]
@@ -125,6 +125,29 @@ def split(key: Words, num: Shape = 2) -> Words:
     sizes = sizes_of(num, "num")
     words = np.stack(_threefry(_key(key), 0, math.prod(sizes)), axis=-1)
     return words.reshape(*sizes, 2)
+
+
+def fold_in(key: Words, data: SupportsIndex) -> Words:
+    """A new key for each ``data``, such as a layer's or a step's number: ``(2,)``.
+
+    Args:
+        key: the key, which may be used for other ``data`` again.
+        data: an integer of 32 bits without a sign, from 0 to 2**32 - 1.
+
+    Raises:
+        TypeError: ``data`` is not an integer.
+        OverflowError: ``data`` is negative or too large, as in JAX. JAX wraps NumPy's integers
+            instead; here they are refused too.
+
+    >>> fold_in(key(7), 3)
+    array([ 276534068, 1641862660], dtype=uint32)
+    """
+    number = arguments.as_index(data)
+    if number is None:
+        raise TypeError(f"`data` must be an int, got {shown(data)} of type {type_name(data)}.")
+    if not 0 <= number <= _MASK:
+        raise OverflowError(f"`data` must be from 0 to 2**32 - 1, got {shown(number)}.")
+    return np.concatenate(_threefry(_key(key), number, 1))
 
 
 def joined(words: tuple[Words, Words], width: int) -> Words:
