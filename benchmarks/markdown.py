@@ -1,4 +1,4 @@
-"""The README's table, from the files of the last runs: ``python -m benchmarks --readme``."""
+"""The table of ``docs/speed.md``, from the last two runs: ``python -m benchmarks --readme``."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 # The test that runs each page. The tests in `parity/` import JAX.
 RUN_BY = {
     "README.md": "parity/tests/test_docs.py",
+    "docs/seeds.md": "parity/tests/test_docs.py",
     "docs/index.md": "parity/tests/test_docs.py",
     "docs/porting.md": "parity/tests/test_docs.py",
     "docs/deployment.md": "tests/test_deployment.py",

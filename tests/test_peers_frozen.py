@@ -142,7 +142,7 @@ def test_a_bad_entry_reaches_what_reads_it_and_no_other(name: str, part: str, ba
 def test_a_bad_entry_in_scripts_and_traces(
     name: str, part: str, make: Callable[[Cell], Run], bad: float
 ) -> None:
-    """Not of the weight, whose gradient by torch spreads a NaN (README, "Limits")."""
+    """Not of the weight, whose gradient by torch spreads a NaN (docs/differences.md, "Limits")."""
     check_bad(name, part, bad, make)
 
 

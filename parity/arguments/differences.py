@@ -1,4 +1,4 @@
-"""The README's table of differences, and the odd arguments that show each of them.
+"""The table of differences in ``docs/differences.md``, and the odd arguments that show each.
 
 Tests check that both tables are the same, and that the layers differ on these arguments only.
 """

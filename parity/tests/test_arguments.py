@@ -1,4 +1,4 @@
-"""Both layers accept or refuse the same argument lists, except where the README says so."""
+"""Both layers accept or refuse the same argument lists, except as `docs/differences.md` says."""
 
 import itertools
 import random
@@ -13,7 +13,7 @@ from ..arguments import differences, judge
 from ..arguments.lists import ArgumentList, cards, lists, random_list, sizes_of
 from ..sides import jax_conv
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/differences.md").read_text("utf-8")
 LEGAL = {
     "in_size": (5, 8, 4),
     "out_channels": 6,
@@ -48,8 +48,8 @@ def test_lists_are_a_mixture(thousand):
     assert {judgement.here.kind for judgement in plain} == {differences.ACCEPTED}
 
 
-def test_differences_are_the_readmes():
-    section = README[README.index("## Differences from the reference") :]
+def test_differences_are_those_of_the_page():
+    section = PAGE[PAGE.index("## Differences from the reference") :]
     table = section[: section.index("\n\n", section.index("|---|"))]
     rows = [row.strip("| ") for row in re.findall(r"^\|.*", table, re.MULTILINE)][2:]
     assert rows == list(differences.DECLARED)

@@ -22,7 +22,12 @@ from .trees import Layers, Leaf
 
 
 class Move(NamedTuple):
-    """An array of the tree, and the parameter that it becomes."""
+    """An array of the tree, and the parameter that it becomes.
+
+    Example:
+        >>> print(Move("stem.weight", (8, 3, 1, 1), "params/stem/kernel", (1, 1, 3, 8)))
+        stem.weight (8, 3, 1, 1) <- params/stem/kernel (1, 1, 3, 8)
+    """
 
     parameter: str
     shape: tuple[int, ...]
@@ -42,6 +47,11 @@ class Moves:
         unfilled: parameters without an array.
         unused: arrays without a parameter.
         problems: what is ambiguous, and which array does not fit.
+
+    Example:
+        >>> print(Moves((), unfilled=("head.bias",), unused=("params/top/bias",), problems=()))
+        no array for head.bias
+        no parameter for params/top/bias
     """
 
     moves: tuple[Move, ...]

@@ -22,6 +22,10 @@ class Judgement:
         verdict: ``'agrees'``, ``'differs'`` or ``'not judged'``.
         ratio: the largest error divided by its bound; None if it was not judged.
         detail: the explanation, or why it was not judged.
+
+    Example:
+        >>> Judgement("stem", "Conv2d", "Conv_0", "agrees", 0.12).verdict
+        'agrees'
     """
 
     layer: str
@@ -41,6 +45,14 @@ class Comparison:
         notes: layouts, leftovers and ambiguous matches, as sentences.
         end_to_end: the difference of the outputs, as a sentence.
         is_rounding: whether rounding explains that difference.
+
+    Example:
+        >>> wrong = Judgement("stem", "Conv2d", "Conv_0", "differs", 7e4, "padding shifted")
+        >>> comparison = Comparison([wrong, Judgement("relu", "ReLU", "relu", "agrees", 0.0)])
+        >>> [each.layer for each in comparison.culprits]
+        ['stem']
+        >>> comparison.ok
+        False
     """
 
     layers: list[Judgement] = field(default_factory=list[Judgement])
