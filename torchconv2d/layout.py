@@ -67,6 +67,9 @@ def in_format_of(model: Tensor, x: Tensor) -> Tensor:
     """``x`` contiguous, in torch's channels-last memory format if the model is; ``x`` if it is."""
     if not is_channels_innermost(model):
         return x.contiguous()
+    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        if is_tracing():  # sizes are tensors there
+            return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     channels, row = x.size(1), x.size(1) * x.size(3)
     if x.stride(1) == 1 and x.stride(3) == channels and x.stride(2) == row:
         if x.stride(0) == row * x.size(2):

@@ -184,7 +184,10 @@ def _undilated(
             if crops[i]:
                 zeros[2 * i], zeros[2 * i + 1] = _larger(before, 0), _larger(after, 0)
         # Zeros first, since a crop may take some of them.
-        x = F.pad(x, [zeros[2], zeros[3] + missing[1], zeros[0], zeros[1] + missing[0]])
+        amounts = [zeros[2], zeros[3] + missing[1], zeros[0], zeros[1] + missing[0]]
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            amounts = _numbers(amounts)
+        x = F.pad(x, amounts)
         for i in range(2):
             if crops[i]:
                 start = max(-pads[2 * i], 0) if is_known else 0
@@ -250,6 +253,13 @@ def _dilated(x: Tensor, lhs_dilation: list[int]) -> Tensor:
     gaps = [0, lhs_dilation[1] - 1, 0, 0, 0, lhs_dilation[0] - 1]
     x = F.pad(x.unsqueeze(3).unsqueeze(5), gaps).flatten(4, 5).flatten(2, 3)
     return x.narrow(2, 0, rows).narrow(3, 0, columns)
+
+
+def _numbers(amounts: list[Any]) -> list[Any]:
+    """The amounts to pad. Fake tensors without a graph take no symbols, and guard their numbers."""
+    if is_exporting() or torch.compiler.is_compiling():
+        return amounts
+    return [int(n) if isinstance(n, torch.SymInt) else n for n in amounts]
 
 
 def _larger(one: int, other: int) -> int:

@@ -37,7 +37,7 @@ class PerSize:
     >>> [convolve(torch.randn(1, 3, rows, 9), weight, None).shape[2:] for rows in (7, 12)]
     [torch.Size([4, 5]), torch.Size([6, 5])]
     >>> convolve.of_size(7, 9).lowering
-    Padded()
+    Plain()
     """
 
     geometry = None

@@ -113,7 +113,7 @@ class Phases(Lowering):
             if bias is None:
                 y.zero_()
             else:
-                y.copy_(bias.reshape(-1, 1, 1))
+                y.copy_(bias.reshape(-1, 1, 1).expand_as(y))
         # This copies a whole phase at once, the fastest of several variants.
         for i, of_phase in zip(self.places, outputs):  # noqa: B905  not in TorchScript
             first, second = i // self.counts[1], i % self.counts[1]
