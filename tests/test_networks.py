@@ -161,3 +161,34 @@ def test_the_command(tmp_path: Path) -> None:
             capture_output=True, text=True, cwd=Path(__file__).parent, check=False,
         )  # fmt: skip
         assert done.returncode == status, done.stderr
+
+
+def test_a_silu_whose_sigmoid_is_flushed_to_zero() -> None:
+    x = torch.tensor([[-89.0, -88.2, -3.0, 2.0]])
+    y = torch.where(x < -80, 0.0, nn.functional.silu(x))
+    assert compare(nn.SiLU(), Recording.of({"silu": (x, y)})).ok
+    assert not compare(nn.SiLU(), Recording.of({"silu": (x, y + 1e-5)})).ok
+
+
+class Crossed(nn.Module):
+    """Two convolutions of one shape, in either order."""
+
+    def __init__(self, names: tuple[str, str]) -> None:
+        super().__init__()
+        self.names = names
+        for seed, name in enumerate(sorted(names)):
+            torch.manual_seed(seed)
+            self.add_module(name, nn.Conv2d(3, 4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = (self.get_submodule(name)(x) for name in self.names)
+        return first + second if self.names[0] < self.names[1] else second + first
+
+
+def test_numbers_match_layers_that_are_called_in_another_order() -> None:
+    recording = record(Crossed(("a", "b")), image())
+    result = compare(Crossed(("d", "c")), recording)
+    result.assert_ok()
+    assert {each.layer: each.reference for each in result.layers if each.reference} == {
+        "d": "b", "c": "a",
+    }  # fmt: skip

@@ -28,6 +28,8 @@ def rearrangements(tensor: Tensor) -> Iterator[Mistake]:
     """The changes that only move entries."""
     axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]
     for order in permutations(range(tensor.dim())):
+        if list(order) == sorted(order):
+            continue  # the tensor itself
         if tensor.permute(order).shape == tensor.shape:
             yield Mistake(f"transposed to {order}", partial(torch.permute, dims=order))
         elif [axis for axis in order if axis in axes] != axes:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .recording import Recording
-from .terms import Term
+from .terms import SMALLEST_NORMAL, Term
 
 
 def check_both(port: nn.Module, recording: Recording) -> None:
@@ -35,8 +35,7 @@ def check_both(port: nn.Module, recording: Recording) -> None:
 def ratio_of(observed: Tensor, term: Term) -> float:
     """The largest error divided by its bound; infinite where a number without an error differs."""
     error = (observed.double() - term.value).abs()
-    # Numbers below the smallest normal one may be flushed to 0.
-    bound = term.shown + torch.finfo(torch.float32).tiny
+    bound = term.shown + SMALLEST_NORMAL
     same = observed.double() == term.value
     ratios = torch.where(same, 0.0, error / bound).nan_to_num(nan=torch.inf)
     if not ratios.numel():

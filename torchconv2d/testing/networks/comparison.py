@@ -16,10 +16,10 @@ from .acceptance import check_both, ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
 from .layouts import ORDERS, fitting, turned
-from .matching import Seen, match
+from .matching import Matches, Seen, leftovers, match, numbers_of
 from .recorder import arrays_of
 from .recording import Call, Recording
-from .result import AGREES, DIFFERS, NOT_JUDGED, Comparison, Judgement
+from .result import AGREES, AMBIGUOUS, DIFFERS, NOT_JUDGED, Comparison, Judgement, doubts
 from .terms import Term
 
 
@@ -104,7 +104,8 @@ class _Comparer:
                 computed = tuple(tuple(t.shape) for t in arrays_of(result))
                 sizes = tuple(sorted(t.numel() for t in module.state_dict().values() if t.dim()))
                 shapes = (tuple(given), computed)
-                calls.append(Seen(name, number, type(module).__name__, shapes, sizes))
+                numbers = numbers_of(module.state_dict().values())
+                calls.append(Seen(name, number, type(module).__name__, shapes, sizes, numbers))
             return result
 
         try:
@@ -130,39 +131,60 @@ class _Comparer:
         calls, value, error = best
         self.layouts[layout] += 1
         theirs = [self.seen(call) for call in self.recording.calls]
-        found = match(calls, theirs, self.names)
-        if not found.pairs:
+        matches = [match(calls, theirs, self.names, by_numbers=each) for each in (True, False)]
+        if not any(found.pairs for found in matches):
             why = f" The port raised {type(error).__name__}: {elided(str(error))}" if error else ""
             shapes = listed([tuple(t.shape) for t in recorded])
             raise ValueError(
                 "`recording` must be of the same network, but no layer of the port fits one of "
                 f"its {len(theirs)} layers, for inputs of shape {shapes}.{why}"
             )
+        # Numbers tell layers apart that the order does not, but two layers may hold each other's.
+        # The right way to match makes fewer layers look wrong.
+        tried = list[Comparison]()
+        for found in matches if matches[0] != matches[1] else matches[:1]:
+            self.comparison, self.layouts = Comparison(), Counter([layout])
+            self.judge(calls, theirs, found, inputs, error)
+            tried.append(self.comparison)
+        self.comparison = min(tried, key=doubts)
+        self.ends(inputs, value)
+        return self.comparison
+
+    def judge(
+        self,
+        calls: Sequence[Seen],
+        theirs: Sequence[Seen],
+        found: Matches,
+        inputs: list[Tensor],
+        error: Exception | None,
+    ) -> None:
         self.calls = {(c.name, c.number): self.recording.calls[found.pairs[i]]
                       for i, c in enumerate(calls) if i in found.pairs}  # fmt: skip
-        for i, c in enumerate(calls):
-            if i in found.pairs:
-                for own, other in zip(c.shapes, theirs[found.pairs[i]].shapes, strict=True):
-                    for a, b in zip(own, other, strict=False):
-                        options = fitting(b, a) if len(a) == 4 else []
-                        self.layouts.update(options if len(options) == 1 else [])
+        for i, j in found.pairs.items():
+            for own, other in zip(calls[i].shapes, theirs[j].shapes, strict=True):
+                for a, b in zip(own, other, strict=False):
+                    options = fitting(b, a) if len(a) == 4 else []
+                    self.layouts.update(options if len(options) == 1 else [])
         self.forced(inputs)
         if error is not None and not self.comparison.culprits:
             why = elided(f"{type(error).__name__}: {error}")
-            self.comparison.layers.append(
-                Judgement("the port", "", "", DIFFERS, None, f"raises {why}")
-            )
-        self.note(calls, theirs, found.pairs, found.ambiguous)
-        self.ends(inputs, value)
-        return self.comparison
+            self.add("the port", "", "", DIFFERS, None, f"raises {why}")
+        for i in found.ambiguous:
+            self.add(calls[i].name, calls[i].kind, "", NOT_JUDGED, None, AMBIGUOUS)
+        used = self.layouts.most_common(1)[0][0]
+        self.comparison.notes += [
+            f"Layouts, from the reference to the port: {used}.",
+            *leftovers(calls, theirs, found),
+        ]
 
     def seen(self, call: Call) -> Seen:
         tensors = self.recording.tensors
         shapes = tuple(
             tuple(tuple(t.shape) for t in tensors(n)) for n in (call.inputs, call.outputs)
         )
-        sizes = [t.numel() for t in tensors(list(call.parameters.values())) if t.dim()]
-        return Seen(call.name, 0, call.kind, (shapes[0], shapes[1]), tuple(sorted(sizes)))
+        arrays = tensors(list(call.parameters.values()))
+        sizes = tuple(sorted(t.numel() for t in arrays if t.dim()))
+        return Seen(call.name, 0, call.kind, (shapes[0], shapes[1]), sizes, numbers_of(arrays))
 
     def fitted(self, reference: Tensor, own: Tensor) -> list[Tensor]:
         """The reference's tensor in each layout that fits, the usual one first."""
@@ -291,30 +313,6 @@ class _Comparer:
     def coarser(self, tensor: Tensor, module: nn.Module) -> torch.dtype:
         dtypes = [t.dtype for t in (tensor, *module.parameters()) if t.is_floating_point()]
         return max(dtypes or [torch.float32], key=lambda dtype: torch.finfo(dtype).eps)
-
-    def note(
-        self,
-        calls: Sequence[Seen],
-        theirs: Sequence[Seen],
-        pairs: Mapping[int, int],
-        ambiguous: Sequence[int],
-    ) -> None:
-        notes = self.comparison.notes
-        notes.append(
-            f"Layouts, from the reference to the port: {self.layouts.most_common(1)[0][0]}."
-        )
-        sides = {"port": [c.name for i, c in enumerate(calls) if i not in pairs]}
-        taken = set(pairs.values())
-        sides["reference"] = [c.name for j, c in enumerate(theirs) if j not in taken]
-        for side, left in sides.items():
-            if left:
-                notes.append(
-                    f"{len(left)} calls of the {side} have no counterpart, and count as what "
-                    f"stands between the layers: {listed(left)}."
-                )
-        if ambiguous:
-            named = listed([calls[i].name for i in ambiguous])
-            notes.append(f"These fit several layers of the reference; `names` decides: {named}.")
 
     def ends(self, inputs: list[Tensor], value: Any) -> None:
         """The difference of the outputs, beside the port's own rounding errors."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..bound import unit_roundoff
-from .terms import Term, values
+from .terms import SMALLEST_NORMAL, Term, values
 
 aten = torch.ops.aten
 
@@ -77,6 +77,8 @@ def _elementwise(
     reach = x.shown + u * x.value.abs()
     spread = torch.maximum((f(x.value + reach) - value).abs(), (f(x.value - reach) - value).abs())
     own = u * (x.value.abs() if each.cancels else value.abs())
+    if u:  # an exponential, perhaps the factor of the argument, may be flushed to 0
+        own = own + SMALLEST_NORMAL * x.value.abs().clamp(min=1)
     error = (spread + own).nan_to_num(nan=torch.inf)
     if func is aten.log_sigmoid_forward.default:
         return Term(value, error), Term(torch.zeros_like(value), None)

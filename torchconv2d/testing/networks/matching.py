@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
 
 from ...messages import listed, shown
 from .kinds import kind_of
@@ -16,7 +20,9 @@ Shape = tuple[int, ...]
 class Seen(NamedTuple):
     """One call of a layer, on either side.
 
-    ``shapes`` are those of its inputs and of its outputs, ``sizes`` those of its arrays.
+    ``shapes`` are those of its inputs and of its outputs, ``sizes`` those of its arrays, and
+    ``numbers`` tells what the arrays hold, whatever their layout: two calls with the same arrays
+    have the same.
     """
 
     name: str
@@ -24,30 +30,45 @@ class Seen(NamedTuple):
     kind: str
     shapes: tuple[tuple[Shape, ...], tuple[Shape, ...]]
     sizes: tuple[int, ...] = ()
+    numbers: tuple[bytes, ...] = ()
+
+
+def numbers_of(arrays: Iterable[Tensor]) -> tuple[bytes, ...]:
+    """What the arrays of a layer hold: one digest for each, of its numbers in ascending order."""
+    flat = [t.detach().cpu().float().flatten().numpy() for t in arrays if t.dim()]
+    return tuple(sorted(hashlib.sha256(np.sort(each).tobytes()).digest() for each in flat))
 
 
 class Matches(NamedTuple):
     """Pairs of positions in the port's and the reference's calls, and what else was found.
 
-    ``ambiguous`` are positions in the port's calls that fit other calls as well.
+    ``ambiguous`` are positions in the port's calls that fit several of the reference's equally
+    well. They are not in ``pairs``.
     """
 
     pairs: dict[int, int]
     ambiguous: list[int]
 
 
-def match(ours: Sequence[Seen], theirs: Sequence[Seen], names: Mapping[str, str]) -> Matches:
+def match(
+    ours: Sequence[Seen], theirs: Sequence[Seen], names: Mapping[str, str], by_numbers: bool
+) -> Matches:
     """Match by the user's names, by equal names, then by kind, shape and order.
+
+    With ``by_numbers``, layers that hold the same numbers are matched before the order counts.
 
     Raises:
         ValueError: a user's name is not among the calls.
     """
     pairs = _by_map(ours, theirs, names)
     pairs |= _by_name(*_rest(ours, theirs, pairs))
+    if by_numbers:
+        pairs |= _by_numbers(*_rest(ours, theirs, pairs))
     found, ambiguous = _aligned(*_rest(ours, theirs, pairs))
     pairs |= found
     pairs |= _only_ones(*_rest(ours, theirs, pairs))
-    return Matches(pairs, sorted(ambiguous))
+    clear = {i: j for i, j in pairs.items() if i not in ambiguous}
+    return Matches(clear, sorted(ambiguous))
 
 
 Calls = list[tuple[int, Seen]]
@@ -99,6 +120,24 @@ def _by_name(ours: Calls, theirs: Calls) -> dict[int, int]:
     for path, first in sides[0].items():
         second = sides[1].get(path, [])
         if len(first) == len(second) and _score(first[0][1], second[0][1]):
+            pairs |= {i: j for (i, _), (j, _) in zip(first, second, strict=True)}
+    return pairs
+
+
+def _by_numbers(ours: Calls, theirs: Calls) -> dict[int, int]:
+    """Layers of the same kind that hold the same numbers, unless others hold them too."""
+    sides: list[dict[Any, list[tuple[int, Seen]]]] = []
+    for calls in (ours, theirs):
+        side: dict[Any, list[tuple[int, Seen]]] = defaultdict(list)
+        for i, call in calls:
+            if call.numbers:
+                side[call.numbers].append((i, call))
+        sides.append(side)
+    pairs = dict[int, int]()
+    for numbers, first in sides[0].items():
+        second = sides[1].get(numbers, [])
+        one_layer = all(len({call.name for _, call in each}) == 1 for each in (first, second))
+        if len(first) == len(second) and one_layer and _score(first[0][1], second[0][1]):
             pairs |= {i: j for (i, _), (j, _) in zip(first, second, strict=True)}
     return pairs
 
@@ -176,3 +215,18 @@ def _only_ones(ours: Calls, theirs: Calls) -> dict[int, int]:
         if len(places) == len(others) == 1:
             pairs[places[0]] = others[0]
     return pairs
+
+
+def leftovers(ours: Sequence[Seen], theirs: Sequence[Seen], found: Matches) -> list[str]:
+    """Sentences about the calls on each side that have no counterpart."""
+    taken = {*found.pairs.values()}
+    sides = {
+        "port": [c.name for i, c in enumerate(ours) if i not in found.pairs],
+        "reference": [c.name for j, c in enumerate(theirs) if j not in taken],
+    }
+    return [
+        f"{len(left)} calls of the {side} have no counterpart, and count as what stands between "
+        f"the layers: {listed(left)}."
+        for side, left in sides.items()
+        if left
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 AGREES, DIFFERS, NOT_JUDGED = "agrees", "differs", "not judged"
+AMBIGUOUS = "ambiguous: several layers of the reference fit it; `names` decides"
 
 
 @dataclass
@@ -106,6 +107,11 @@ class Comparison:
             _PAGE.format(verdict=verdict, end=html.escape(self.end_to_end), notes=notes, rows=rows),
             "utf-8",
         )
+
+
+def doubts(result: Comparison) -> int:
+    """How many layers a comparison accuses, or cannot judge since they are ambiguous."""
+    return sum(each.verdict == DIFFERS or each.detail == AMBIGUOUS for each in result.layers)
 
 
 def _number(ratio: float | None) -> str:

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+# Processors and compilers may put 0 in the place of a smaller number.
+SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
+
 
 class Term(NamedTuple):
     """A value and the bound on its error, both in float64; no bound means no error."""
