@@ -88,7 +88,8 @@ PACKAGES = {
     ],
     "interop": [
         *("frameworks", "paths", "files", "numbers", "leaves", "padding", "source", "params"),
-        *("readers", "layers", "torch_layers", "hdf5", "trees", "slots", "matching", "network"),
+        *("readers", "layers", "torch_layers", "replacing"),
+        *("hdf5", "trees", "slots", "matching", "network"),
     ],
     "testing": ["bound", "precision", "porting_mistakes", "one_layer", "parity"],
     "testing/networks": [

@@ -52,7 +52,11 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
         >>> from_layer(torch.nn.Conv2d(3, 8, 3, padding=1), in_size=(3, 28, 32)).out_size
         (8, 28, 32)
     """
-    source = read(layer)
+    return convert(read(layer), in_size, params)
+
+
+def convert(source: Source, in_size: Sequence[int | None] | None, params: Any = None) -> Conv2d:
+    """The layer with these properties; the same for properties that were already read."""
     in_size = source.in_size if in_size is None else in_size
     if in_size is None:
         order = "(C, H, W)" if source.channel_first else "(H, W, C)"
@@ -116,7 +120,7 @@ def _mask(source: Source, dtype: torch.dtype) -> Tensor:
     return weight_to_kernel(kernel.weight(mask, source.groups))
 
 
-def _in_numbers(source: Source, in_size: Sequence[int]) -> Any:
+def _in_numbers(source: Source, in_size: Sequence[int | None]) -> Any:
     """The padding; SAME_LOWER, which ``Conv2d`` does not accept, as numbers."""
     if source.padding != "SAME_LOWER":
         return source.padding

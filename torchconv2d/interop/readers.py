@@ -222,21 +222,25 @@ _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
 }
 
 # The methods that compute the output. A subclass that overrides one computes something else.
-_COMPUTING = {
+COMPUTING = {
     *("__call__", "forward", "call", "update"),
     *("_conv_forward", "_conv_op", "convolution_op", "_padding_transpose", "_resolve_padding"),
 }
 
 
-def read(layer: Any) -> Source:
+def read(layer: Any, overridden: bool = False) -> Source:
     """The properties of a layer.
+
+    Args:
+        layer: one of those that :func:`torchconv2d.interop.from_layer` takes.
+        overridden: whether to read a subclass that overrides the computation too.
 
     Raises:
         TypeError: there is no reader for it, or the type is a subclass that overrides the
             computation; a property is missing or has a wrong type.
         ValueError: a property that has no equivalent here, or that no convolution can have.
     """
-    reads = _reader(layer)
+    reads = _reader(layer, overridden)
     try:
         return reads(layer)
     except (TypeError, ValueError, MemoryError):
@@ -249,7 +253,7 @@ def read(layer: Any) -> Source:
         ) from error
 
 
-def _reader(layer: Any) -> Callable[[Any], Source]:
+def _reader(layer: Any, overridden: bool) -> Callable[[Any], Source]:
     own: set[str] = set()
     for cls in type(layer).__mro__:
         known = [
@@ -258,14 +262,14 @@ def _reader(layer: Any) -> Callable[[Any], Source]:
             if name == cls.__name__ and f"{cls.__module__}.".startswith(f"{package}.")
         ]
         if known:
-            if own:
+            if own and not overridden:
                 raise TypeError(
                     f"`layer` must compute as {cls.__name__} does, but {type_name(layer)} has "
                     f"its own {', '.join(sorted(own))}; make a Conv2d with the same "
                     f"options, and use `load_params`."
                 )
             return known[0]
-        own |= _COMPUTING & vars(cls).keys()
+        own |= COMPUTING & vars(cls).keys()
     kinds = ", ".join(f"{framework}'s {name}" for framework, name in _READERS)
     name = elided(f"{type(layer).__module__}.{type(layer).__qualname__}")
     if re.search("[13]d", type(layer).__name__, re.IGNORECASE):
