@@ -88,7 +88,8 @@ def replace_convs(model: nn.Module, example: Any, *, dry_run: bool = False) -> R
         ((3, 28, 32), {}, True)
     """
     _check_model(model)
-    paths = {p: m for p, m in model.named_modules(remove_duplicate=False) if _is_conv(m)}
+    named = cast(Any, model).named_modules(remove_duplicate=False)
+    paths: dict[str, nn.Module] = {path: module for path, module in named if _is_conv(module)}
     found = {module: _Calls() for module in paths.values()}
     reasons = {module: _reason(module, model) for module in found}
     before = _outputs(model, example, found)
@@ -212,7 +213,7 @@ def _recognized(
     try:
         whole = _in_whole_numbers(module)
         images = [_whole((2, int(in_size[0] or 0), *size), seed=1) for size in sorted(tried)]
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), cast(Any, torch.random).fork_rng(devices=[]):
             calls = [(x, whole.train(mode)(x)) for x in images for mode in (False, True)]
     except Exception as error:  # it may do anything
         raise TypeError(f"its own forward fails in float64: {elided(str(error))}") from error
@@ -269,7 +270,7 @@ def _outputs(model: nn.Module, example: Any, found: dict[nn.Module, _Calls]) -> 
     ]
     kept = Kept(*model.modules())
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+        with torch.no_grad(), cast(Any, torch.random).fork_rng(devices=list(devices)):
             result = model.eval()(*(example if isinstance(example, tuple) else (example,)))
             outputs = [each for each in pytree.tree_leaves(result) if isinstance(each, Tensor)]
             outputs = [each.detach().clone() for each in outputs]
@@ -295,7 +296,7 @@ def _placed(
     ]
     try:
         for modules, name, child in places:
-            modules[name] = new[cast(nn.Module, child)]
+            modules[name] = new[child]
         yield
     except BaseException:  # an interrupt by the user too
         undo = True
