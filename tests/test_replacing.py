@@ -198,7 +198,7 @@ def test_scripts_and_exports() -> None:
 
 def test_channels_last_stays() -> None:
     model, x = network()
-    model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    model = model.to(memory_format=torch.channels_last)
     x = x.to(memory_format=torch.channels_last)
     strides = {name: each.stride() for name, each in model.body.named_parameters()}
     expected = model.eval()(x)
@@ -359,7 +359,7 @@ def test_an_error_leaves_the_model_as_it_was() -> None:
         replace_convs(lazy, x)
     assert isinstance(lazy[0], nn.LazyConv2d)
     with pytest.raises(TypeError, match="`model` must be a torch module, got int"):
-        replace_convs(3, x)  # pyright: ignore[reportArgumentType]
+        replace_convs(3, x)
 
 
 class Returning(nn.Module):
