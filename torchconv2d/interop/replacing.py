@@ -35,6 +35,12 @@ class Replacements:
         left: why a convolution stays as it is, by its path.
         difference: the largest difference between the model's outputs before and after, on the
             example; each output in units of its largest number.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), nn.ReLU())
+        >>> found = replace_convs(model, torch.ones(1, 3, 9, 8), dry_run=True)
+        >>> list(found.replaced), dict(found.left)
+        (['0'], {})
     """
 
     replaced: dict[str, str]
