@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parity.networks import ports
-from parity.networks.blocks import Layers, Ours, Size
+from parity.networks.blocks import Conv, Layers, Ours, Size
 
 from .machine import machine
 from .table import plain
@@ -39,22 +39,20 @@ NETWORKS: dict[str, Callable[[Layers], nn.Module]] = {
 }
 
 
-class Symmetric:
+class Symmetric(Layers):
     """torch's own layers, with the same padding on both sides."""
 
-    def conv(
-        self,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> nn.Module:
-        padding = kernel_size // 2
-        return nn.Conv2d(
-            channels, out_channels, kernel_size, stride, padding, groups=groups, bias=bias
+    layer, pads = nn.Conv2d, True
+
+    def make(self, conv: Conv) -> nn.Module:
+        return self.layer(
+            conv.channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            conv.kernel_size // 2 if self.pads else 0,
+            groups=conv.groups,
+            bias=conv.bias,
         )
 
     def up(self, size: Size, channels: int, out_channels: int, kernel_size: int) -> nn.Module:
@@ -76,19 +74,9 @@ class PaddedConv2d(nn.Conv2d):
 
 
 class Padded(Symmetric):
-    """Layers that pad as SAME, as timm's do."""
+    """Layers that pad as SAME by ``F.pad``, as timm's do."""
 
-    def conv(
-        self,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> nn.Module:
-        return PaddedConv2d(channels, out_channels, kernel_size, stride, groups=groups, bias=bias)
+    layer, pads = PaddedConv2d, False
 
 
 SIDES: dict[str, Layers] = {"layer": Ours(), "symmetric": Symmetric(), "padded": Padded()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -12,45 +13,44 @@ from torchconv2d import init
 Size = tuple[int, int]
 
 
-class Layers(Protocol):
-    """Makes the convolutions of a network. All pad as ``'SAME'`` does."""
+class Conv(NamedTuple):
+    """A convolution that pads as ``'SAME'`` does, on images of one size."""
 
-    def conv(
-        self,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> nn.Module: ...
+    size: Size
+    channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int = 1
+    groups: int = 1
+    bias: bool = False
 
+
+class Layers(ABC):
+    """Makes the convolutions of a network."""
+
+    def conv(self, *settings: Any, **named: Any) -> nn.Module:
+        """A layer with the settings of :class:`Conv`."""
+        return self.make(Conv(*settings, **named))
+
+    @abstractmethod
+    def make(self, conv: Conv) -> nn.Module: ...
+
+    @abstractmethod
     def up(self, size: Size, channels: int, out_channels: int, kernel_size: int) -> nn.Module:
         """A transposed convolution with a bias that doubles the height and the width."""
-        ...
 
 
-class Ours:
+class Ours(Layers):
     """The layers of this package."""
 
-    def conv(
-        self,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> nn.Module:
+    def make(self, conv: Conv) -> nn.Module:
         return torchconv2d.Conv2d(
-            (channels, *size),
-            out_channels,
-            kernel_size,
-            stride=stride,
-            groups=groups,
-            b_init=init.ZeroInit() if bias else None,
+            (conv.channels, *conv.size),
+            conv.out_channels,
+            conv.kernel_size,
+            stride=conv.stride,
+            groups=conv.groups,
+            b_init=init.ZeroInit() if conv.bias else None,
             channel_first=True,
         )
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from .drawn import filled
 from .ports import EfficientNetB0, MobileNetV2
 
 
@@ -206,19 +207,7 @@ def variables(network: Any, images: np.ndarray, seed: int = 0) -> dict[str, Any]
     """Random weights and the batch statistics of ``images``: ``ports.randomize``."""
     training = network.clone(train=True)
     shapes = jax.eval_shape(training.init, jax.random.key(0), images)
-    generator = np.random.default_rng(seed)
-
-    def fill(path: Sequence[Any], leaf: Any) -> np.ndarray:
-        name, draw = path[-1].key, generator.standard_normal(leaf.shape)
-        if name == "kernel":
-            draw *= (2 / np.prod(leaf.shape[:-1])) ** 0.5
-        elif name == "scale":
-            draw = 1 + 0.2 * draw
-        else:
-            draw *= 0.1
-        return draw.astype(leaf.dtype)
-
-    params = jax.tree_util.tree_map_with_path(fill, shapes["params"])
+    params = filled(shapes["params"], seed)
     if "batch_stats" not in shapes:
         return {"params": params}
     start = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes["batch_stats"])

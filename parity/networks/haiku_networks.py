@@ -9,6 +9,8 @@ import haiku as hk
 import jax
 import numpy as np
 
+from .drawn import filled
+
 
 def resnet(classes: int, counts: Sequence[int], width: int) -> hk.TransformedWithState:
     """``ports.ResNet`` of four stages and expansion 4; called with images and whether it trains."""
@@ -34,20 +36,9 @@ def variables(
     network: hk.TransformedWithState, images: np.ndarray, seed: int = 0
 ) -> tuple[Any, Any]:
     """Random parameters, and the state with the batch statistics of ``images``."""
-    generator = np.random.default_rng(seed)
     params, state = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, True), images)
 
-    def fill(path: Sequence[Any], leaf: Any) -> np.ndarray:
-        name, draw = path[-1].key, generator.standard_normal(leaf.shape)
-        if name == "w":
-            draw *= (2 / np.prod(leaf.shape[:-1])) ** 0.5
-        elif name == "scale":
-            draw = 1 + 0.2 * draw
-        else:
-            draw *= 0.1
-        return draw.astype(leaf.dtype)
-
-    params = jax.tree_util.tree_map_with_path(fill, params)
+    params = filled(params, seed)
     start = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state)
     step = jax.jit(lambda p, s, x: network.apply(p, s, None, x, True)[1])
     return params, jax.tree.map(np.asarray, step(params, start, images))

@@ -167,6 +167,28 @@ def _keras(model: Any, variables: Any, recorder: Recorder) -> Generator[Callable
         yield run
 
 
+def _interceptor(
+    recorder: Recorder, name_of: Callable[[Any], str], tree_of: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """What linen and Haiku call in the place of each method of a module."""
+
+    def recorded(next_function: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        def run() -> Any:
+            return next_function(*args, **kwargs)
+
+        module = context.module
+        if context.method_name != "__call__":
+            return run()
+
+        def parameters() -> dict[str, Any]:
+            return _flat(tree_of(module))
+
+        kind = type(module).__name__
+        return recorder.called(name_of(module), kind, (args, kwargs), run, parameters)
+
+    return recorded
+
+
 @contextmanager
 def _linen(model: Any, variables: Any, recorder: Recorder) -> Generator[Callable[..., Any]]:
     from flax import linen  # pyright: ignore
@@ -174,24 +196,14 @@ def _linen(model: Any, variables: Any, recorder: Recorder) -> Generator[Callable
     if variables is None:
         raise TypeError("`variables` must be those of the linen module, got None.")
 
-    def recorded(next_function: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        module = context.module
+    def name_of(module: Any) -> str:
         # A network of one layer is its own layer.
-        if context.method_name != "__call__":
-            return next_function(*args, **kwargs)
-        name = "/".join(module.path) or type(module).__name__.lower()
+        return "/".join(module.path) or type(module).__name__.lower()
 
-        def parameters() -> dict[str, Any]:
-            own = {group: dict(tree) for group, tree in module.variables.items()}
-            return _flat(own)
+    def tree_of(module: Any) -> Any:
+        return {group: dict(tree) for group, tree in module.variables.items()}
 
-        return recorder.called(
-            name,
-            type(module).__name__,
-            (args, kwargs),
-            lambda: next_function(*args, **kwargs),
-            parameters,
-        )
+    recorded = _interceptor(recorder, name_of, tree_of)
 
     def run(*inputs: Any, **keywords: Any) -> Any:
         with linen.intercept_methods(recorded):  # pyright: ignore
@@ -209,21 +221,10 @@ def _haiku(model: Any, variables: Any, recorder: Recorder) -> Generator[Callable
     has_state = type(model).__name__ == "TransformedWithState"
     parts = tuple(variables) if has_state else (variables,)
 
-    def recorded(next_function: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        if context.method_name != "__call__":
-            return next_function(*args, **kwargs)
-        module = context.module
+    def tree_of(module: Any) -> Any:
+        return [tree.get(module.module_name, {}) for tree in parts]
 
-        def parameters() -> dict[str, Any]:
-            return _flat([tree.get(module.module_name, {}) for tree in parts])
-
-        return recorder.called(
-            module.module_name,
-            type(module).__name__,
-            (args, kwargs),
-            lambda: next_function(*args, **kwargs),
-            parameters,
-        )
+    recorded = _interceptor(recorder, lambda module: module.module_name, tree_of)
 
     def run(*inputs: Any, **keywords: Any) -> Any:
         with haiku.intercept_methods(recorded):  # pyright: ignore
