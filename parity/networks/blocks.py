@@ -85,38 +85,6 @@ def same_max_pool(size: Size) -> nn.Sequential:
     return nn.Sequential(nn.ConstantPad2d(pads, float("-inf")), nn.MaxPool2d(3, 2))
 
 
-class InvertedResidual(nn.Module):
-    """MobileNetV2's block: a wide depthwise convolution between two 1x1 ones."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        size: Size,
-        channels: int,
-        out_channels: int,
-        stride: int,
-        expansion: int,
-    ) -> None:
-        super().__init__()
-        wide = channels * expansion
-        self.residual = stride == 1 and channels == out_channels
-        self.expand = layers.conv(size, channels, wide, 1) if expansion > 1 else None
-        self.expand_norm = norm(wide) if expansion > 1 else None
-        self.depthwise = layers.conv(size, wide, wide, 3, stride, groups=wide)
-        self.depthwise_norm = norm(wide)
-        self.project = layers.conv(halved(size) if stride == 2 else size, wide, out_channels, 1)
-        self.project_norm = norm(out_channels)
-        self.activation = nn.ReLU6()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = x
-        if self.expand is not None and self.expand_norm is not None:
-            y = self.activation(self.expand_norm(self.expand(y)))
-        y = self.activation(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
-        return x + y if self.residual else y
-
-
 class SqueezeExcite(nn.Module):
     """Scales each channel by a number that is computed from the means of all channels."""
 
@@ -132,8 +100,11 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(self.expand(y))
 
 
-class MBConv(nn.Module):
-    """EfficientNet's block: an inverted residual with a squeeze-and-excitation gate."""
+class InvertedResidual(nn.Module):
+    """A wide depthwise convolution between two 1x1 ones: the block of MobileNetV2.
+
+    That of EfficientNet is gated by a :class:`SqueezeExcite`.
+    """
 
     def __init__(
         self,
@@ -144,6 +115,8 @@ class MBConv(nn.Module):
         kernel_size: int,
         stride: int,
         expansion: int,
+        activation: type[nn.Module],
+        gated: bool,
     ) -> None:
         super().__init__()
         wide = channels * expansion
@@ -152,16 +125,18 @@ class MBConv(nn.Module):
         self.expand_norm = norm(wide) if expansion > 1 else None
         self.depthwise = layers.conv(size, wide, wide, kernel_size, stride, groups=wide)
         self.depthwise_norm = norm(wide)
-        self.gate = SqueezeExcite(layers, wide, max(1, channels // 4))
+        self.gate = SqueezeExcite(layers, wide, max(1, channels // 4)) if gated else None
         self.project = layers.conv(halved(size) if stride == 2 else size, wide, out_channels, 1)
         self.project_norm = norm(out_channels)
-        self.activation = nn.SiLU()
+        self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
         if self.expand is not None and self.expand_norm is not None:
             y = self.activation(self.expand_norm(self.expand(y)))
-        y = self.gate(self.activation(self.depthwise_norm(self.depthwise(y))))
+        y = self.activation(self.depthwise_norm(self.depthwise(y)))
+        if self.gate is not None:
+            y = self.gate(y)
         y = self.project_norm(self.project(y))
         return x + y if self.residual else y
 

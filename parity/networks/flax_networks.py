@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,63 +21,22 @@ def _norm(module: Any, name: str) -> nn.BatchNorm:
 
 
 class FlaxInvertedResidual(nn.Module):
-    out_channels: int
-    stride: int
-    expansion: int
-    train: bool
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        wide = x.shape[-1] * self.expansion
-        y = x
-        if self.expansion > 1:
-            y = nn.Conv(wide, (1, 1), use_bias=False, name="expand")(y)
-            y = nn.relu6(_norm(self, "expand_norm")(y))
-        stride = (self.stride, self.stride)
-        y = nn.Conv(
-            wide, (3, 3), stride, feature_group_count=wide, use_bias=False, name="depthwise"
-        )(y)
-        y = nn.relu6(_norm(self, "depthwise_norm")(y))
-        y = nn.Conv(self.out_channels, (1, 1), use_bias=False, name="project")(y)
-        y = _norm(self, "project_norm")(y)
-        return x + y if self.stride == 1 and x.shape == y.shape else y
-
-
-class FlaxMobileNetV2(nn.Module):
-    classes: int = 1000
-    train: bool = False
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.Conv(32, (3, 3), (2, 2), use_bias=False, name="stem")(x)
-        x = nn.relu6(_norm(self, "stem_norm")(x))
-        block = 0
-        for stage, (out_channels, count, first_stride) in enumerate(MobileNetV2.STAGES):
-            for stride in (first_stride, *[1] * (count - 1)):
-                x = FlaxInvertedResidual(
-                    out_channels, stride, 6 if stage else 1, self.train, name=f"blocks_{block}"
-                )(x)
-                block += 1
-        x = nn.Conv(1280, (1, 1), use_bias=False, name="head")(x)
-        x = nn.relu6(_norm(self, "head_norm")(x))
-        return nn.Dense(self.classes, name="classifier")(x.mean((1, 2)))
-
-
-class FlaxMBConv(nn.Module):
     kernel_size: int
     out_channels: int
     stride: int
     expansion: int
+    activation: Callable[[jax.Array], jax.Array]
+    gated: bool
     train: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        channels = x.shape[-1]
+        channels, act = x.shape[-1], self.activation
         wide = channels * self.expansion
         y = x
         if self.expansion > 1:
             y = nn.Conv(wide, (1, 1), use_bias=False, name="expand")(y)
-            y = nn.swish(_norm(self, "expand_norm")(y))
+            y = act(_norm(self, "expand_norm")(y))
         y = nn.Conv(
             wide,
             (self.kernel_size, self.kernel_size),
@@ -85,32 +45,45 @@ class FlaxMBConv(nn.Module):
             use_bias=False,
             name="depthwise",
         )(y)
-        y = nn.swish(_norm(self, "depthwise_norm")(y))
-        gate = y.mean((1, 2), keepdims=True)
-        gate = nn.swish(nn.Conv(max(1, channels // 4), (1, 1), name="gate_reduce")(gate))
-        y = y * nn.sigmoid(nn.Conv(wide, (1, 1), name="gate_expand")(gate))
+        y = act(_norm(self, "depthwise_norm")(y))
+        if self.gated:
+            gate = y.mean((1, 2), keepdims=True)
+            gate = act(nn.Conv(max(1, channels // 4), (1, 1), name="gate_reduce")(gate))
+            y = y * nn.sigmoid(nn.Conv(wide, (1, 1), name="gate_expand")(gate))
         y = nn.Conv(self.out_channels, (1, 1), use_bias=False, name="project")(y)
         y = _norm(self, "project_norm")(y)
         return x + y if self.stride == 1 and x.shape == y.shape else y
 
 
-class FlaxEfficientNetB0(nn.Module):
+class FlaxInvertedResiduals(nn.Module):
+    stages: Sequence[tuple[int, int, int, int, int]]
+    activation: Callable[[jax.Array], jax.Array]
+    gated: bool
     classes: int = 1000
     train: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.Conv(32, (3, 3), (2, 2), use_bias=False, name="stem")(x / 255)
-        x = nn.swish(_norm(self, "stem_norm")(x))
+        act = self.activation
+        # Only EfficientNet takes pixels from 0 to 255.
+        x = nn.Conv(32, (3, 3), (2, 2), use_bias=False, name="stem")(x / 255 if self.gated else x)
+        x = act(_norm(self, "stem_norm")(x))
         block = 0
-        for kernel_size, out_channels, count, first_stride, expansion in EfficientNetB0.STAGES:
+        for kernel_size, out_channels, count, first_stride, expansion in self.stages:
             for stride in (first_stride, *[1] * (count - 1)):
-                x = FlaxMBConv(
-                    kernel_size, out_channels, stride, expansion, self.train, name=f"blocks_{block}"
+                x = FlaxInvertedResidual(
+                    kernel_size,
+                    out_channels,
+                    stride,
+                    expansion,
+                    act,
+                    self.gated,
+                    self.train,
+                    name=f"blocks_{block}",
                 )(x)
                 block += 1
         x = nn.Conv(1280, (1, 1), use_bias=False, name="head")(x)
-        x = nn.swish(_norm(self, "head_norm")(x))
+        x = act(_norm(self, "head_norm")(x))
         return nn.Dense(self.classes, name="classifier")(x.mean((1, 2)))
 
 
@@ -196,8 +169,8 @@ class FlaxUNet(nn.Module):
 
 
 NETWORKS: dict[str, Callable[..., Any]] = {
-    "MobileNetV2": FlaxMobileNetV2,
-    "EfficientNetB0": FlaxEfficientNetB0,
+    "MobileNetV2": partial(FlaxInvertedResiduals, MobileNetV2.STAGES, nn.relu6, False),
+    "EfficientNetB0": partial(FlaxInvertedResiduals, EfficientNetB0.STAGES, nn.swish, True),
     "ResNet": FlaxResNet,
     "UNet": FlaxUNet,
 }

@@ -55,7 +55,7 @@ def port_of(variables: Mapping[str, Any]) -> nn.Module:
 def reference() -> tuple[Recording, Mapping[str, Any]]:
     """A recording of the Flax network, and its variables."""
     x = np.random.default_rng(0).normal(size=(1, *SIZE, 3)).astype(np.float32)
-    network = flax_networks.FlaxMobileNetV2()
+    network = flax_networks.NETWORKS["MobileNetV2"]()
     variables = flax_networks.variables(network, x)
     return record(network, x, variables=variables), variables
 

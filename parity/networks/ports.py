@@ -15,7 +15,6 @@ from .blocks import (
     Bottleneck,
     InvertedResidual,
     Layers,
-    MBConv,
     Ours,
     Size,
     TwoConvs,
@@ -25,52 +24,13 @@ from .blocks import (
 )
 
 
-class MobileNetV2(nn.Module):
-    """MobileNetV2 of width 1, as in Keras. ``size`` is the height and width of the images."""
-
-    # Channels, blocks and stride of each stage; all but the first expand sixfold.
-    STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
-
-    def __init__(self, size: Size, classes: int = 1000, layers: Layers | None = None) -> None:
-        super().__init__()
-        layers = layers or Ours()
-        self.stem = layers.conv(size, 3, 32, 3, 2)
-        self.stem_norm = norm(32)
-        size, channels = halved(size), 32
-        self.blocks = nn.ModuleList()
-        for number, (out_channels, count, first_stride) in enumerate(self.STAGES):
-            for stride in (first_stride, *[1] * (count - 1)):
-                expansion = 6 if number else 1
-                self.blocks.append(
-                    InvertedResidual(layers, size, channels, out_channels, stride, expansion)
-                )
-                size, channels = halved(size) if stride == 2 else size, out_channels
-        self.head = layers.conv(size, channels, 1280, 1)
-        self.head_norm = norm(1280)
-        self.activation = nn.ReLU6()
-        self.classifier = nn.Linear(1280, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.stem_norm(self.stem(x)))
-        for block in self.blocks:
-            x = block(x)
-        x = self.activation(self.head_norm(self.head(x)))
-        return self.classifier(x.mean((2, 3)))
-
-
-class EfficientNetB0(nn.Module):
-    """EfficientNet-B0 as in Keras, on pixels from 0 to 255."""
+class _InvertedResiduals(nn.Module):
+    """A stem, inverted residuals, a wide 1x1 convolution and a classifier of the means."""
 
     # Kernel size, channels, blocks, stride and expansion of each stage.
-    STAGES = (
-        (3, 16, 1, 1, 1),
-        (3, 24, 2, 2, 6),
-        (5, 40, 2, 2, 6),
-        (3, 80, 3, 2, 6),
-        (5, 112, 3, 1, 6),
-        (5, 192, 4, 2, 6),
-        (3, 320, 1, 1, 6),
-    )
+    STAGES: tuple[tuple[int, int, int, int, int], ...]
+    ACTIVATION: type[nn.Module]
+    GATED: bool
 
     def __init__(self, size: Size, classes: int = 1000, layers: Layers | None = None) -> None:
         super().__init__()
@@ -81,21 +41,53 @@ class EfficientNetB0(nn.Module):
         self.blocks = nn.ModuleList()
         for kernel_size, out_channels, count, first_stride, expansion in self.STAGES:
             for stride in (first_stride, *[1] * (count - 1)):
-                self.blocks.append(
-                    MBConv(layers, size, channels, out_channels, kernel_size, stride, expansion)
-                )
+                shape = (size, channels, out_channels, kernel_size, stride, expansion)
+                self.blocks.append(InvertedResidual(layers, *shape, self.ACTIVATION, self.GATED))
                 size, channels = halved(size) if stride == 2 else size, out_channels
         self.head = layers.conv(size, channels, 1280, 1)
         self.head_norm = norm(1280)
-        self.activation = nn.SiLU()
+        self.gated = self.GATED
+        self.activation = self.ACTIVATION()
         self.classifier = nn.Linear(1280, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.stem_norm(self.stem(x / 255)))
+        if self.gated:  # only EfficientNet takes pixels from 0 to 255
+            x = x / 255
+        x = self.activation(self.stem_norm(self.stem(x)))
         for block in self.blocks:
             x = block(x)
         x = self.activation(self.head_norm(self.head(x)))
         return self.classifier(x.mean((2, 3)))
+
+
+class MobileNetV2(_InvertedResiduals):
+    """MobileNetV2 of width 1, as in Keras. ``size`` is the height and width of the images."""
+
+    STAGES = (
+        (3, 16, 1, 1, 1),
+        (3, 24, 2, 2, 6),
+        (3, 32, 3, 2, 6),
+        (3, 64, 4, 2, 6),
+        (3, 96, 3, 1, 6),
+        (3, 160, 3, 2, 6),
+        (3, 320, 1, 1, 6),
+    )
+    ACTIVATION, GATED = nn.ReLU6, False
+
+
+class EfficientNetB0(_InvertedResiduals):
+    """EfficientNet-B0 as in Keras, on pixels from 0 to 255."""
+
+    STAGES = (
+        (3, 16, 1, 1, 1),
+        (3, 24, 2, 2, 6),
+        (5, 40, 2, 2, 6),
+        (3, 80, 3, 2, 6),
+        (5, 112, 3, 1, 6),
+        (5, 192, 4, 2, 6),
+        (3, 320, 1, 1, 6),
+    )
+    ACTIVATION, GATED = nn.SiLU, True
 
 
 class ResNet(nn.Module):
