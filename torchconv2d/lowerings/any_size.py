@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..geometry import Padding, Pair
 from ..layout import adjoint_weight
-from ..versions import is_exporting, is_tracing
+from ..versions import is_exporting, is_recording, is_tracing
 from .convolution import Computation
 from .lowering import every
 from .traced import is_tracing_onnx, scripted
@@ -256,8 +256,8 @@ def _dilated(x: Tensor, lhs_dilation: list[int]) -> Tensor:
 
 
 def _numbers(amounts: list[Any]) -> list[Any]:
-    """The amounts to pad. Fake tensors without a graph take no symbols, and guard their numbers."""
-    if is_exporting() or torch.compiler.is_compiling():
+    """The amounts to pad. Fake tensors that no graph records take no symbols, but numbers."""
+    if is_exporting() or is_recording():
         return amounts
     return [int(n) if isinstance(n, torch.SymInt) else n for n in amounts]
 
