@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib
 import torch
 
-from . import bfloat16, cited, demands, markdown, networks, plots, regret, table
+from . import bfloat16, cited, demands, devices, markdown, networks, plots, regret, table
 from .machine import heading
 from .overhead import importing, overhead
 from .rows import Row, measure
@@ -42,18 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.networks:
         return _networks(options)
-    rows = _rows(options.only, options.training, options.rounds)
+    devices.prepare(options.device)
+    rows = _rows(options)
     findings = demands.report(rows, options.training)
-    findings += [] if options.training else [*overhead(), importing()]
+    if not options.training and options.device == "cpu":
+        findings += [*overhead(), importing()]
     lines = [finding.text for finding in findings]
     print("\n" + "\n".join(lines) + "\n")
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
-    name = "training" if options.training else "forward"
+    name = ("training" if options.training else "forward") + devices.suffix(options.device)
     record = table.record(rows, options.training, lines)
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     plots.limits(rows, options.training, folder / f"{name}.png")
-    if not options.training:
+    if not options.training and options.device == "cpu":
         plots.costs(sweeps(), folder / "costs.png")
     return 1 if any(finding.short for finding in findings) else 0
 
@@ -70,12 +72,14 @@ def _networks(options: argparse.Namespace) -> int:
     return 1 if any(row.short for row in rows) else 0
 
 
-def _rows(only: str, training: bool, rounds: int) -> list[Row]:
+def _rows(options: argparse.Namespace) -> list[Row]:
+    training: bool = options.training
     print(table.HEADER)
     rows: list[Row] = []
     for shape in SHAPES:
-        if only in shape.name:
-            row = measure(shape, training, rounds)
+        if options.only in shape.name:
+            shape = devices.enlarged(shape, options.device)
+            row = measure(shape, training, options.rounds, options.device)
             rows.append(row)
             short = [demand.text for demand in demands.demands(training) if demand.short(row)]
             print(table.line(row, short), flush=True)
@@ -104,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--modes", nargs="+", choices=networks.MODES, default=networks.MODES, help="of --networks"
+    )
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda"],
+        default="cpu",
+        help="of the table; JAX must have it too",
     )
     option("--shapes", 200, "number of random shapes for --regret")
     option("--seed", 0, "seed of the random shapes")

@@ -24,9 +24,10 @@ Convolution = Callable[[Tensor, Tensor], Tensor]  # of (B, H, W, C) and (out, C 
 
 
 class Data:
-    """The same numbers for every contender on a shape."""
+    """The same numbers for every contender on a shape, and torch's device for them."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, device: str = "cpu") -> None:
+        self.device = torch.device(device)
         random = np.random.default_rng(7)
         inputs, outputs, groups = shape.channels
         self.x = random.standard_normal((shape.batch, *shape.size, inputs), np.float32)
@@ -38,7 +39,7 @@ class Data:
 
 
 def layer(shape: Shape, data: Data) -> Conv2d:
-    return Conv2d(**shape.arguments, w_init=data.kernel)
+    return Conv2d(**shape.arguments, w_init=data.kernel, device=data.device)
 
 
 def of_layer(
@@ -48,8 +49,8 @@ def of_layer(
 
 
 def of_function(function: Convolution, data: Data, training: bool) -> Contender:
-    weight = kernel_to_weight(torch.from_numpy(data.kernel)).contiguous().requires_grad_()
-    return _in_torch(function, weight, data, training)
+    weight = kernel_to_weight(torch.from_numpy(data.kernel)).contiguous().to(data.device)
+    return _in_torch(function, weight.requires_grad_(), data, training)
 
 
 def of_lowering(
@@ -65,7 +66,9 @@ def of_lowering(
 
 
 def _in_torch(function: Convolution, weight: Tensor, data: Data, training: bool) -> Contender:
-    x, cotangent = torch.from_numpy(data.x), torch.from_numpy(data.cotangent)
+    x, cotangent = (
+        torch.from_numpy(numbers).to(data.device) for numbers in (data.x, data.cotangent)
+    )
     if not training:
 
         def infer() -> Tensor:
@@ -96,11 +99,13 @@ def reference(shape: Shape, data: Data, training: bool) -> Contender:
         _, pull = jax.vjp(function, x, kernel)
         return pull(cotangent)
 
+    # Another device has a queue, as torch has one there: `devices.wait_for` waits at a turn's end.
+    ready = jax.block_until_ready if data.device.type == "cpu" else lambda result: result
     if training:
         run = jax.jit(gradients)
-        return lambda: jax.block_until_ready(run(x, kernel, cotangent))
+        return lambda: ready(run(x, kernel, cotangent))
     run = jax.jit(function)
-    return lambda: jax.block_until_ready(run(x, kernel))
+    return lambda: ready(run(x, kernel))
 
 
 def textbook(shape: Shape) -> Convolution:
@@ -177,7 +182,7 @@ def plain_torch(shape: Shape, data: Data, training: bool) -> Contender | None:
             bias=False,
             dilation=shape.rhs_dilation,
         )
-    layer = layer.to(memory_format=torch.channels_last)
+    layer = layer.to(data.device, memory_format=torch.channels_last)
 
     def run(x: Tensor, _: Tensor) -> Tensor:
         return layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()

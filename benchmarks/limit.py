@@ -13,15 +13,17 @@ from . import contenders
 from .shapes import Shape
 from .timing import Contender, Times
 
-# The side of the matrices whose product shows the processor's peak. Larger ones are no faster.
-_SIDE = 1024
+# The side of the matrices whose product shows the peak, by type of device. Larger ones are no
+# faster.
+_SIDES = {"cpu": 1024, "cuda": 8192}
 _MATMUL, _COPY = "matrix product", "copy"
 
 
-def field(shape: Shape, training: bool) -> dict[str, Contender]:
+def field(shape: Shape, training: bool, device: torch.device) -> dict[str, Contender]:
     """A large matrix product, and a copy that reads and writes as many bytes as the layer."""
-    one, other, product = (torch.randn(_SIDE, _SIDE) for _ in range(3))
-    source = torch.randn(max(1, _numbers(shape, training) // 2))
+    side = _SIDES[device.type]
+    one, other, product = (torch.randn(side, side, device=device) for _ in range(3))
+    source = torch.randn(max(1, _numbers(shape, training) // 2), device=device)
     target = torch.empty_like(source)
     return {
         _MATMUL: lambda: torch.mm(one, other, out=product),
@@ -29,19 +31,22 @@ def field(shape: Shape, training: bool) -> dict[str, Contender]:
     }
 
 
-def limit(shape: Shape, training: bool, times: dict[str, Times]) -> tuple[Times, str]:
+def limit(
+    shape: Shape, training: bool, device: torch.device, times: dict[str, Times]
+) -> tuple[Times, str]:
     """Seconds that the layer needs at least, in each round, and what binds it.
 
     Args:
         shape: the layer.
         training: whether gradients are computed too.
+        device: the device of :func:`field`.
         times: the seconds of the contenders of :func:`field`.
 
     Returns:
         The larger of the time of the multiplications and of the time of the memory traffic, and
         which of the two it is: ``'arithmetic'`` or ``'memory'``.
     """
-    share = 2 * _products(shape, training) / (2 * _SIDE**3)
+    share = 2 * _products(shape, training) / (2 * _SIDES[device.type] ** 3)
     arithmetic = {turn: share * seconds for turn, seconds in times[_MATMUL].rounds.items()}
     memory = times[_COPY]
     if memory.median > Times(arithmetic).median:

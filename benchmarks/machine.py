@@ -15,6 +15,7 @@ def machine() -> dict[str, str]:
     return {
         "processor": f"{processor()} x{os.cpu_count()}",
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torchconv2d", "torch", "jax", "brainstate")},

@@ -9,6 +9,7 @@ from torchconv2d.lowerings import LOWERINGS, Lowering, ZeroInsertion, choose
 from . import contenders
 from . import limit as limits
 from .contenders import Data
+from .devices import wait_for
 from .shapes import Shape
 from .timing import Contender, Ratio, Times, interleave, ratio
 
@@ -43,8 +44,8 @@ class Row(NamedTuple):
         return {"torchconv2d": layer, **{name: layer * each for name, each in others.items()}}
 
 
-def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
-    data = Data(shape)
+def measure(shape: Shape, training: bool, rounds: int = 15, device: str = "cpu") -> Row:
+    data = Data(shape, device)
     conv = contenders.layer(shape, data)
     candidates = applicable(shape)
     functions = {
@@ -66,12 +67,12 @@ def measure(shape: Shape, training: bool, rounds: int = 15) -> Row:
             if function is not None
         },
         **({} if plain is None else {"torch": plain}),
-        **limits.field(shape, training),
+        **limits.field(shape, training, data.device),
     }
-    times = interleave(field, rounds)
+    times = interleave(field, rounds, wait_for(data.device))
     layer, chosen = times["layer"], choose(shape.geometry).__name__
     best = min((each.__name__ for each in candidates), key=lambda name: times[name].median)
-    limit, binds = limits.limit(shape, training, times)
+    limit, binds = limits.limit(shape, training, data.device, times)
     return Row(
         shape,
         chosen,

@@ -52,11 +52,11 @@ def _sweep(title: str, shapes: dict[int, Shape]) -> Sweep:
                 "torchconv2d": contenders.of_layer(conv, conv.weight, data, False),
                 "reference": contenders.reference(shape, data, False),
                 "textbook": contenders.of_function(contenders.textbook(shape), data, False),
-                **limit.field(shape, False),
+                **limit.field(shape, False, data.device),
             },
             rounds=9,
         )
-        times["limit"], _ = limit.limit(shape, False, times)
+        times["limit"], _ = limit.limit(shape, False, data.device, times)
         for name, medians in costs.items():
             medians.append(times[name].median * 1e3)
     return Sweep(title, list(shapes), costs)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 Contender = Callable[[], object]
+Wait = Callable[[object], object]
 
 # Seconds: a turn lasts at least about `_TURN`. A contender whose call takes `_SLOW` or longer has
 # at most three turns.
@@ -42,9 +43,18 @@ def ratio(one: Times, other: Times) -> Ratio:
     return Ratio(median, low, high)
 
 
-def interleave(contenders: Mapping[str, Contender], rounds: int = 15) -> dict[str, Times]:
-    """Times each contender once per round, in a new random order."""
-    calls = {name: min(_time(call, 1) for _ in range(2)) for name, call in contenders.items()}
+def nothing(result: object) -> None:
+    """A call on a CPU has ended when it returns."""
+
+
+def interleave(
+    contenders: Mapping[str, Contender], rounds: int = 15, wait: Wait = nothing
+) -> dict[str, Times]:
+    """Times each contender once per round, in a new random order.
+
+    ``wait`` is given the last result of a turn, and returns when the device has computed it.
+    """
+    calls = {name: min(_time(call, 1, wait) for _ in range(2)) for name, call in contenders.items()}
     repeats = {name: max(1, round(_TURN / seconds)) for name, seconds in calls.items()}
     turns = {name: rounds if calls[name] < _SLOW else min(3, rounds) for name in contenders}
     times: dict[str, dict[int, float]] = {name: {} for name in contenders}
@@ -56,15 +66,17 @@ def interleave(contenders: Mapping[str, Contender], rounds: int = 15) -> dict[st
             order = [name for name in contenders if number < turns[name]]
             shuffle(order)
             for name in order:
-                times[name][number] = _time(contenders[name], repeats[name])
+                times[name][number] = _time(contenders[name], repeats[name], wait)
     finally:
         gc.enable()
     return {name: Times(figures) for name, figures in times.items()}
 
 
-def _time(call: Contender, repeats: int) -> float:
-    call()  # load its data into the caches again, after the previous contender
+def _time(call: Contender, repeats: int, wait: Wait) -> float:
+    wait(call())  # load its data into the caches again, after the previous contender
+    result: object = None
     start = time.perf_counter()
     for _ in range(repeats):
-        call()
+        result = call()
+    wait(result)
     return (time.perf_counter() - start) / repeats

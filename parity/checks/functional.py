@@ -84,9 +84,9 @@ def definition(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Ar
 
 def by_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array]:
     """The port's output and gradients for this call."""
-    dtype = getattr(torch, call.case.dtype)
+    device, dtype = torch.get_default_device(), call.case.torch_dtype
     lhs, rhs, along = (
-        torch.from_numpy(np.array(array)).to(dtype)
+        torch.from_numpy(np.array(array)).to(device, dtype)
         for array in (call.lhs(x), call.rhs(kernel), call.out(cotangent))
     )
     y = torchconv2d.conv_general_dilated(lhs.requires_grad_(), rhs.requires_grad_(), **call.options)

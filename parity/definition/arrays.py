@@ -40,4 +40,4 @@ class Results(NamedTuple):
 def wide(values: torch.Tensor) -> Array:
     """The same values in float64 or complex128, which hold every value of the other dtypes."""
     values = values.detach().resolve_conj()
-    return values.to(torch.complex128 if values.is_complex() else torch.float64).numpy()
+    return values.to(torch.complex128 if values.is_complex() else torch.float64).cpu().numpy()

@@ -43,7 +43,7 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
 
 def tensor(case: Case, array: Array) -> Tensor:
     """A batch of images in the layer's order of axes and the case's dtype."""
-    batch = torch.from_numpy(array.copy()).to(getattr(torch, case.dtype))
+    batch = torch.from_numpy(array.copy()).to(torch.get_default_device(), case.torch_dtype)
     if case.channel_first:
         batch = batch.permute(0, 3, 1, 2).contiguous()
     return batch[0] if case.batch is None else batch

@@ -34,7 +34,8 @@ class Setting(NamedTuple):
 
     ``environment`` is set before torch is imported, ``switch`` is called before any computation,
     and ``holds`` asks torch whether both took effect. ``needs`` are keys of
-    ``torch.cpu.get_capabilities()``. ``dtypes`` are the dtypes that must stay within their bound.
+    ``torch.cpu.get_capabilities()``. ``device`` becomes torch's default device.
+    ``dtypes`` are the dtypes that must stay within their bound.
     ``is_path`` is true for a code path of the processor, false for a mode of torch.
     """
 
@@ -46,10 +47,13 @@ class Setting(NamedTuple):
     threads: int = 1
     dtypes: tuple[str, ...] = DTYPES
     is_path: bool = False
+    device: str = "cpu"
 
     @property
     def obstacle(self) -> str | None:
         """The reason why this machine does not support the setting, or None."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            return "there is no CUDA device"
         if not self.needs:
             return None
         has = capabilities()
@@ -61,11 +65,14 @@ class Setting(NamedTuple):
     def take(self) -> None:
         """Apply the setting in this process."""
         torch.set_num_threads(self.threads)
+        if self.device != "cpu":
+            torch.set_default_device(self.device)
         self.switch()
 
     @property
     def is_taken(self) -> bool:
-        return torch.get_num_threads() == self.threads and self.holds()
+        device = torch.get_default_device().type
+        return (torch.get_num_threads(), device) == (self.threads, self.device) and self.holds()
 
     @contextmanager
     def inherited(self) -> Iterator[None]:
@@ -117,6 +124,14 @@ def _denormals_are_zero() -> bool:
     return not (torch.full((1,), 2.0**-1040, dtype=torch.float64) * 1.5).any()
 
 
+def _without_tf32() -> None:
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def _tf32_is_off() -> bool:
+    return not torch.backends.cudnn.allow_tf32
+
+
 def _float32_may_be_rounded() -> bool:
     return torch.get_float32_matmul_precision() == "medium"
 
@@ -153,6 +168,8 @@ SETTINGS = {
             switch=partial(torch.set_default_dtype, torch.float64),
             holds=_default_is_double,
         ),
+        # By default torch lets cuDNN round float32 to TF32.
+        Setting("CUDA", switch=_without_tf32, holds=_tf32_is_off, device="cuda"),
         # The user allows reduced precision of float32. All other dtypes must keep their bounds.
         Setting(
             "float32 matmul medium",
