@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..arrays import floating
 from ..messages import elided, shown
-from .bound import rounding_bound, unit_roundoff
+from .activations import ACTIVATIONS, Activation, activation_of
+from .bound import unit_roundoff
 from .one_layer import why_not_one_layer
 from .porting_mistakes import LOSSES, ROUNDINGS, Change, rearrangements
-
-Function = Callable[..., Any]
+from .results import Function, autograd_vjp, cotangent_for, modulus, results, widened
+from .truth import Truth
 
 _ORDER = "The order is assert_parity(port, reference, inputs)."
 _NETWORKS = (
+    "An activation behind the layer is named by `activation`; `port` is then the layer without it. "
     "The layers of a network are compared one by one, by torchconv2d.testing.compare(network, "
     "torchconv2d.testing.record(reference, inputs))."
 )
@@ -32,6 +33,7 @@ def assert_parity(
     reference: Function,
     inputs: Sequence[Any],
     *,
+    activation: str | Activation | None = None,
     vjp: Function | None = None,
     search_seconds: float = 10.0,
 ) -> float:
@@ -44,11 +46,16 @@ def assert_parity(
     masked weights may not be rounded. NaN equals NaN, and an infinity equals itself. Winograd's
     algorithm may exceed the bound.
 
+    With ``activation`` the reference has that activation behind the layer, and it is applied to
+    the port's result. Its bound is the most that it changes within the layer's bound, which for a
+    small bound is its slope times the bound, and its own rounding errors.
+
     If the assertion fails, it tries common porting mistakes in the port, in float64, and the
     message names each one that by itself explains the difference: an argument or the result
     flipped, transposed (or reshaped instead), regrouped (channels dealt to the groups in turn) or
     shifted by one (compared away from the border); an argument left out, replaced by ones,
-    multiplied by another, or rounded to half precision or TF32; a factor; a bias. The message also
+    multiplied by another, or rounded to half precision or TF32; a factor; a bias; an activation
+    that is another one, or missing. The message also
     says if the port rounds an argument even in float64. This takes hundreds of runs: use small
     arrays of different sizes without symmetry. After ``search_seconds`` it gives up, and says so.
 
@@ -57,6 +64,9 @@ def assert_parity(
             or a module, whose parameters and buffers then count as further arguments.
         reference: a function of ``inputs``, unchanged.
         inputs: floating or complex arrays of JAX, NumPy or torch, in any layout, the image first.
+        activation: what the reference applies to the layer's result, as a function of torch or as
+            a name, such as ``'relu6'`` or ``'softmax'`` (along the last axis). The port is without
+            it.
         vjp: ``jax.vjp``, ``torch.func.vjp`` or a function with the same signature. It
             differentiates the reference, to compare the gradients of all inputs too, for one random
             cotangent.
@@ -72,21 +82,26 @@ def assert_parity(
         TypeError: the arrays are not floating or complex; or the port or the reference is not
             callable; or the port does not compute with torch's tensors, or not in float64.
         ValueError: the port is more than one layer, for which the bound says nothing: compare
-            networks with :func:`compare`.
+            networks with :func:`compare`. Or no activation has this name, or this activation no
+            bound.
 
     Example:
         >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
         >>> assert_parity(torch.conv2d, torch.conv2d, (x, weight), vjp=torch.func.vjp) <= 1
         True
+        >>> def reference(x, weight):
+        ...     return torch.conv2d(x, weight).sigmoid()
+        >>> assert_parity(torch.conv2d, reference, (x, weight), activation="sigmoid") <= 1
+        True
     """
     _check_callable("port", port)
     _check_callable("reference", reference)
-    run, own_vjp = _Run.of(port, inputs), None if vjp is None else _autograd_vjp
+    run, own_vjp = _Run.of(port, inputs, activation), None if vjp is None else autograd_vjp
     run.check_one_layer()
-    truths, ours = run.truths(own_vjp), _results(run.function, run.copies(), own_vjp)
+    truths, ours = run.truths(own_vjp), results(run.whole, run.copies(), own_vjp)
     largest = 0.0
     finest = unit_roundoff(run.finest())
-    for i, theirs in enumerate(_results(reference, inputs, vjp)):
+    for i, theirs in enumerate(results(reference, inputs, vjp)):
         result = f"gradient of {run.names[i - 1]}" if i else "forward"
         if theirs.shape != ours[i].shape:
             shapes = f"{tuple(theirs.shape)}, the port {tuple(ours[i].shape)}"
@@ -110,47 +125,6 @@ def _check_callable(name: str, value: object) -> None:
         raise TypeError(f"`{name}` must be a function or a module, got {shown(value)}. {_ORDER}")
 
 
-class _Truth(NamedTuple):
-    """A result in float64 or complex128, and the terms of the rounding bound."""
-
-    value: Tensor
-    magnitude: Tensor
-    products: Tensor
-    bias: Tensor
-
-    def bound(self, dtype: torch.dtype) -> Tensor:
-        """The bound for a result of ``dtype``; it includes the error of ``value`` itself."""
-        unbiased = torch.where(self.bias == 0, 0.0, self.value.abs() + self.bias.abs())
-        both = [rounding_bound(*self[:3], each) for each in (dtype, self.value.dtype)]
-        return both[0] + both[1] + unit_roundoff(dtype) * unbiased
-
-    def is_sharp(self, dtype: torch.dtype) -> bool:
-        """Whether the bound is small against the values; true of values that are all 0."""
-        finite = self.value.isfinite()
-        bound, values = self.bound(dtype)[finite], self.value[finite].abs()
-        return bool(2 * bound.square().sum() <= values.square().sum()) or not values.any()
-
-    def ratios(self, observed: Tensor) -> Tensor:
-        """Error / bound; infinite where non-finite values differ."""
-        error = (observed - self.value).abs()
-        ratios = torch.where(error.isfinite(), error / self.bound(observed.dtype), torch.inf)
-        same = (observed == self.value) | observed.isnan() & self.value.isnan()
-        return torch.where(same, 0.0, ratios)
-
-    def difference(self, side: str, sides: Mapping[str, Tensor]) -> str:
-        """Where the side differs, and by how much."""
-        ratios, bound = self.ratios(sides[side]), self.bound(sides[side].dtype)
-        at = tuple(int(i) for i in torch.unravel_index(ratios.argmax(), ratios.shape))
-        values = {**sides, "port in float64": self.value}
-        shown = ", ".join(f"{name} {value[at].item():.9g}" for name, value in values.items())
-        error = (sides[side][at] - self.value[at]).abs().item()
-        return (
-            f"{int((ratios > 1).sum())} of {ratios.numel()} entries of the {side} exceed the "
-            f"rounding bound. Worst at {at}: {shown}; error {error:.3g}, "
-            f"bound {bound[at].item():.3g}, ratio {ratios[at].item():.3g}."
-        )
-
-
 class _Mistaken(NamedTuple):
     """A result of the port with one mistake in it, and the mistake's name in messages."""
 
@@ -160,21 +134,23 @@ class _Mistaken(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A function of tensors, its arguments, and their names in messages."""
+    """A function of tensors, its arguments, their names in messages, and what is behind it."""
 
     function: Function
     arguments: list[Tensor]
     names: list[str]
+    activation: Activation | None
 
     @classmethod
-    def of(cls, port: Function, inputs: Sequence[Any]) -> _Run:
+    def of(cls, port: Function, inputs: Sequence[Any], activation: object) -> _Run:
         """The port as a function of its inputs and, if it is a module, of its state."""
         if hasattr(inputs, "dtype"):
             raise TypeError("`inputs` must be a sequence of arrays, one per argument: pass [x].")
+        behind = None if activation is None else activation_of(activation)
         count, names = len(inputs), [f"input {i}" for i in range(len(inputs))]
         tensors = [floating(name, each) for each, name in zip(inputs, names, strict=True)]
         if not isinstance(port, nn.Module):
-            return cls(port, tensors, names)
+            return cls(port, tensors, names, behind)
         every = port.state_dict().items()
         state = {n: each for n, each in every if each.is_floating_point() or each.is_complex()}
 
@@ -183,7 +159,12 @@ class _Run(NamedTuple):
             return torch.func.functional_call(port, named, arguments[:count])
 
         moved = [tensor.to(next(iter(state.values()), tensor).device) for tensor in tensors]
-        return cls(function, [*moved, *state.values()], [*names, *state])
+        return cls(function, [*moved, *state.values()], [*names, *state], behind)
+
+    def whole(self, *arguments: Tensor) -> Any:
+        """The function, and the activation behind it."""
+        y = self.function(*arguments)
+        return y if self.activation is None else self.activation(y)
 
     def finest(self) -> torch.dtype:
         """The dtype of the arguments with the smallest rounding errors."""
@@ -206,7 +187,7 @@ class _Run(NamedTuple):
                 f"`port` must return a tensor, to be differentiated; got {type(value).__name__}. "
                 f"{_ORDER}"
             )
-        wide = [_wide(argument) for argument in self.arguments]
+        wide = [widened(argument) for argument in self.arguments]
         try:
             self.function(*(argument.clone() for argument in wide))
         except Exception as error:  # whatever a user's function raises
@@ -219,26 +200,51 @@ class _Run(NamedTuple):
         if reason is not None:
             raise ValueError(f"`port` must be one linear layer: {reason}. {_NETWORKS}")
 
-    def truths(self, vjp: Function | None) -> list[_Truth]:
-        wide = [_wide(argument) for argument in self.arguments]
-        values, magnitudes, products = (
-            _results(self.function, [change(argument) for argument in wide], vjp, change)
-            for change in (torch.clone, _modulus, torch.ones_like)
-        )
-        if values[0].dtype != _wide(values[0]).dtype:
-            raise TypeError(f"`port` must compute float64 in float64, not in {values[0].dtype}.")
-        constant = _results(self.function, [torch.zeros_like(wide[0]), *wide[1:]], None)
-        biases = [*constant, *map(torch.zeros_like, values[1:])]
-        rows = zip(values, magnitudes, products, biases, strict=True)
-        truths = [_Truth(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
-        if not truths[0].is_sharp(self.finest()):
+    def truths(self, vjp: Function | None) -> list[Truth]:
+        """The result and, with ``vjp``, the gradients for a random cotangent."""
+        forward = self.linear_truths(None, None)[0]
+        if not forward.is_sharp(self.finest()):
             raise ValueError(
                 "`port` must be one linear layer: its bound on rounding errors is as large as its "
                 f"values, so that other values would pass too. {_NETWORKS}"
             )
-        return truths
+        if self.activation is None:
+            return self.linear_truths(vjp, None)
+        if forward.value.is_complex():
+            raise ValueError("`activation` must be None for complex numbers.")
+        behind = forward.activated(self.activation)
+        if vjp is None:
+            return [behind]
+        slope = partial(forward.slope, self.activation, cotangent_for(behind.value))
+        gradients = self.linear_truths(vjp, slope(torch.float64).value)[1:]
+        sizes = [widened(argument).abs() for argument in self.arguments]
 
-    def explained(self, i: int, observed: Tensor, truth: _Truth, seconds: float) -> str:
+        def bound(i: int, dtype: torch.dtype) -> Tensor:
+            """The slope's error times the layer, besides the layer's own error."""
+            passed = results(self.function, sizes, vjp, lambda _: slope(dtype).shown)
+            return gradients[i].bound(dtype) + passed[1 + i].abs()
+
+        return [behind, *(Truth(g.value, partial(bound, i)) for i, g in enumerate(gradients))]
+
+    def linear_truths(self, vjp: Function | None, cotangent: Tensor | None) -> list[Truth]:
+        """The result and, with ``vjp``, the gradients, without the activation."""
+        wide = [widened(argument) for argument in self.arguments]
+
+        def changed(change: Change) -> list[Tensor]:
+            def by(y: Tensor) -> Tensor:
+                return change(cotangent_for(y) if cotangent is None else cotangent)
+
+            return results(self.function, [change(argument) for argument in wide], vjp, by)
+
+        values, magnitudes, products = map(changed, (torch.clone, modulus, torch.ones_like))
+        if values[0].dtype != widened(values[0]).dtype:
+            raise TypeError(f"`port` must compute float64 in float64, not in {values[0].dtype}.")
+        constant = results(self.function, [torch.zeros_like(wide[0]), *wide[1:]], None)
+        biases = [*constant, *map(torch.zeros_like, values[1:])]
+        rows = zip(values, magnitudes, products, biases, strict=True)
+        return [Truth.linear(value, m.abs(), k.abs(), bias) for value, m, k, bias in rows]
+
+    def explained(self, i: int, observed: Tensor, truth: Truth, seconds: float) -> str:
         """The mistakes that each explain result ``i`` alone, as a sentence."""
         tolerance = truth.bound(observed.dtype).max()
 
@@ -280,12 +286,15 @@ class _Run(NamedTuple):
                 yield _Mistaken(f"{self.names[j]} {name}", self.changed(i, {j: change}), is_shift)
         for j, k in permutations(spread, 2):
             if self.arguments[j].shape == self.arguments[k].shape:
-                change = partial(torch.mul, other=_wide(self.arguments[k]))
+                change = partial(torch.mul, other=widened(self.arguments[k]))
                 name = f"{self.names[j]} not times {self.names[k]}"
                 yield _Mistaken(name, self.changed(i, {j: change}))
         for name, change, _ in ROUNDINGS:
             reduced = self.changed(i, dict.fromkeys(spread, change))
             yield _Mistaken(f"all but biases {name}, which full_precision() forbids,", reduced)
+        for name, function in self.other_activations(i):
+            other = self._replace(activation=function)
+            yield _Mistaken(f"{name} as the activation", other.changed(i, {}))
         factor = (value.conj() * observed).sum() / value.abs().square().sum()
         yield _Mistaken(f"the result times {factor.item():.6g}", factor * value)
         for axis, size in enumerate(value.shape):
@@ -294,49 +303,16 @@ class _Run(NamedTuple):
                 bias = (observed - value).mean(others, keepdim=True)
                 yield _Mistaken(f"a bias along {axis}", value + bias)
 
+    def other_activations(self, i: int) -> Iterator[tuple[str, Activation | None]]:
+        """What the reference may have behind the layer; gradients differ in more than that."""
+        if i == 0 and not any(argument.is_complex() for argument in self.arguments):
+            yield from {"nothing": None, **ACTIVATIONS}.items()
+
     def changed(self, i: int, changes: Mapping[int, Change]) -> Tensor:
         """Result ``i`` in float64, after changing some arguments."""
 
         def function(*arguments: Tensor) -> Any:
-            return self.function(*(changes.get(j, torch.clone)(a) for j, a in enumerate(arguments)))
+            return self.whole(*(changes.get(j, torch.clone)(a) for j, a in enumerate(arguments)))
 
-        wide = [_wide(argument) for argument in self.arguments]
-        return _results(function, wide, _autograd_vjp if i else None)[i]
-
-
-def _results(
-    function: Function, arguments: Sequence[Any], vjp: Function | None, change: Change = torch.clone
-) -> list[Tensor]:
-    """The value and, with ``vjp``, the gradients for a random cotangent changed by ``change``."""
-    if vjp is None:
-        return [floating("the result", function(*arguments)).cpu()]
-    value, pullback = vjp(function, *arguments)
-    y = floating("the result", value)
-    # Multiples of 1/8 from -1 to 1 without 0, which no dtype rounds.
-    eighths = torch.randint(-8, 8, (2, *y.shape), generator=torch.Generator().manual_seed(0))
-    real, imaginary = torch.where(eighths < 0, eighths, eighths + 1).double() / 8
-    cotangent = change((torch.complex(real, imaginary) if y.is_complex() else real).to(y))
-    if isinstance(value, Tensor):
-        gradients = pullback(cotangent)
-    else:  # JAX's convention for complex numbers is the conjugate of torch's.
-        array = _wide(cotangent).conj().resolve_conj().numpy().astype(np.asarray(value).dtype)
-        gradients = [floating("a gradient", each).conj() for each in pullback(array)]
-    return [floating("a gradient", result).cpu() for result in (y, *gradients)]
-
-
-def _autograd_vjp(function: Function, *arguments: Tensor) -> tuple[Tensor, Function]:
-    leaves = [argument.detach().requires_grad_() for argument in arguments]
-    with torch.enable_grad():
-        y = function(*leaves)
-    if not isinstance(y, Tensor):
-        kind = type(y).__name__
-        raise TypeError(f"`port` must return a tensor, to be differentiated; got {kind}.")
-    return y, partial(torch.autograd.grad, y, leaves, materialize_grads=True)
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
-
-
-def _modulus(tensor: Tensor) -> Tensor:
-    return tensor.abs().to(tensor.dtype)
+        wide = [widened(argument) for argument in self.arguments]
+        return results(function, wide, autograd_vjp if i else None)[i]

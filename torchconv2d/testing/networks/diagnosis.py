@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..activations import ACTIVATIONS
 from ..porting_mistakes import ROUNDINGS, rearrangements
 from .bounded import Bounded
 from .kinds import ROLES
@@ -19,14 +19,6 @@ from .terms import Term
 NONE = "no common porting mistake explains it"
 _SECONDS = 1.0
 
-_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-}
 _EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12, 1.001e-5)
 
 
@@ -38,7 +30,7 @@ def explain_between(term: Term, recorded: Tensor) -> str:
     """What turns the tensor that arrives at a layer into the recorded one, or the reverse."""
     value, truth = term.value, recorded.double()
     spare = 16 * torch.finfo(torch.float32).eps * truth.abs() + term.shown
-    for name, function in _FUNCTIONS.items():
+    for name, function in ACTIVATIONS.items():
         if _fits(function(value), truth, spare):
             return f"a {name} is missing"
         if _fits(value, function(truth), spare + 16 * torch.finfo(torch.float32).eps):
@@ -128,7 +120,7 @@ def _candidates(
     if len(given) != 1:
         return
     x = given[0]
-    for name, function in _FUNCTIONS.items():
+    for name, function in ACTIVATIONS.items():
         if not any(True for _ in module.parameters()):
             wide = function(x.double())
             if wide.shape == term.value.shape:

@@ -37,6 +37,7 @@ _ELEMENTWISE: dict[Any, Roundings] = {
     aten.hardtanh.default: _COMPARES,
     aten.relu.default: _COMPARES,
     aten.threshold.default: _COMPARES,
+    aten.celu.default: _COMPUTES,
     aten.elu.default: _COMPUTES,
     aten.exp.default: _COMPUTES,
     aten.erf.default: _COMPUTES,
@@ -72,8 +73,9 @@ def _elementwise(
     value = f(x.value)
     if x.error is None and not u:
         return Term(value, None)
-    # The change of the value where the argument changes by its error: for small errors this is
-    # the slope times the error, and it holds at a kink too.
+    # How far the value changes over the interval that the argument may be in: each function is
+    # monotone there, or (silu, gelu, mish, hardswish) convex around its minimum, and then the
+    # larger change at the two ends bounds those between them. It holds at a kink too.
     reach = x.shown + u * x.value.abs()
     spread = torch.maximum((f(x.value + reach) - value).abs(), (f(x.value - reach) - value).abs())
     own = u * (x.value.abs() if each.cancels else value.abs())

@@ -131,7 +131,7 @@ def _constant_pad(dtype: torch.dtype, x: Term, pads: Sequence[int], value: float
     return Term(aten.constant_pad_nd(x.value, pads, value), error)
 
 
-def _to(dtype: torch.dtype, x: Term, **settings: Any) -> Any:
+def _to(dtype: torch.dtype, x: Term, /, **settings: Any) -> Any:
     target = settings.get("dtype")
     if target is not None and not target.is_floating_point:
         return aten._to_copy(x.value, dtype=target)

@@ -63,7 +63,7 @@ def _div(dtype: torch.dtype, a: Any, b: Any) -> Term:
 def _sum_like(func: Any, spare: int = 0) -> Callable[..., Term]:
     """A weighted sum of inputs with positive weights that add up to at most the count."""
 
-    def rule(dtype: torch.dtype, x: Term, *settings: Any, **named: Any) -> Term:
+    def rule(dtype: torch.dtype, x: Term, /, *settings: Any, **named: Any) -> Term:
         named.pop("dtype", None)
         value = func(x.value, *settings, **named)
         count = spare or math.ceil(x.value.numel() / max(value.numel(), 1))
@@ -139,6 +139,7 @@ def _addmm(
 
 RULES: dict[Any, Callable[..., Any]] = {
     aten._adaptive_avg_pool2d.default: _sum_like(aten._adaptive_avg_pool2d.default),
+    aten.add.Scalar: _add,
     aten.add.Tensor: _add,
     aten.addmm.default: _addmm,
     aten.avg_pool2d.default: _avg_pool,
@@ -146,13 +147,16 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.bmm.default: _mm,
     aten.col2im.default: _col2im,
     aten.convolution.default: _convolution,
+    aten.div.Scalar: _div,
     aten.div.Tensor: _div,
     aten.mean.default: _sum_like(aten.mean.default),
     aten.mean.dim: _sum_like(aten.mean.dim),
     aten.mm.default: _mm,
+    aten.mul.Scalar: _mul,
     aten.mul.Tensor: _mul,
     aten.rsub.Scalar: _rsub,
     aten.rsub.Tensor: _rsub,
+    aten.sub.Scalar: _sub,
     aten.sub.Tensor: _sub,
     aten.sum.default: _sum_like(aten.sum.default),
     aten.sum.dim_IntList: _sum_like(aten.sum.dim_IntList),

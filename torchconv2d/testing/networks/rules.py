@@ -13,10 +13,16 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from . import functions, moving, normalizations, products
+from . import functions, moving, normalizations, products, slopes
 from .terms import NoBoundError, Term, is_term, values
 
-RULES = {**moving.RULES, **functions.RULES, **products.RULES, **normalizations.RULES}
+RULES = {
+    **moving.RULES,
+    **functions.RULES,
+    **slopes.RULES,
+    **products.RULES,
+    **normalizations.RULES,
+}
 
 
 def applied(func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
