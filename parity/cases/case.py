@@ -23,7 +23,8 @@ class Case(NamedTuple):
     Pairs are ``(vertical, horizontal)``. ``channels`` are in, out and groups; ``batch`` is None for
     an input without a batch axis. ``mask`` and ``memory`` are names that ``numbers.py`` and
     ``port.py`` know. ``lowering`` is the name of one of ``torchconv2d.lowerings``. If it applies,
-    it is used instead of the layer's choice.
+    it is used instead of the layer's choice. ``image_size`` is what the layer is made for: the
+    ``size``, or any; then ``lowering`` is not used.
     """
 
     size: Pair = (7, 6)
@@ -40,6 +41,7 @@ class Case(NamedTuple):
     memory: str = "contiguous"
     channels_last_weight: bool = False
     lowering: str | None = None
+    image_size: str = "fixed"
     dtype: str = "float32"
     seed: int = 0
 

@@ -40,6 +40,12 @@ class Subject:
         """The port's results on the integers."""
         return port.results(self.case, self.integers)
 
+    def of_image_size(self, image_size: str) -> Subject:
+        """The same numbers for the port's layer with another ``image_size``, without JAX."""
+        there = Subject(self.case._replace(image_size=image_size), with_jax=False)
+        there.integers, there.normals, there.exact = self.integers, self.normals, self.exact
+        return there
+
     def judged(self, check: str, quantity: str, good: bool, detail: str = "") -> Finding:
         """A finding about the port."""
         verdict = Verdict.AGREES if good else Verdict.DIFFERS

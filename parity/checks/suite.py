@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 
 from ..cases.case import Case
-from . import batches, derivatives, functional, values
+from . import any_size, batches, derivatives, functional, values
 from .findings import Finding, Outcome, Verdict
 from .subject import Subject
 
@@ -25,6 +25,8 @@ CHECKS: dict[str, Check] = {
     "differences": derivatives.by_differences,
     "vmap": derivatives.vmap,
     "one by one": batches.one_by_one,
+    "any size": any_size.planned,
+    "any size, in graphs": any_size.in_graphs,
 }
 
 

@@ -49,6 +49,8 @@ SMALL = Case(size=(3, 4), channels=(2, 2, 1), kernel=(2, 2), batch=1, dtype="flo
         ("gradcheck", "a gradient too large", SMALL),
         ("differences", "no second derivative", SMALL),
         ("vmap", "gradients of samples apart", PLAIN),
+        ("any size", "rows and columns of an image swapped", PLAIN),
+        ("any size, in graphs", "in graphs, the extra zero before", PLAIN),
         ("one by one", "a single image returned as a batch", PLAIN),
     ],
 )

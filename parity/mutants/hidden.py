@@ -23,7 +23,9 @@ from torchconv2d.lowerings import (
     MatmulFold,
     Phases,
     RowSums,
+    any_size,
     convolution,
+    per_size,
     phases,
     subpixel,
 )
@@ -267,6 +269,25 @@ MUTANTS: dict[str, Mutant] = {
         lambda x, w, b: (x.flip(1) if x.size(1) >= 16 else x, w, b)
     ),
     "bias of a channel-first single image": planting.forward(_single_image),
+    # any image size
+    "rows and columns of an image swapped": planting.replaced(
+        per_size, "plan", lambda plan, size, *rest: plan(size[::-1], *rest)
+    ),
+    "in graphs, the extra zero before": planting.replaced(
+        any_size, "same_pads", lambda pads, *given: pads(*given)[::-1]
+    ),
+    "in graphs, SAME as for stride 1": planting.replaced(
+        any_size, "same_pads", lambda pads, n, extent, stride, lower: pads(n, extent, 1, lower)
+    ),
+    "in graphs, a gap after the last pixel": planting.replaced(
+        any_size, "dilated_size", lambda _, size, dilation: size * dilation
+    ),
+    "in graphs, no zeros for a window that does not fit": planting.replaced(
+        any_size, "_has_room", lambda *_: True
+    ),
+    "in graphs, a transposed kernel not flipped": planting.replaced(
+        any_size, "adjoint_weight", lambda adjoint, weight, groups: adjoint(weight, groups).flip(2)
+    ),
     # derivatives
     "a frozen layer's input gradient": planting.operands(_frozen),
     "weight gradient if the input needs none": planting.operands(_input_needs_none),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from torch import Tensor
 
 from torchconv2d import Conv2d, functional, geometry, settings
-from torchconv2d.lowerings import Convolution
+from torchconv2d.lowerings import Convolution, per_size
 
 from ..cases.case import Case
 from ..checks import suite
@@ -76,9 +76,27 @@ def replaced(owner: Any, name: str, change: Callable[..., Any]) -> Mutant:
     return lambda: patch.object(owner, name, mutated)
 
 
+def together(*mutants: Mutant) -> Mutant:
+    """Plant several mutants as one."""
+
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with ExitStack() as stack:
+            for mutant in mutants:
+                stack.enter_context(mutant())
+            yield
+
+    return planted
+
+
+def planner(change: Callable[..., Any]) -> Mutant:
+    """Replace ``geometry.plan`` in the layer, of one size and of any; see :func:`replaced`."""
+    return together(*(replaced(owner, "plan", change) for owner in (settings, per_size)))
+
+
 def plan(change: Callable[..., tuple[Any, ...]]) -> Mutant:
     """Change the arguments of ``geometry.plan`` in the layer."""
-    return replaced(settings, "plan", lambda plan, *arguments: plan(*change(*arguments)))
+    return planner(lambda plan, *arguments: plan(*change(*arguments)))
 
 
 def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:

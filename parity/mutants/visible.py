@@ -6,8 +6,7 @@ changes nothing and does not belong here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchconv2d import Conv2d, conv2d, geometry, settings
+from torchconv2d import Conv2d, conv2d, geometry
 from torchconv2d.lowerings import Phases, phases
 
 from . import hidden as hidden_mutants
@@ -56,11 +55,10 @@ def _zero_extended(original: Any, *arguments: Any) -> Any:
     return planned._replace(height=tall)
 
 
-@contextmanager
-def _zero_extended_kernel() -> Iterator[None]:
-    extend = planting.operands(lambda x, weight, bias: (x, F.pad(weight, (0, 0, 0, 1)), bias))
-    with planting.replaced(settings, "plan", _zero_extended)(), extend():
-        yield
+_zero_extended_kernel = planting.together(
+    planting.planner(_zero_extended),
+    planting.operands(lambda x, weight, bias: (x, F.pad(weight, (0, 0, 0, 1)), bias)),
+)
 
 
 def _as_if_contiguous(original: Any, layer: Conv2d, x: Tensor) -> Tensor:

@@ -31,7 +31,11 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
         w_mask=arrays.mask,
         dtype=getattr(torch, case.dtype),
     )
-    if case.lowering is not None:
+    if case.image_size != "fixed":
+        conv = conv.resized((None, None))
+        if case.image_size == "any, in graphs":  # only here do they run on plain integers
+            conv.convolution = conv.convolution.in_graphs
+    elif case.lowering is not None:
         geometry, lowering = conv.geometry, getattr(lowerings, case.lowering)
         if lowering.applies(geometry):
             # Half of the cases test the lowering's own weight gradient, even if another is faster.
@@ -141,8 +145,8 @@ def inference(case: Case, several: Sequence[Arrays]) -> list[Array]:
 
 
 def check_layout(case: Case, conv: Conv2d, x: Tensor, y: Tensor) -> None:
-    said = (*x.shape[:-3], *conv.out_size)
-    if y.shape != said:
+    said = (*x.shape[:-3], *conv.out_size)  # None for what depends on the image's size
+    if y.dim() != len(said) or any(n not in (m, None) for m, n in zip(y.shape, said, strict=True)):
         raise WrongLayoutError(f"an output of {tuple(y.shape)}, which was to have {said}")
     if y.dtype != x.dtype:
         raise WrongLayoutError(f"an output of {y.dtype} from an input of {x.dtype}")
