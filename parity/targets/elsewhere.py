@@ -91,7 +91,7 @@ def _saved(cells: Sequence[Cell], folder: Path) -> list[Path]:
 
 
 def _read(path: Path, cell: Cell, x: Tensor) -> Tensor:
-    shape = (*x.shape[:-3], *cell.layer.out_size)
+    shape = tuple(cell.layer(x).shape)
     values = np.fromfile(path, np.float32)
     if values.size != math.prod(shape):
         raise ValueError(f"{path} has {values.size} numbers, but the shape is {shape}.")

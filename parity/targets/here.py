@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -96,9 +96,22 @@ def optimized_script(cell: Cell, folder: Path) -> Run:
     return torch.jit.optimize_for_inference(torch.jit.script(cell.layer))
 
 
-def program(layer: torch.nn.Module, x: Tensor) -> torch.export.ExportedProgram:
-    """Export the layer for any batch size."""
-    return torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+def program(layer: Conv2d, x: Tensor) -> torch.export.ExportedProgram:
+    """Export the layer for any batch size, and for any image size if it takes any."""
+    return torch.export.export(layer, (x,), dynamic_shapes=(_dims(layer),))
+
+
+def free(layer: Conv2d) -> dict[int, str]:
+    """The axes of a batch that have no fixed size, with a name for each."""
+    sizes = enumerate(layer.in_size, 1)
+    return {0: "batch", **{axis: f"size{axis}" for axis, size in sizes if size is None}}
+
+
+def _dims(layer: Conv2d) -> dict[int, Any]:
+    """The free axes for `torch.export`, which must know that an image is larger than a stride."""
+    names = free(layer)
+    dims = {axis: torch.export.Dim(name, min=5) for axis, name in names.items()}
+    return {**dims, 0: torch.export.Dim(names[0])}
 
 
 @each(unbatched=False)
@@ -118,21 +131,21 @@ def compiled(cell: Cell, folder: Path) -> Run:
 def traced(cell: Cell, folder: Path) -> Run:
     """Run the graph that `torch.compile` traces, and fail if it traces too often.
 
-    It may trace one graph for the first batch size, one for all others, and one for a single image.
+    It may trace one graph for the first batch size, one for all others, and one for a single image;
+    and one more for other image sizes.
     """
     torch.compiler.reset()
     counts = {3: 0, 4: 0}
+    most = 3 if None in cell.layer.in_size else 2
+
+    def is_input(tensor: Tensor) -> bool:
+        sizes = zip(tensor.shape[-3:], cell.layer.in_size, strict=True)
+        return tensor.dim() in counts and all(said in (n, None) for n, said in sizes)
 
     def backend(graph: torch.fx.GraphModule, example: list[Tensor]) -> Run:
-        (x,) = (
-            each
-            for each in example
-            if isinstance(each, Tensor)
-            and each.dim() in counts
-            and each.shape[-3:] == cell.inputs[2].shape
-        )
+        (x,) = (each for each in example if isinstance(each, Tensor) and is_input(each))
         counts[x.dim()] += 1
-        if counts[4] > 2 or counts[3] > 1:
+        if counts[4] > most or counts[3] > 1:
             raise RuntimeError(f"compiled anew: {counts}")
         return graph.forward
 
@@ -171,7 +184,7 @@ def onnx_file(cell: Cell, folder: Path) -> Path:
         (cell.inputs[0],),
         path,
         dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamic_shapes=(_dims(cell.layer),),
         verbose=False,
         optimize=True,  # torch 2.6 does not by default
     )
@@ -213,9 +226,10 @@ def jvp(cell: Cell, folder: Path) -> Run:
 @each()
 def jacrev(cell: Cell, folder: Path) -> Run:
     """The Jacobian times the input in float64; its entries are those of the kernel, exactly."""
-    jacobian = torch.func.jacrev(cell.layer)(torch.ones_like(cell.inputs[2])).double()
 
     def run(x: Tensor) -> Tensor:
+        one = torch.ones(x.shape[-3:])
+        jacobian = torch.func.jacrev(cell.layer)(one).double()
         images = x.reshape(-1, *x.shape[-3:]).double()
         y = torch.stack([torch.tensordot(jacobian, image, 3) for image in images])
         y = y if x.dim() == 4 else y[0]

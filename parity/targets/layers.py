@@ -33,7 +33,17 @@ LAYERS: dict[str, dict[str, Any]] = {
     "channel-first": {"in_size": (4, 9, 8), "stride": 2, "channel_first": True, "b_init": 1.5},
     "empty output": {"kernel_size": (12, 2), "padding": "VALID", "b_init": 0.5},
     "one input channel": {"in_size": (9, 8, 1), "kernel_size": (3, 4)},
+    "any size, stride (2, 3)": {"in_size": (None, None, 4), "stride": (2, 3), "b_init": -1.5},
+    "any height, lhs (2, 3)": {
+        "in_size": (4, None, 8),
+        "kernel_size": (4, 3),
+        "lhs_dilation": (2, 3),
+        "channel_first": True,
+    },
 }
+
+# The image sizes of the inputs, for a layer of any size.
+_SIZES = ((9, 8), (12, 7), (10, 13))
 
 
 class Cell(NamedTuple):
@@ -62,7 +72,16 @@ def _cell(name: str) -> Cell:
 
     layer = make(name, w_init=draw).eval()
     batches = ((2,), (5,), ())
-    inputs, cotangents = (
-        [draw((*batch, *size)) for batch in batches] for size in (layer.in_size, layer.out_size)
-    )
+    inputs = [
+        draw((*batch, *_filled(layer.in_size, size)))
+        for batch, size in zip(batches, _SIZES, strict=True)
+    ]
+    with torch.no_grad():
+        cotangents = [draw(tuple(layer(x).shape)) for x in inputs]
     return Cell(name, layer, inputs, cotangents)
+
+
+def _filled(in_size: tuple[int | None, ...], size: tuple[int, int]) -> list[int]:
+    """``in_size`` with numbers for its Nones."""
+    numbers = iter(size)
+    return [next(numbers) if n is None else n for n in in_size]

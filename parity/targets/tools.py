@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .here import Outputs, Run, Trained, each, onnx_file, onnx_session, program, with_bias
+from .here import Outputs, Run, Trained, each, free, onnx_file, onnx_session, program, with_bias
 from .layers import Cell
 
 # The relative error that quantization to eight bits may have, instead of the rounding bound.
@@ -24,7 +24,7 @@ def fx(cell: Cell, folder: Path) -> Run:
 def older_onnx(cell: Cell, folder: Path) -> Run:
     """The exporter that traces the layer."""
     path = str(folder / "traced.onnx")
-    names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
+    names = {"input_names": ["x"], "dynamic_axes": {"x": free(cell.layer)}}
     torch.onnx.export(cell.layer, (cell.inputs[0],), path, dynamo=False, **names)
     return onnx_session(path)
 
