@@ -168,11 +168,31 @@ class FlaxUNet(nn.Module):
         return nn.Conv(self.classes, (1, 1), name="head")(x)
 
 
+class FlaxInception(nn.Module):
+    classes: int = 5
+    train: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nn.relu(nn.Conv(8, (3, 3), (2, 2), name="stem")(x))
+        y = nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
+        narrow = nn.Conv(6, (1, 1), name="narrow")(x)
+        wide = nn.Conv(10, (5, 5), name="wide")(x)
+        pooled = nn.Conv(4, (1, 1), name="pooled")(y)
+        x = nn.relu(jnp.concatenate([narrow, wide, pooled], -1))
+        return nn.Conv(self.classes, (1, 1), name="head")(x)
+
+
 NETWORKS: dict[str, Callable[..., Any]] = {
-    "MobileNetV2": partial(FlaxInvertedResiduals, MobileNetV2.STAGES, nn.relu6, False),
-    "EfficientNetB0": partial(FlaxInvertedResiduals, EfficientNetB0.STAGES, nn.swish, True),
+    "MobileNetV2": partial(
+        FlaxInvertedResiduals, stages=MobileNetV2.STAGES, activation=nn.relu6, gated=False
+    ),
+    "EfficientNetB0": partial(
+        FlaxInvertedResiduals, stages=EfficientNetB0.STAGES, activation=nn.swish, gated=True
+    ),
     "ResNet": FlaxResNet,
     "UNet": FlaxUNet,
+    "Inception": FlaxInception,
 }
 
 

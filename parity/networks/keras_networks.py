@@ -1,4 +1,4 @@
-"""The networks of ``ports`` in Keras: two of its own, and two built of its layers."""
+"""The networks of ``ports`` in Keras: two of its own, and three built of its layers."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ def resnet(
     x = _conv(x, width, 7, 2, "stem")
     x = layers.ReLU(name="stem_relu")(x)
     x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+    block = 0
     for stage, count in enumerate(counts):
-        for number in range(count):
-            stride = 2 if stage and not number else 1
-            x = _bottleneck(x, width * 2**stage, stride, expansion, f"stage{stage}_block{number}")
+        for stride in (2 if stage else 1, *[1] * (count - 1)):
+            x = _bottleneck(x, width * 2**stage, stride, expansion, f"blocks_{block}")
+            block += 1
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(images, layers.Dense(classes, name="classifier")(x))
 
@@ -53,9 +54,7 @@ def _bottleneck(x: Any, width: int, stride: int, expansion: int, name: str) -> A
 
 
 def _conv(x: Any, filters: int, kernel_size: int, stride: int, name: str) -> Any:
-    conv = layers.Conv2D(
-        filters, kernel_size, stride, padding="same", use_bias=False, name=f"{name}_conv"
-    )
+    conv = layers.Conv2D(filters, kernel_size, stride, padding="same", use_bias=False, name=name)
     return layers.BatchNormalization(name=f"{name}_norm")(conv(x))
 
 
@@ -82,11 +81,24 @@ def _two_convs(x: Any, filters: int, name: str) -> Any:
     return x
 
 
+def inception(size: Size, classes: int = 5) -> Any:
+    images = keras.Input((*size, 3))
+    stem = layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="stem")
+    x = stem(images)
+    y = layers.AveragePooling2D(3, 1, padding="same", name="pool")(x)
+    narrow = layers.Conv2D(6, 1, name="narrow")(x)
+    wide = layers.Conv2D(10, 5, padding="same", name="wide")(x)
+    pooled = layers.Conv2D(4, 1, name="pooled")(y)
+    x = layers.ReLU(name="relu")(layers.Concatenate(name="join")([narrow, wide, pooled]))
+    return keras.Model(images, layers.Conv2D(classes, 1, name="head")(x))
+
+
 NETWORKS: dict[str, Callable[..., Any]] = {
     "MobileNetV2": mobilenet_v2,
     "EfficientNetB0": efficientnet_b0,
     "ResNet": resnet,
     "UNet": unet,
+    "Inception": inception,
 }
 
 

@@ -1,4 +1,4 @@
-"""Four networks as torch modules, channel-first, for images of one size.
+"""Networks as torch modules, channel-first, for images of one size.
 
 Each takes ``layers`` (``blocks.Layers``), so that a benchmark can build the same network of other
 convolutions. ``nn.BatchNorm2d`` has Keras's epsilon, 0.001, in all.
@@ -32,14 +32,20 @@ class _InvertedResiduals(nn.Module):
     ACTIVATION: type[nn.Module]
     GATED: bool
 
-    def __init__(self, size: Size, classes: int = 1000, layers: Layers | None = None) -> None:
+    def __init__(
+        self,
+        size: Size,
+        classes: int = 1000,
+        layers: Layers | None = None,
+        stages: Sequence[tuple[int, int, int, int, int]] | None = None,
+    ) -> None:
         super().__init__()
         layers = layers or Ours()
         self.stem = layers.conv(size, 3, 32, 3, 2)
         self.stem_norm = norm(32)
         size, channels = halved(size), 32
         self.blocks = nn.ModuleList()
-        for kernel_size, out_channels, count, first_stride, expansion in self.STAGES:
+        for kernel_size, out_channels, count, first_stride, expansion in stages or self.STAGES:
             for stride in (first_stride, *[1] * (count - 1)):
                 shape = (size, channels, out_channels, kernel_size, stride, expansion)
                 self.blocks.append(InvertedResidual(layers, *shape, self.ACTIVATION, self.GATED))
@@ -163,6 +169,26 @@ class UNet(nn.Module):
         for up, merge in zip(self.up, self.merge, strict=True):
             x = merge(torch.cat([up(x), kept.pop()], 1))
         return self.head(x)
+
+
+class Inception(nn.Module):
+    """A stem and a block of Inception, where one branch averages the places inside the image."""
+
+    def __init__(self, size: Size, classes: int = 5, layers: Layers | None = None) -> None:
+        super().__init__()
+        layers = layers or Ours()
+        self.stem = layers.conv(size, 3, 8, 3, 2, bias=True)
+        size = halved(size)
+        self.narrow = layers.conv(size, 8, 6, 1, bias=True)
+        self.wide = layers.conv(size, 8, 10, 5, bias=True)
+        self.pool = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        self.pooled = layers.conv(size, 8, 4, 1, bias=True)
+        self.head = layers.conv(size, 20, classes, 1, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        branches = self.narrow(x), self.wide(x), self.pooled(self.pool(x))
+        return self.head(torch.cat(branches, 1).relu())
 
 
 def randomize(network: nn.Module, images: Tensor, seed: int = 0) -> None:
