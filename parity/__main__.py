@@ -16,6 +16,7 @@ from .cases.case import Case
 from .cases.grid import DTYPES, OPTIONS
 from .checks import interruption
 from .machine import known, paths
+from .networks import FRAMEWORKS
 from .photographs import pictures
 from .photographs import run as photographs
 from .report import page
@@ -55,6 +56,11 @@ def _run(options: argparse.Namespace) -> int:
             trials = commands.run_mutants()
             _report(options.report, mutants={"trials": [trial._asdict() for trial in trials]})
             return 0 if all(trial.caught_by for trial in trials) else 1
+        if options.networks:
+            names = FRAMEWORKS if "all" in options.networks else options.networks
+            compared = commands.run_networks(names)
+            _report(options.report, networks={"trials": [each.section() for each in compared]})
+            return 0 if all(each.is_right for each in compared) else 1
         if options.targets:
             names = TARGETS if "all" in options.targets else options.targets
             results = commands.run_targets(names)
@@ -116,6 +122,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--mutants", action="store_true", help="test the suite itself instead, on mutants"
+    )
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        choices=("all", *FRAMEWORKS),
+        metavar="FRAMEWORK",
+        help="compare networks instead, right ports and ports with planted mistakes, with those of "
+        f"all or some of {', '.join(FRAMEWORKS)}",
     )
     parser.add_argument(
         "--targets",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
 
 from . import targets
 from .cases.case import Case
@@ -19,6 +21,9 @@ from .report.progress import Progress
 from .report.summary import Summary
 from .sides.known_bugs import KNOWN
 from .sides.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from .networks.trials import Trial as NetworkTrial
 
 
 class Run(NamedTuple):
@@ -92,6 +97,27 @@ def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
         sys.stdout.flush()
         results += found
     return results
+
+
+def run_networks(frameworks: Iterable[str]) -> list[NetworkTrial]:
+    """Compare right and wrong ports of networks with their references, and print what is named."""
+    from .networks import trials  # imports Flax and Keras, which takes seconds
+
+    # The deep layers are so small that more threads make them slower.
+    torch.set_num_threads(1)
+    found: list[NetworkTrial] = []
+    print(f"{'':5}  {'time':6}  {'reference':20}  {'planted mistakes: layers named'}")
+    for trial in chain.from_iterable(map(trials.run, frameworks)):
+        reference = f"{trial.framework} {trial.network}"
+        verdict = "ok" if trial.is_right else "WRONG"
+        named = f": {', '.join(trial.named)}" if trial.named else ""
+        planted = f"{' + '.join(trial.mistakes) or 'none'}{named}"
+        print(f"{verdict:5}  {trial.seconds:4.1f} s  {reference:20}  {planted}", flush=True)
+        found.append(trial)
+    right = sum(trial.is_right for trial in found)
+    slowest = max(trial.seconds for trial in found)
+    print(f"{right} of {len(found)} right, the slowest comparison {slowest:.1f} s")
+    return found
 
 
 def run_on_paths(names: Sequence[str], case: Case | None) -> list[paths.Row]:

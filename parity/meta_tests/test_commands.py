@@ -14,6 +14,8 @@ from ..__main__ import main
 from ..cases.case import Case
 from ..checks import pool, suite
 from ..checks.findings import Finding, Outcome, Verdict
+from ..networks import trials
+from ..networks.trials import Trial
 from ..photographs import run as photographs
 from ..report import progress, summary
 from ..report.progress import Progress
@@ -206,3 +208,21 @@ def test_a_summary_keeps_few_failures_and_counts_all():
 )
 def test_options_are_described_in_words(case, option, words):
     assert summary.described(case)[option] == words
+
+
+def test_networks_are_printed_and_reported(few, monkeypatch, tmp_path):
+    right = Trial("flax", "UNet", ("epsilon",), ("norm",), ("norm",), ("<eps>",), False, 0.5)
+    monkeypatch.setattr(trials, "run", lambda framework: [right._replace(framework=framework)])
+    status, (out, _) = few("--networks", "all")
+    assert status == 0
+    assert "ok      0.5 s  flax UNet             epsilon: norm\n" in out
+    assert "2 of 2 right, the slowest comparison 0.5 s" in out
+    content = json.loads((tmp_path / "parity.json").read_text("utf-8"))
+    assert [each["right"] for each in content["networks"]["trials"]] == [True, True]
+    assert "&lt;eps&gt;" in (tmp_path / "parity.html").read_text("utf-8")
+    wrong = right._replace(named=("conv", "norm"))
+    monkeypatch.setattr(trials, "run", lambda framework: [right, wrong])
+    status, (out, _) = few("--networks", "keras")
+    assert status == 1
+    assert "WRONG   0.5 s  flax UNet             epsilon: conv, norm\n" in out
+    assert "expected: norm" in (tmp_path / "parity.html").read_text("utf-8")

@@ -17,7 +17,6 @@ from .blocks import Size
 
 # With smaller images the deepest layers see one place, whose variance is 0.
 SIZE = (64, 96)
-FRAMEWORKS = "flax", "keras"
 
 
 class Reference(NamedTuple):
