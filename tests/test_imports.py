@@ -96,18 +96,11 @@ PACKAGES = {
         *("results", "truth", "parity"),
     ],
     "testing/networks": [
-        *(
-            "terms",
-            "moving",
-            "functions",
-            "slopes",
-            "products",
-            "normalizations",
-            "rules",
-            "bounded",
-        ),
-        *("kinds", "layouts", "matching", "recording", "recorder", "recorders", "result"),
-        *("acceptance", "diagnosis", "comparison"),
+        *("terms", "moving", "functions", "slopes", "products", "normalizations"),
+        *("backward", "rules", "bounded"),
+        *("kinds", "layouts", "matching", "recording", "recorder", "differentiating"),
+        *("jax_recorders", "keras_recorder", "recorders", "result"),
+        *("acceptance", "diagnosis", "gradients", "ends", "comparison"),
     ],
 }
 

@@ -15,6 +15,9 @@ from ...messages import elided, listed, shown
 from .acceptance import check_both, ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
+from .differentiating import Arguments
+from .ends import from_end_to_end
+from .gradients import judged_gradients
 from .layouts import ORDERS, fitting, turned
 from .matching import Matches, Seen, leftovers, match, numbers_of
 from .recorder import arrays_of
@@ -32,7 +35,8 @@ def compare(
     be within the bound on rounding errors of that value; the bound is computed along. While the
     port runs, the output of each layer is replaced by the reference's. So what stands between the
     layers is judged by itself too: the input that arrives at a layer must be the recorded one. No
-    wrong layer makes another look wrong.
+    wrong layer makes another look wrong. Where the recording has gradients, those of each layer
+    that agrees are held to their bounds too, for the recorded cotangent.
 
     Args:
         port: a module in evaluation mode. It is not changed.
@@ -128,7 +132,7 @@ class _Comparer:
             if found[2] is None:
                 break
         assert best is not None
-        calls, value, error = best
+        calls, _, error = best
         self.layouts[layout] += 1
         theirs = [self.seen(call) for call in self.recording.calls]
         matches = [match(calls, theirs, self.names, by_numbers=each) for each in (True, False)]
@@ -147,7 +151,7 @@ class _Comparer:
             self.judge(calls, theirs, found, inputs, error)
             tried.append(self.comparison)
         self.comparison = min(tried, key=doubts)
-        self.ends(inputs, value)
+        self.ends(inputs)
         return self.comparison
 
     def judge(
@@ -263,6 +267,7 @@ class _Comparer:
             inputs = iter([Bounded.exact(t, self.coarser(t, module)) for t in given])
             leaves = [next(inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         args, kwargs = pytree.tree_unflatten(leaves, spec)
+        first = len(self.comparison.layers)
         outputs = self.recording.tensors(call.outputs)
         try:
             result = run(*args, **kwargs)
@@ -282,6 +287,8 @@ class _Comparer:
                 continue
             forced[i] = Bounded.exact(options[0], self.coarser(options[0], module))
             self.output(name, module, given, mine, options[0], call)
+        if not any(each.verdict == DIFFERS for each in self.comparison.layers[first:]):
+            self.gradients(name, module, args, kwargs, given, call)
         return pytree.tree_unflatten(forced, spec)
 
     def output(
@@ -314,30 +321,28 @@ class _Comparer:
         dtypes = [t.dtype for t in (tensor, *module.parameters()) if t.is_floating_point()]
         return max(dtypes or [torch.float32], key=lambda dtype: torch.finfo(dtype).eps)
 
-    def ends(self, inputs: list[Tensor], value: Any) -> None:
-        """The difference of the outputs, beside the port's own rounding errors."""
+    def gradients(
+        self, name: str, module: nn.Module, args: Any, kwargs: Any, given: list[Tensor], call: Call
+    ) -> None:
+        """Judge the gradients, if the reference's were recorded."""
+        self.explaining = True
+        found = judged_gradients(
+            module, Arguments.of(args, kwargs), given, call, self.recording, self.fitted
+        )
+        self.explaining = False
+        if found is not None:
+            self.add(f"gradients of {name}", type(module).__name__, call.name, *found)
+
+    def ends(self, inputs: list[Tensor]) -> None:
+        """The difference of the outputs, where it grows, and whether rounding explains it."""
         result = self.comparison
-        outputs = self.recording.tensors(self.recording.network.outputs)
-        own = arrays_of(value)
-        if not own or not outputs or not (options := self.fitted(outputs[0], own[0])):
+        rows = [each for each in result.layers if not each.layer.startswith("gradients of ")]
+        verdicts = {each.verdict for each in rows}
+        found = from_end_to_end(
+            self.port, inputs, self.watch, self.calls, self.recording, self.fitted, verdicts
+        )
+        if found is None:
             result.end_to_end = "End to end: the outputs cannot be compared."
             return
-        # With a reason for no bound, only values are computed, in float64.
-        wide = [
-            Bounded(Term(t.double(), None), t.dtype, t.dtype, "not asked for")
-            if t.is_floating_point() else t for t in inputs
-        ]  # fmt: skip
-        truth = arrays_of(self.port(*wide))[0].term.value
-        scale = truth.square().mean().sqrt()
-        theirs, ours, apart = (
-            ((a.double() - b).square().mean().sqrt() / scale).item()
-            for a, b in ((options[0], truth), (own[0], truth), (options[0], own[0].double()))
-        )
-        judged = all(each.verdict == AGREES for each in result.layers)
-        result.is_rounding = judged or theirs <= 10 * ours
-        why = "which is rounding" if result.is_rounding else "which rounding does not explain"
-        result.end_to_end = (
-            f"End to end the outputs differ by {apart:.3g} of their scale, {why}: in float64 the "
-            f"port is {theirs:.3g} away from the reference, and {ours:.3g} from itself in "
-            f"{str(own[0].dtype).removeprefix('torch.')}."
-        )
+        result.end_to_end, result.is_rounding = found.sentence, found.is_rounding
+        result.take(found.apart, found.most, found.growth)

@@ -29,7 +29,8 @@ def _error(operand: Any) -> Any:
     return operand.error if isinstance(operand, Term) else None
 
 
-def _sub(dtype: torch.dtype, a: Any, b: Any, *, alpha: float = 1) -> Term:
+def sub(dtype: torch.dtype, a: Any, b: Any, *, alpha: float = 1) -> Term:
+    """The difference of two terms or numbers."""
     return _add(dtype, a, b, alpha=alpha, sign=-1)
 
 
@@ -39,7 +40,8 @@ def _rsub(dtype: torch.dtype, a: Any, b: Any, alpha: float = 1) -> Term:
     return Term(value, plus(passed, unit_roundoff(dtype) * value.abs()))
 
 
-def _mul(dtype: torch.dtype, a: Any, b: Any) -> Term:
+def mul(dtype: torch.dtype, a: Any, b: Any) -> Term:
+    """The product of two terms or numbers."""
     value = _number(a) * _number(b)
     passed = plus(
         None if _error(a) is None else _error(a) * abs(_number(b)),
@@ -60,8 +62,8 @@ def _div(dtype: torch.dtype, a: Any, b: Any) -> Term:
     return Term(value, plus(passed, 3 * unit_roundoff(dtype) * value.abs()))
 
 
-def _sum_like(func: Any, spare: int = 0) -> Callable[..., Term]:
-    """A weighted sum of inputs with positive weights that add up to at most the count."""
+def sum_like(func: Any, spare: int = 0) -> Callable[..., Term]:
+    """The rule for a sum of inputs, with positive weights that add up to at most the count."""
 
     def rule(dtype: torch.dtype, x: Term, /, *settings: Any, **named: Any) -> Term:
         named.pop("dtype", None)
@@ -74,15 +76,20 @@ def _sum_like(func: Any, spare: int = 0) -> Callable[..., Term]:
     return rule
 
 
+def axes_sum(dtype: torch.dtype, x: Term, axes: Sequence[int]) -> Term:
+    """The sum over some axes."""
+    return sum_like(aten.sum.dim_IntList)(dtype, x, list(axes))
+
+
 def _avg_pool(dtype: torch.dtype, x: Term, kernel: Sequence[int], *settings: Any) -> Term:
-    return _sum_like(aten.avg_pool2d, math.prod(kernel))(dtype, x, kernel, *settings)
+    return sum_like(aten.avg_pool2d, math.prod(kernel))(dtype, x, kernel, *settings)
 
 
 def _col2im(dtype: torch.dtype, x: Term, size: Any, kernel: Sequence[int], *rest: Any) -> Term:
-    return _sum_like(aten.col2im, math.prod(kernel))(dtype, x, size, kernel, *rest)
+    return sum_like(aten.col2im, math.prod(kernel))(dtype, x, size, kernel, *rest)
 
 
-def _bilinear(
+def bilinear(
     dtype: torch.dtype,
     product: Callable[[Tensor, Tensor], Tensor],
     a: Term,
@@ -122,11 +129,11 @@ def _convolution(
         column = [-1] + [1] * spatial
         error = None if bias.error is None else bias.error.reshape(column)
         bias = Term(bias.value.reshape(column), error)
-    return _bilinear(dtype, product, x, weight, count, bias)
+    return bilinear(dtype, product, x, weight, count, bias)
 
 
 def _mm(dtype: torch.dtype, a: Term, b: Term) -> Term:
-    return _bilinear(dtype, torch.matmul, a, b, a.value.shape[-1])
+    return bilinear(dtype, torch.matmul, a, b, a.value.shape[-1])
 
 
 def _addmm(
@@ -134,11 +141,11 @@ def _addmm(
 ) -> Term:
     if (beta, alpha) != (1, 1):
         raise NoBoundError("no bound for addmm with factors")
-    return _bilinear(dtype, torch.matmul, a, b, a.value.shape[-1], bias)
+    return bilinear(dtype, torch.matmul, a, b, a.value.shape[-1], bias)
 
 
 RULES: dict[Any, Callable[..., Any]] = {
-    aten._adaptive_avg_pool2d.default: _sum_like(aten._adaptive_avg_pool2d.default),
+    aten._adaptive_avg_pool2d.default: sum_like(aten._adaptive_avg_pool2d.default),
     aten.add.Scalar: _add,
     aten.add.Tensor: _add,
     aten.addmm.default: _addmm,
@@ -149,18 +156,18 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.convolution.default: _convolution,
     aten.div.Scalar: _div,
     aten.div.Tensor: _div,
-    aten.mean.default: _sum_like(aten.mean.default),
-    aten.mean.dim: _sum_like(aten.mean.dim),
+    aten.mean.default: sum_like(aten.mean.default),
+    aten.mean.dim: sum_like(aten.mean.dim),
     aten.mm.default: _mm,
-    aten.mul.Scalar: _mul,
-    aten.mul.Tensor: _mul,
+    aten.mul.Scalar: mul,
+    aten.mul.Tensor: mul,
     aten.rsub.Scalar: _rsub,
     aten.rsub.Tensor: _rsub,
-    aten.sub.Scalar: _sub,
-    aten.sub.Tensor: _sub,
-    aten.sum.default: _sum_like(aten.sum.default),
-    aten.sum.dim_IntList: _sum_like(aten.sum.dim_IntList),
+    aten.sub.Scalar: sub,
+    aten.sub.Tensor: sub,
+    aten.sum.default: sum_like(aten.sum.default),
+    aten.sum.dim_IntList: sum_like(aten.sum.dim_IntList),
     # The weights are rounded too, and come from coordinates of up to some hundreds.
-    aten.upsample_bilinear2d.default: _sum_like(aten.upsample_bilinear2d.default, 256),
-    aten.upsample_bilinear2d.vec: _sum_like(aten.upsample_bilinear2d.vec, 256),
+    aten.upsample_bilinear2d.default: sum_like(aten.upsample_bilinear2d.default, 256),
+    aten.upsample_bilinear2d.vec: sum_like(aten.upsample_bilinear2d.vec, 256),
 }

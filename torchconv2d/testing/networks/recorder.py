@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,24 @@ import numpy as np
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from ...messages import elided
+from ..results import cotangent_for
 from .recording import Call, Recording
 
 Runs = Callable[[], Any]
+Gradients = tuple[list[Any], dict[str, Any]]  # by the floating inputs, and by the parameters
+Pull = Callable[[Sequence[Tensor]], Gradients]
 
 
 class Recorder:
     """Adds calls to a recording as they end."""
 
-    def __init__(self, names: Collection[str] | None, folder: str | Path | None) -> None:
+    def __init__(
+        self, names: Collection[str] | None, folder: str | Path | None, gradients: bool
+    ) -> None:
         self.recording = Recording(folder)
+        self.gradients = gradients
+        self.paused = False  # while a layer is called again, for its gradients
         self.names = names
         self.seen = set[str]()
         self._known: dict[int, tuple[weakref.ref[Any], int, int]] = {}
@@ -35,11 +43,15 @@ class Recorder:
         run: Runs,
         parameters: Callable[[], Mapping[str, Any]] = dict,
         early: bool = False,
+        pull: Pull | None = None,
     ) -> Any:
         """Run a layer and record it, unless it called other layers.
 
-        ``early`` copies the inputs before the call, which may change them in place.
+        ``early`` copies the inputs before the call, which may change them in place. ``pull`` takes
+        the layer's gradients.
         """
+        if self.paused:
+            return run()
         wanted = self.names is None or name in self.names
         inputs = self.kept(given) if early and wanted else []
         self._inner_calls[-1] += 1
@@ -52,8 +64,33 @@ class Recorder:
             outputs = self.kept(result)
             if inputs and outputs:
                 kept = self._kept_parameters(name, parameters)
-                self.recording.calls.append(Call(name, kind, inputs, outputs, kept))
+                self.add(Call(name, kind, inputs, outputs, kept), pull)
         return result
+
+    def add(self, call: Call, pull: Pull | None) -> None:
+        """Add a call, with its gradients if they are wanted."""
+        self.recording.calls.append(call)
+        if not self.gradients:
+            return
+        if pull is None:
+            call.no_gradients = "the gradients of this framework's layers cannot be taken"
+            return
+        outputs = [
+            each for each in self.recording.tensors(call.outputs) if each.is_floating_point()
+        ]
+        cotangents = [cotangent_for(each) for each in outputs]
+        self.paused = True
+        try:
+            by_inputs, by_parameters = pull(cotangents)
+        except Exception as error:  # whatever a reference raises that cannot be differentiated
+            call.no_gradients = elided(f"{type(error).__name__}: {error}")
+            return
+        finally:
+            self.paused = False
+        keep = self.recording.keep
+        call.cotangents = [keep(each) for each in cotangents]
+        call.input_gradients = [keep(each) for each in by_inputs]
+        call.parameter_gradients = {name: keep(each) for name, each in by_parameters.items()}
 
     def kept(self, tree: Any) -> list[int]:
         """The numbers of a call's arrays; an array that was kept before is not kept again."""
@@ -93,3 +130,15 @@ def _is_jax(leaf: Any) -> bool:
             "without jax.jit, nn.scan, nn.remat and the like, or within jax.disable_jit()."
         )
     return True
+
+
+def flat(tree: Any) -> dict[str, Any]:
+    """The arrays of a tree by their own names; a name that occurs twice gets its path."""
+    pairs = pytree.tree_flatten_with_path(tree)[0]
+    found = dict[str, Any]()
+    for path, leaf in pairs:
+        if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
+            continue
+        keys = [str(getattr(part, "key", getattr(part, "idx", part))) for part in path]
+        found["/".join(keys) if keys[-1] in found else keys[-1]] = leaf
+    return found

@@ -29,6 +29,11 @@ class Call:
         inputs: its arrays, in order; arguments that are no arrays are left out.
         outputs: the same.
         parameters: the layer's own arrays by name.
+        cotangents: what the gradients are taken for, one for each floating output; none if they
+            were not asked for.
+        input_gradients: the gradients by the floating inputs.
+        parameter_gradients: the gradients by its own arrays.
+        no_gradients: why they could not be taken.
     """
 
     name: str
@@ -36,6 +41,10 @@ class Call:
     inputs: list[int]
     outputs: list[int]
     parameters: dict[str, int] = field(default_factory=dict[str, int])
+    cotangents: list[int] = field(default_factory=list[int])
+    input_gradients: list[int] = field(default_factory=list[int])
+    parameter_gradients: dict[str, int] = field(default_factory=dict[str, int])
+    no_gradients: str = ""
 
 
 class Recording:
@@ -232,7 +241,9 @@ def _read(path: Path) -> Tensor:
 def _call(contents: Mapping[str, Any], arrays: int) -> Call:
     call = Call(**contents)
     numbers = [*call.inputs, *call.outputs, *call.parameters.values()]
-    named = isinstance(call.name, str) and isinstance(call.kind, str)  # pyright: ignore
+    numbers += [*call.cotangents, *call.input_gradients, *call.parameter_gradients.values()]
+    texts: list[object] = [call.name, call.kind, call.no_gradients]
+    named = all(isinstance(each, str) for each in texts)
     if not named or not all(type(n) is int and 0 <= n < arrays for n in numbers):
         raise ValueError(f"the call {shown(contents)} names arrays that are not there")
     return call

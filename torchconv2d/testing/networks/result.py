@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ class Judgement:
         verdict: ``'agrees'``, ``'differs'`` or ``'not judged'``.
         ratio: the largest error divided by its bound; None if it was not judged.
         detail: the explanation, or why it was not judged.
+        accumulated: how far the port is from the recording at this place when it runs from end to
+            end, in units of scale; None if that was not seen.
 
     Example:
         >>> Judgement("stem", "Conv2d", "Conv_0", "agrees", 0.12).verdict
@@ -35,6 +39,7 @@ class Judgement:
     verdict: str
     ratio: float | None = None
     detail: str = ""
+    accumulated: float | None = None
 
 
 @dataclass
@@ -45,7 +50,10 @@ class Comparison:
         layers: the judgements in the order of the calls.
         notes: layouts, leftovers and ambiguous matches, as sentences.
         end_to_end: the difference of the outputs, as a sentence.
-        is_rounding: whether rounding explains that difference.
+        is_rounding: whether rounding explains that difference: each layer agrees; or, where a layer
+            was not judged, a port whose layers err by their whole bounds is as far away.
+        grows_most: the layer at which the difference grows most from end to end, as in
+            :attr:`Judgement.layer`.
 
     Example:
         >>> wrong = Judgement("stem", "Conv2d", "Conv_0", "differs", 7e4, "padding shifted")
@@ -60,6 +68,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list[str])
     end_to_end: str = ""
     is_rounding: bool = False
+    grows_most: str = ""
 
     @property
     def culprits(self) -> list[Judgement]:
@@ -71,23 +80,46 @@ class Comparison:
         """Whether nothing differs, and the outputs differ by rounding alone."""
         return not self.culprits and self.is_rounding
 
+    def take(
+        self,
+        apart: Mapping[tuple[str, int, str], float],
+        most: tuple[str, int, str] | None,
+        growth: float,
+    ) -> None:
+        """Note the accumulated differences, by layer, number of the call and side of the layer."""
+        counts = Counter[str]()
+        for each in self.layers:
+            name, side = each.layer.removeprefix("before "), "behind"
+            if each.layer != name:
+                side = "before"
+            each.accumulated = apart.get((name, counts[each.layer], side))
+            counts[each.layer] += 1
+        if most is not None:
+            self.grows_most = f"before {most[0]}" if most[2] == "before" else most[0]
+            self.notes.append(
+                f"From end to end the difference grows most {_place(most)}, by {growth:.3g} of the "
+                "scale there."
+            )
+
     def assert_ok(self) -> None:
         """Raise an AssertionError that names the culprits, if there is a difference."""
         if not self.ok:
             named = [f"{each.layer} ({each.reference}): {each.detail}" for each in self.culprits]
             more = [f"and {len(named) - 5} more"] if len(named) > 5 else []
+            grows = [f"The difference grows most at {self.grows_most}."] if self.grows_most else []
             raise AssertionError(
-                "\n".join(["The networks differ.", *named[:5], *more, self.end_to_end])
+                "\n".join(["The networks differ.", *named[:5], *more, self.end_to_end, *grows])
             )
 
     def __str__(self) -> str:
-        rows = [("layer", "kind", "reference", "error/bound", "verdict")]
+        rows = [("layer", "kind", "reference", "error/bound", "accumulated", "verdict")]
         rows += [
-            (e.layer, e.kind, e.reference, _number(e.ratio), f"{e.verdict} {e.detail}".strip())
+            (e.layer, e.kind, e.reference, _number(e.ratio), _number(e.accumulated),
+             f"{e.verdict} {e.detail}".strip())
             for e in self.layers
-        ]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = ["  ".join([*map(str.ljust, row, widths), row[4]]) for row in rows]
+        ]  # fmt: skip
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        lines = ["  ".join([*map(str.ljust, row, widths), row[5]]) for row in rows]
         verdict = "The networks agree." if self.ok else f"{len(self.culprits)} culprits."
         return "\n".join([*lines, *self.notes, self.end_to_end, verdict])
 
@@ -109,6 +141,11 @@ class Comparison:
         )
 
 
+def _place(most: tuple[str, int, str]) -> str:
+    name, _, side = most
+    return f"before {name}" if side == "before" else f"in {name}"
+
+
 def doubts(result: Comparison) -> int:
     """How many layers a comparison accuses, or cannot judge since they are ambiguous."""
     return sum(each.verdict == DIFFERS or each.detail == AMBIGUOUS for each in result.layers)
@@ -125,6 +162,7 @@ def _row(each: Judgement) -> str:
     return (
         f'<tr class="{name}">'
         + "".join(f"<td>{html.escape(cell)}" for cell in cells)
+        + f'<td class="n">{_number(each.accumulated)}'
         + f'<td class="n">{_number(each.ratio)}<td><div class="bar"><i style="width:{width:.1f}%">'
         f"</i></div><td>{each.verdict}<td>{html.escape(each.detail)}</tr>"
     )
@@ -146,10 +184,11 @@ td, th {{ padding: 3px 10px; text-align: left; border-bottom: 1px solid var(--li
 .open td {{ opacity: .6; }}
 </style>
 <h1>{verdict}</h1><p>{end}</p>
-<p>Each layer ran on the reference's own input. An error above its bound is more than rounding.</p>
+<p>Each layer ran on the reference's own input. An error above its bound is more than rounding.
+Accumulated is the difference there from end to end, in units of scale.</p>
 <ul>{notes}</ul>
-<table><thead><tr><th>layer<th>kind<th>reference<th class="n">error/bound<th><th>verdict<th>
-explanation</tr></thead><tbody>
+<table><thead><tr><th>layer<th>kind<th>reference<th class="n">accumulated
+<th class="n">error/bound<th><th>verdict<th>explanation</tr></thead><tbody>
 {rows}
 </tbody></table></html>
 """

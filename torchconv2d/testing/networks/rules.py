@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from . import functions, moving, normalizations, products, slopes
+from . import backward, functions, moving, normalizations, products, slopes
 from .terms import NoBoundError, Term, is_term, values
 
 RULES = {
@@ -22,6 +22,7 @@ RULES = {
     **slopes.RULES,
     **products.RULES,
     **normalizations.RULES,
+    **backward.RULES,
 }
 
 

@@ -1,0 +1,171 @@
+"""A port from end to end: how its difference from the reference accumulates, and what explains it.
+
+The criterion: the difference of the outputs is rounding if each layer, and what stands between the
+layers, agrees. For then the reference computes what the port computes in float64, but for an error
+within the rounding bound after each of them, and nothing else. Where something could not be judged
+this does not follow. Then the reference must not be farther from the port in float64 than a port
+whose every layer errs by its whole rounding bound, with random signs: farther than the farthest of
+``DRAWS`` such runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from .bounded import Bounded
+from .recorder import arrays_of
+from .recording import Call, Recording
+from .result import DIFFERS, NOT_JUDGED
+from .terms import Term
+
+DRAWS = 3
+
+Place = tuple[str, int, str]  # the name of a layer, the number of its call, "before" or "behind"
+Watch = Callable[[Callable[[], Any], Callable[..., Any]], Any]
+Fitted = Callable[[Tensor, Tensor], list[Tensor]]
+
+
+class Ends(NamedTuple):
+    """What a run from end to end showed.
+
+    Attributes:
+        sentence: the difference of the outputs, and what explains it.
+        is_rounding: whether rounding explains it.
+        apart: the difference at each place, in units of scale, in the order of the run.
+        most: the place at which it grows most; None if it grows nowhere.
+        growth: by how much.
+    """
+
+    sentence: str
+    is_rounding: bool
+    apart: dict[Place, float]
+    most: Place | None
+    growth: float
+
+
+def from_end_to_end(
+    port: nn.Module,
+    inputs: Sequence[Tensor],
+    watch: Watch,
+    calls: Mapping[tuple[str, int], Call],
+    recording: Recording,
+    fitted: Fitted,
+    verdicts: Collection[str],
+) -> Ends | None:
+    """Run the port from end to end; None if its output cannot be compared.
+
+    ``verdicts`` are those on the layers and on what stands between them.
+    """
+    outputs = recording.tensors(recording.network.outputs)
+    own, apart, growths = _accumulated(port, inputs, watch, calls, recording, fitted)
+    options = fitted(outputs[0], own[0]) if own and outputs else []
+    if not options:
+        return None
+    # With a reason for no bound, only values are computed, in float64.
+    truth = arrays_of(port(*_wide(inputs, "not asked for")))[0].term.value
+    theirs, ours = distance(options[0], truth), distance(own[0], truth)
+    if DIFFERS in verdicts:
+        is_rounding, why = False, "which rounding does not explain, since there are culprits"
+    elif NOT_JUDGED not in verdicts:
+        is_rounding, why = True, "which is rounding, since each layer agrees"
+    else:
+        most = _spread(port, inputs, watch, truth)
+        is_rounding = theirs <= most
+        verb = "explains" if is_rounding else "does not explain"
+        why = f"which rounding {verb}: errors as large as the layers' bounds make {most:.3g}"
+    sentence = (
+        f"End to end the outputs differ by {distance(own[0], options[0]):.3g} of their scale, "
+        f"{why}. In float64 the port is {theirs:.3g} away from the reference, and {ours:.3g} from "
+        f"itself in {str(own[0].dtype).removeprefix('torch.')}."
+    )
+    place = max(growths, key=growths.__getitem__, default=None)
+    growth = 0.0 if place is None else growths[place]
+    return Ends(sentence, is_rounding, apart, place if growth > 0 else None, growth)
+
+
+def distance(first: Tensor, second: Tensor) -> float:
+    """The root mean square of the difference, in units of that of ``second``."""
+    if not second.numel():
+        return 0.0
+    scale, apart = (
+        each.double().square().mean().sqrt().item() for each in (second, first - second)
+    )
+    return apart / scale if scale else (float("inf") if apart else 0.0)
+
+
+def _accumulated(
+    port: nn.Module,
+    inputs: Sequence[Tensor],
+    watch: Watch,
+    calls: Mapping[tuple[str, int], Call],
+    recording: Recording,
+    fitted: Fitted,
+) -> tuple[list[Tensor], dict[Place, float], dict[Place, float]]:
+    """The port's outputs, its difference from the recording at each place, and how this grows.
+
+    A layer's growth is the difference of its outputs less that of its inputs. What stands before a
+    layer grows by what its inputs differ more than anything that came earlier.
+    """
+    apart, growths = dict[Place, float](), dict[Place, float]()
+
+    def farthest(tree: Any, numbers: Sequence[int]) -> float:
+        found = list[float]()
+        for own, theirs in zip(arrays_of(tree), recording.tensors(numbers), strict=False):
+            options = fitted(theirs, own) if own.is_floating_point() else []
+            found += [min(distance(own, option) for option in options)] if options else []
+        return max(found, default=0.0)
+
+    def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, go: Any) -> Any:
+        call = calls.get((name, number))
+        if call is None:
+            return go(*args, **kwargs)
+        given = farthest((args, kwargs), call.inputs)  # before a layer changes them in place
+        before, behind = (name, number, "before"), (name, number, "behind")
+        growths[before] = given - max(apart.values(), default=0.0)
+        apart[before] = given
+        result = go(*args, **kwargs)
+        apart[behind] = farthest(result, call.outputs)
+        growths[behind] = apart[behind] - given
+        return result
+
+    try:
+        result = watch(lambda: port(*[each.clone() for each in inputs]), see)
+    except Exception:  # whatever a wrong port raises; it was reported when the port ran first
+        return [], apart, growths
+    return arrays_of(result), apart, growths
+
+
+def _spread(port: nn.Module, inputs: Sequence[Tensor], watch: Watch, truth: Tensor) -> float:
+    """How far from ``truth`` the port is, if each layer errs by its rounding bound at random."""
+
+    def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, go: Any) -> Any:
+        args, kwargs = pytree.tree_map_only(Bounded, moved, (args, kwargs))
+        return pytree.tree_map_only(Bounded, moved, go(*args, **kwargs))
+
+    found, generator = list[float](), torch.Generator().manual_seed(0)
+
+    def moved(each: Bounded) -> Bounded:
+        value, error = each.term
+        if error is not None:
+            signs = torch.randint(0, 2, value.shape, generator=generator).to(value) * 2 - 1
+            value = value + signs * error.nan_to_num(posinf=0.0)
+        return Bounded(Term(value, None), each.dtype, each.rounded_to)
+
+    for _ in range(DRAWS):
+        result = watch(lambda: port(*_wide(inputs, None)), see)
+        found.append(distance(moved(arrays_of(result)[0]).term.value, truth))
+    return max(found)
+
+
+def _wide(inputs: Sequence[Tensor], unjudged: str | None) -> list[Tensor]:
+    return [
+        Bounded(Term(each.double(), None), each.dtype, each.dtype, unjudged)
+        if each.is_floating_point()
+        else each
+        for each in inputs
+    ]
