@@ -29,6 +29,7 @@ def wait_for(device: torch.device) -> Wait:
 def prepare(device: str) -> None:
     """Use TF32 for all of torch's products of float32, as cuDNN and JAX do by default."""
     if device == "cuda":
+        jax.config.update("jax_platforms", "cuda,cpu")  # `parity` sets it to "cpu"
         torch.set_float32_matmul_precision("high")
         if jax.default_backend() != "gpu":
             raise SystemExit("JAX has no CUDA device here: install `jax[cuda13]`, or `jax[cuda12]`")

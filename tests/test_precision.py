@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from cases import assert_within_the_bound, make_input, make_layer, normal_numbers
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from parity.definition.expected import layer_gradients
 from torchconv2d import Conv2d, conv_general_dilated, versions
-from torchconv2d.lowerings import precision
+from torchconv2d.geometry import Geometry, plan
+from torchconv2d.lowerings import Convolution, convolution, precision
 from torchconv2d.testing import rounding_bound, unit_roundoff
 
 HALF = [torch.float16, torch.bfloat16]
@@ -41,14 +44,17 @@ def multiplied(layer: Conv2d, x: Tensor, *, training: bool = False) -> set[torch
 
 
 @pytest.fixture(params=[False, True], ids=["no bfloat16 here", "bfloat16 here"])
-def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Processors without bfloat16 instructions, and with them; odd channels separately."""
+def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    """Processors without bfloat16 instructions, and with them; odd channels are wrong there."""
 
-    def is_right(odd_channels: bool) -> bool:
-        return request.param and not odd_channels
+    def sums_exactly(compute: Any, geometry: Geometry, channels_last: Any) -> bool:
+        return geometry.in_per_group % 2 == 0
 
-    monkeypatch.setattr(precision, "_is_right", is_right)
-    return request.param
+    monkeypatch.setattr(precision, "_has_instructions", lambda: request.param)
+    monkeypatch.setattr(convolution, "sums_exactly", sums_exactly)
+    Convolution.of.cache_clear()  # its instances keep the answers
+    yield request.param
+    Convolution.of.cache_clear()
 
 
 # torch sums the last of these in bfloat16 on every processor: its `output_padding` is not below the
@@ -76,17 +82,15 @@ def test_partial_sums_are_never_of_half_precision(name: str, native: bool) -> No
 
 
 @pytest.mark.parametrize("name", ["same_stride", "groups", "lhs_upsample", "lhs_stride"])
-def test_bfloat16_is_native_in_inference_where_the_processor_is_right(
-    name: str, native: bool
-) -> None:
+def test_bfloat16_is_native_where_the_processor_is_right(name: str, native: bool) -> None:
     layer = make_layer(name, torch.bfloat16, normal_numbers)
     x = make_input(layer, normal_numbers)
     assert multiplied(layer, x) == {torch.bfloat16 if native else torch.float32}
-    assert multiplied(layer, x, training=True) == {torch.float32}
+    assert multiplied(layer, x, training=True) == {torch.bfloat16 if native else torch.float32}
     assert multiplied(layer.half(), x.half()) == {torch.float32}
 
 
-def test_an_odd_number_of_channels_is_asked_for_by_itself(native: bool) -> None:
+def test_each_geometry_is_asked_for_by_itself(native: bool) -> None:
     layer = make_layer("same", torch.bfloat16, normal_numbers, in_size=(7, 6, 3))
     assert multiplied(layer, make_input(layer, normal_numbers)) == {torch.float32}
 
@@ -102,38 +106,74 @@ def test_without_onednn_bfloat16_is_computed_in_float32(monkeypatch: pytest.Monk
 def test_a_limit_on_onednn_is_a_limit_on_bfloat16(
     monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    ask = precision._is_right.__wrapped__
+    ask = precision._has_instructions.__wrapped__
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    monkeypatch.setattr(precision, "_sums_exactly", lambda channels: channels < 99)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    assert ask(False)
+    assert ask()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    assert not ask(False)
+    assert not ask()
 
 
-@pytest.mark.parametrize("channels", [3, 4, 33])
-@pytest.mark.parametrize("wrong", [None, "rounds", "spreads"])
-def test_the_question_tells_right_from_wrong(
-    monkeypatch: pytest.MonkeyPatch, channels: int, wrong: str | None
+def exactly(sample: precision.Sample, dtype: torch.dtype) -> Tensor:
+    """The outputs, each rounded once to ``dtype``."""
+    return F.conv2d(sample.x.double(), sample.weight.double(), None, (1, 2), (1, 2)).to(dtype)
+
+
+def in_parts(sample: precision.Sample, dtype: torch.dtype) -> Tensor:
+    """The sum over the kernel's rows of sums that are rounded."""
+    rows = torch.eye(sample.weight.size(2)).reshape(-1, 1, 1, sample.weight.size(2), 1)
+    parts = [sample.weight * row for row in rows]
+    return sum(exactly(replaced(sample, part), dtype) for part in parts)  # pyright: ignore
+
+
+def replaced(sample: precision.Sample, weight: Tensor) -> precision.Sample:
+    other = copy.copy(sample)
+    other.weight = weight
+    return other
+
+
+def spread(sample: precision.Sample, dtype: torch.dtype) -> Tensor:
+    """A NaN anywhere in an image reaches the image's first output."""
+    y = exactly(sample, dtype)
+    y[:, :1, :1, :1] += 0 * sample.x.sum((1, 2, 3), keepdim=True).to(dtype)
+    return y
+
+
+def cleared(sample: precision.Sample, dtype: torch.dtype) -> Tensor:
+    """A NaN is taken for a zero."""
+    other = copy.copy(sample)
+    other.x = sample.x.nan_to_num(nan=0.0)
+    return exactly(other, dtype)
+
+
+@pytest.mark.parametrize("channels", [(1, 1), (4, 6), (33, 5)])
+@pytest.mark.parametrize("wrong", [None, in_parts, spread, cleared])
+def test_the_question_tells_right_from_wrong(channels: tuple[int, int], wrong: Any) -> None:
+    geometry = plan((9, 8), (3, 2), (1, 2), ((1, 1), (2, 2)), (1, 1), (1, 1), *channels, 1)
+
+    def compute(sample: precision.Sample, dtype: torch.dtype) -> Tensor:
+        function = exactly if wrong is None or dtype != torch.bfloat16 else wrong
+        return function(sample, dtype)
+
+    for channels_last in ((False, True), (True, False)):
+        assert precision.sums_exactly(compute, geometry, channels_last) is (wrong is None)
+
+
+@pytest.mark.parametrize("name", ["same_stride", "lhs_upsample", "lhs_stride", "groups"])
+def test_gradients_are_right_where_the_processor_answers(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a convolution that is right, one that rounds partial sums, one that spreads a NaN."""
-    for name in ("conv2d", "conv_transpose2d"):
-        exact = getattr(precision.F, name)
-
-        def convolve(x: Tensor, weight: Tensor, stride: int, exact: Any = exact) -> Tensor:
-            if x.dtype == torch.float64:
-                return exact(x, weight, stride=stride)
-            x, weight = x.double(), weight.double()
-            if wrong == "rounds" and channels > 1:
-                taps = range(weight.shape[2])
-                parts = [weight * (torch.arange(len(taps)) == u).reshape(-1, 1) for u in taps]
-                y = sum(exact(x, part, stride=stride).bfloat16() for part in parts)
-            else:
-                y = exact(x, weight, stride=stride).bfloat16()
-            return y + 0 * x.sum().bfloat16() if wrong == "spreads" else y
-
-        monkeypatch.setattr(precision.F, name, convolve)
-    assert precision._sums_exactly(channels) is (wrong is None)
+    """The question is not replaced here: what it allows must be within the bound."""
+    monkeypatch.setattr(precision, "_has_instructions", lambda: True)
+    Convolution.of.cache_clear()
+    layer = make_layer(name, torch.bfloat16, normal_numbers)
+    x = make_input(layer, normal_numbers).requires_grad_()
+    y = layer(x)
+    cotangent = normal_numbers(y.shape, 5, torch.bfloat16)
+    found = torch.autograd.grad(y, [x, *layer.parameters()], cotangent)
+    for gradient, right in zip(found, layer_gradients(layer, x, cotangent), strict=True):
+        assert (gradient.double() - right.value).abs().le(right.bound).all()
+    Convolution.of.cache_clear()
 
 
 # A trace computes in float32, and the call that torch compares it with need not.

@@ -95,7 +95,7 @@ def conv_general_dilated(
         sizes = (x.size(2), x.size(3)), (weight.size(2), weight.size(3))
         convolve = _planned(*sizes, *settings, x.size(1), weight.size(0), groups)
     else:
-        convolve = AnySize(*settings, groups, weight.size(1))
+        convolve = AnySize(*settings, groups)
     y = convolve(x, weight, None)
     return y.permute(inverse(axes.out)).contiguous()
 

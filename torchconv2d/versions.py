@@ -80,6 +80,15 @@ def is_recording() -> bool:
     )
 
 
+def is_transformed(tensor: torch.Tensor) -> bool:
+    """Whether ``torch.func`` or ``vmap`` has wrapped it.
+
+    >>> is_transformed(torch.ones(2))
+    False
+    """
+    return _private._functorch.is_functorch_wrapped_tensor(tensor)
+
+
 def is_fake(tensor: torch.Tensor) -> bool:
     """Whether it is a FakeTensor, which holds no numbers, and torch computes with real ones here.
 

@@ -18,6 +18,7 @@ from ..cases.case import Case
 from ..cases.numbers import canvas
 from ..definition.arrays import Array, wide
 from ..definition.convolution import convolve, gradients
+from ..sides import port
 from .findings import Finding
 from .subject import Subject
 
@@ -84,7 +85,7 @@ def definition(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Ar
 
 def by_port(call: Call, x: Array, kernel: Array, cotangent: Array) -> list[Array]:
     """The port's output and gradients for this call."""
-    device, dtype = torch.get_default_device(), call.case.torch_dtype
+    device, dtype = port.device(), call.case.torch_dtype
     lhs, rhs, along = (
         torch.from_numpy(np.array(array)).to(device, dtype)
         for array in (call.lhs(x), call.rhs(kernel), call.out(cotangent))

@@ -45,9 +45,14 @@ def layer(case: Case, arrays: Arrays) -> Conv2d:
     return conv.to(memory_format=torch.channels_last) if case.channels_last_weight else conv
 
 
+def device() -> torch.device:
+    """The device on which the layer is tested: torch's default one."""
+    return torch.get_default_device()
+
+
 def tensor(case: Case, array: Array) -> Tensor:
     """A batch of images in the layer's order of axes and the case's dtype."""
-    batch = torch.from_numpy(array.copy()).to(torch.get_default_device(), case.torch_dtype)
+    batch = torch.from_numpy(array.copy()).to(device(), case.torch_dtype)
     if case.channel_first:
         batch = batch.permute(0, 3, 1, 2).contiguous()
     return batch[0] if case.batch is None else batch

@@ -30,9 +30,8 @@ class AnySize(Computation):
         lhs_dilation: dilates the input.
         rhs_dilation: dilates the kernel.
         groups: of the channels.
-        in_per_group: input channels of a group.
 
-    >>> convolve = AnySize((2, 2), "SAME", (1, 1), (1, 1), groups=1, in_per_group=3)
+    >>> convolve = AnySize((2, 2), "SAME", (1, 1), (1, 1), groups=1)
     >>> weight = torch.randn(8, 3, 3, 3)
     >>> [convolve(torch.randn(1, 3, rows, 9), weight, None).shape[2:] for rows in (7, 12)]
     [torch.Size([4, 5]), torch.Size([6, 5])]
@@ -45,7 +44,6 @@ class AnySize(Computation):
         lhs_dilation: Pair,
         rhs_dilation: Pair,
         groups: int,
-        in_per_group: int,
     ) -> None:
         is_string = isinstance(padding, str)
         amounts = [0, 0, 0, 0] if is_string else [*padding[0], *padding[1]]
@@ -57,7 +55,6 @@ class AnySize(Computation):
             list(rhs_dilation),
             groups,
         )
-        self._odd_channels = in_per_group % 2 == 1
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if is_tracing() and not is_tracing_onnx():

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from ..layout import adjoint_weight, dense_as, with_dense_gradient
-from ..versions import is_any_autocast_enabled, is_exporting, is_tracing
+from ..versions import (
+    constant_in_graphs,
+    float32_is_reduced,
+    is_any_autocast_enabled,
+    is_exporting,
+    is_tracing,
+    is_transformed,
+)
 from .choose import (
     choose,
     choose_for_export,
@@ -25,7 +32,7 @@ from .choose import (
 )
 from .lowering import Lowering, is_functional
 from .partial_sums import PartialSums
-from .precision import NARROW, wider
+from .precision import NARROW, Sample, has_bfloat16, sums_exactly, wider
 from .weight_gradient import WeightGradient
 
 _AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
@@ -35,7 +42,6 @@ class Computation:
     """A function of input, weight and bias that decides in which dtype a subclass computes."""
 
     _rounds_partial_sums = False
-    _odd_channels: bool
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution in torch's own layouts.
@@ -62,14 +68,27 @@ class Computation:
 
     def _in_dtype(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The same without autocast."""
-        dtype = x.dtype
-        if dtype not in NARROW:
+        if x.dtype not in NARROW or self._is_right_in_its_own(x, weight):
             return self._differentiable(x, weight, bias)
-        wide = wider(x, self._rounds_partial_sums, self._odd_channels)
-        if wide is None:
-            return self._differentiable(x, weight, bias)
+        wide = wider(x)
         bias = None if bias is None else bias.to(wide)
-        return self._differentiable(x.to(wide), weight.to(wide), bias).to(dtype)
+        return self._differentiable(x.to(wide), weight.to(wide), bias).to(x.dtype)
+
+    def _is_right_in_its_own(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether a narrow dtype can be computed in itself, by the rules of `precision`."""
+        if x.dtype == torch.complex64:
+            return not float32_is_reduced(x.device.type)
+        if torch.onnx.is_in_onnx_export():
+            return True
+        if self._rounds_partial_sums:
+            return False
+        if not x.is_cpu:
+            return True
+        return x.dtype == torch.bfloat16 and self._is_right_in_bfloat16(x, weight)
+
+    def _is_right_in_bfloat16(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether this processor computes it in bfloat16 correctly."""
+        return False
 
     @abstractmethod
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -116,7 +135,7 @@ class Convolution(Computation):
             weight_gradient = choose_weight_gradient(geometry, kind)
         self._gradient_kind = weight_gradient
         self._rounds_partial_sums = self.lowering.rounds_partial_sums
-        self._odd_channels = geometry.in_per_group % 2 == 1
+        self._answers: dict[tuple[str | bool, ...], bool] = {}
 
     @staticmethod
     @lru_cache(maxsize=1024)
@@ -145,6 +164,8 @@ class Convolution(Computation):
         if is_tracing():
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
+        if x.dtype == torch.bfloat16 and x.is_cpu:  # torch's own gradients may be wrong
+            return self._apply(x, weight, bias)
         if self._gradient_kind is not None and not weight.is_complex():
             return self._apply(x, weight, bias)
         if not is_functional(x):  # a sharded tensor cannot be flattened
@@ -157,6 +178,37 @@ class Convolution(Computation):
         imaginary = self._apply(x.imag, weight.imag, None)
         mixed = self._apply(x.real + x.imag, weight.real + weight.imag, of_both)
         return torch.complex(real - imaginary, mixed - real - imaginary)
+
+    def _is_right_in_bfloat16(self, x: Tensor, weight: Tensor) -> bool:
+        if not has_bfloat16() or is_exporting() or is_tracing():
+            return False
+        compiles = torch.compiler.is_compiling()
+        if not compiles and (is_transformed(x) or is_transformed(weight)):
+            return False  # its convolution has other sizes
+        # In graphs torch's own gradients are used.
+        if torch.is_grad_enabled() and (compiles or self._narrow_gradient_kind is None):
+            return False
+        return self._asked("outputs", is_functional(x), x.is_contiguous(), weight.is_contiguous())
+
+    @constant_in_graphs
+    def _asked(self, what: str, functional: bool, x_is_plain: bool, weight_is_plain: bool) -> bool:
+        """Whether this processor computes it in bfloat16 correctly: asked once, then kept."""
+        key = what, functional, x_is_plain, weight_is_plain
+        if key not in self._answers:
+
+            def outputs(sample: Sample, dtype: torch.dtype) -> Tensor:
+                lowering = self._functional if functional else self.lowering
+                return lowering.forward(sample.x.to(dtype), sample.weight.to(dtype), None)
+
+            def weight_gradient(sample: Sample, dtype: torch.dtype) -> Tensor:
+                gradient = self._own_gradient if functional else self._fastest_gradient
+                operands = sample.gradient, sample.x, sample.weight
+                return gradient(*(operand.to(dtype) for operand in operands))
+
+            compute = outputs if what == "outputs" else weight_gradient
+            last = not x_is_plain, not weight_is_plain
+            self._answers[key] = sums_exactly(compute, self.geometry, last)
+        return self._answers[key]
 
     def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
@@ -184,10 +236,28 @@ class Convolution(Computation):
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to ``weight``, of which only shape and dtype are used."""
         # The fastest one may copy its input, which would gather a DTensor.
-        by = self._own_gradient if is_functional(gradient) else self._fastest_gradient
-        return by(gradient, x, weight)
+        functional = is_functional(gradient)
+        by = self._own_gradient if functional else self._fastest_gradient
+        dtype = gradient.dtype
+        if dtype not in (torch.float16, torch.bfloat16):
+            return by(gradient, x, weight)
+        if gradient.is_cpu:
+            orders = x.is_contiguous(), weight.is_contiguous()
+            right = not is_transformed(gradient) and not is_transformed(x)
+            right = right and self._asked("weight gradient", functional, *orders)
+        else:
+            right = not by.rounds_partial_sums
+        if right:
+            return by(gradient, x, weight)
+        wide = wider(gradient)
+        return by(gradient.to(wide), x.to(wide), weight.to(wide)).to(dtype)
 
-    # Created on first use, since inference needs none of these four.
+    # Created on first use, since inference needs none of these five.
+    @cached_property
+    def _narrow_gradient_kind(self) -> type[WeightGradient] | None:
+        """A weight gradient for bfloat16 on a CPU, in which torch's own may be wrong."""
+        return self._gradient_kind or choose_weight_gradient(self.geometry, type(self.lowering))
+
     @cached_property
     def _adjoint(self) -> Convolution:
         # Cropped entries have the gradient zero. Computing it would take up to four times as long.
@@ -205,7 +275,8 @@ class Convolution(Computation):
 
     @cached_property
     def _fastest_gradient(self) -> WeightGradient:
-        return make_weight_gradient(self.geometry, cast(type[WeightGradient], self._gradient_kind))
+        kind = cast(type[WeightGradient], self._narrow_gradient_kind)
+        return make_weight_gradient(self.geometry, kind)
 
     @cached_property
     def _own_gradient(self) -> WeightGradient:

@@ -109,6 +109,8 @@ class OverPadded(Lowering):
 class BorderedWeightGradient(WeightGradient):
     """The sum of the weight gradients of the main part of the output and of its borders."""
 
+    rounds_partial_sums = True
+
     def __init__(self, geometry: Geometry) -> None:
         height, width = map(solve, geometry.axes)
         self.parts = [(height.main, width.main)]

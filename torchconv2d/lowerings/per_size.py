@@ -55,7 +55,7 @@ class PerSize:
     ) -> None:
         settings = stride, padding, lhs_dilation, rhs_dilation
         self._arguments = kernel, *settings, in_channels, out_channels, groups
-        self.in_graphs = AnySize(*settings, groups, in_channels // groups)
+        self.in_graphs = AnySize(*settings, groups)
         self.lowering = AnySizeLowering(self.in_graphs)
 
         def of_size(rows: int, columns: int) -> Convolution:

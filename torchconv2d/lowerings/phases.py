@@ -157,6 +157,8 @@ class PhasesWeightGradient(WeightGradient):
     ``parts`` has a weight gradient for each phase, or None for a phase that reads no input.
     """
 
+    rounds_partial_sums = True
+
     def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
         self._parts = parts
         height, width = map(_count, geometry.axes)

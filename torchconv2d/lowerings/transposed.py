@@ -152,6 +152,8 @@ class RunsWeightGradient(WeightGradient):
     The adjoint maps the output's gradient to the input's, so here ``x`` is its output's gradient.
     """
 
+    rounds_partial_sums = True
+
     def __init__(self, geometry: Geometry) -> None:
         vertical, horizontal = map(runs, geometry.axes)
         self.runs = [(v, h) for v in vertical for h in horizontal]

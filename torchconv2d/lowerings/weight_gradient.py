@@ -26,6 +26,9 @@ class WeightGradient(ABC):
             [16., 16., 12.]])
     """
 
+    # Whether half-precision sums would be rounded before they are complete.
+    rounds_partial_sums = False
+
     @abstractmethod
     def __init__(self, geometry: Geometry) -> None: ...
 
