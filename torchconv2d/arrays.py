@@ -97,7 +97,8 @@ def not_readable(tensor: Tensor) -> str | None:
     if tensor.is_nested:
         return "a dense tensor, got a nested one; call `.to_padded_tensor(0)`"
     if tensor.layout != torch.strided:
-        return "a dense tensor, got a sparse one; call `.to_dense()`"
+        kind = "an MKL-DNN" if tensor.is_mkldnn else "a sparse"
+        return f"a dense tensor, got {kind} one; call `.to_dense()`"
     if tensor.is_quantized:
         return "a dense tensor, got a quantized one; call `.dequantize()`"
     return not_converted(tensor.dtype)
@@ -135,13 +136,6 @@ def _dense(name: str, tensor: Tensor) -> Tensor:
     if (empty := without_numbers(tensor)) is not None:
         raise ValueError(f"`{name}` must hold numbers, got {empty}.")
     return gathered(tensor.detach())
-
-
-def not_dense(x: object) -> TypeError:
-    """The error for an input that is not a dense tensor."""
-    if not isinstance(x, Tensor):
-        return TypeError(f"The input must be a torch.Tensor, got {type_name(x)}.")
-    return TypeError(f"The input must be {not_readable(x)}.")
 
 
 def _masked(value: object, depth: int = 0) -> int:

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from . import arguments, arrays, init, inputs, settings, symbolic
+from . import arguments, arrays, init, operands, settings, symbolic
 from .arguments import InSize
 from .geometry import Geometry
 from .layout import in_format_of, kernel_to_weight, weight_to_kernel
 from .lowerings import AnySizeLowering, Convolution, Lowering, PerSize, ScriptedConvolution
 from .lowerings.traced import checked
-from .state import AllOrNothing, Kept, check_call, is_usual_call, read, stored, write
+from .operands import check_call, is_usual_call
+from .state import AllOrNothing, Kept, read, stored, write
 from .versions import is_tracing
-
-_STRIDED = torch.strided
 
 
 class Conv2d(AllOrNothing):
@@ -277,14 +276,12 @@ class Conv2d(AllOrNothing):
             weight, bias, mask = self.weight, self.bias, self.w_mask
             if self._is_bare and not self.training:  # frozen, it is one call and has no check
                 return self._scripted(x, weight, bias)
-            inputs.check(x, weight, self._sizes, self._of_layer)
+            operands.check(x, weight, self._sizes, self._of_layer)
         else:
             weight, bias, mask = self._tensors()
             if not is_usual_call(self, x, weight, bias, mask):
-                if not isinstance(x, Tensor) or x.layout is not _STRIDED or x.is_nested:  # pyright: ignore
-                    if symbolic.is_symbolic(x):
-                        return symbolic.call(self, x)
-                    raise arrays.not_dense(x)
+                if symbolic.is_symbolic(x):
+                    return symbolic.call(self, x)
                 check_call(self, x, weight, bias, mask)
                 if is_tracing():
                     x = checked(x, list(self._sizes))

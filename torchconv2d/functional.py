@@ -16,6 +16,7 @@ from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
 from .lowerings import AnySize, Convolution
 from .messages import shown, type_name
+from .versions import mixes_fakes
 
 
 def conv_general_dilated(
@@ -117,15 +118,16 @@ def _check_operands(lhs: object, rhs: object) -> None:
     for name, operand in (("lhs", lhs), ("rhs", rhs)):
         if not isinstance(operand, Tensor):
             raise TypeError(f"`{name}` must be a torch.Tensor, got {type_name(operand)}.")
+        if (refusal := arrays.not_readable(operand)) is not None:
+            raise TypeError(f"`{name}` must be {refusal}.")
         if operand.dim() != 4:
             raise ValueError(
                 f"`{name}` must have four axes, two of them spatial; got the shape "
                 f"{tuple(operand.shape)}."
             )
-        if operand.dtype not in arrays.DTYPES or operand.layout is not torch.strided:
+        if operand.dtype not in arrays.DTYPES:
             raise TypeError(
-                f"`{name}` must be a dense tensor of a floating or complex type, got "
-                f"{operand.layout} and {operand.dtype}."
+                f"`{name}` must be of a floating or complex dtype, got {operand.dtype}."
             )
     lhs, rhs = cast(Tensor, lhs), cast(Tensor, rhs)
     if lhs.dtype != rhs.dtype:
@@ -133,6 +135,11 @@ def _check_operands(lhs: object, rhs: object) -> None:
     if lhs.device != rhs.device:
         raise ValueError(
             f"`lhs` and `rhs` must be on one device, got {lhs.device} and {rhs.device}."
+        )
+    if mixes_fakes(lhs, rhs):
+        raise TypeError(
+            "`lhs` or `rhs` is a FakeTensor, which holds no numbers, and the other one is not; "
+            "make both of them under one FakeTensorMode."
         )
 
 

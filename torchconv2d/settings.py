@@ -9,9 +9,9 @@ from typing import Any, cast
 from . import arguments
 from .arguments import InSize
 from .geometry import check_kernel, plan, plan_axis
-from .inputs import ANY
 from .lowerings import Convolution, PerSize
 from .messages import shown
+from .operands import ANY
 
 Layer = Any  # a Conv2d, which imports this file
 

@@ -8,15 +8,17 @@ the old state: the numbers to the bit, dtype, device, ``requires_grad`` and the 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from . import arrays, inputs
+from . import arrays
 from .messages import elided, listed, shown, type_name
-from .versions import is_fake, is_tracing, untraced
+from .operands import check_shape, shapes
+from .versions import is_fake
 
 
 class Kept:
@@ -133,75 +135,8 @@ def read(layer: Any, name: str) -> Tensor:
     refusal = arrays.not_readable(tensor)
     if refusal is not None:
         raise RuntimeError(f"The layer's `{name}` must be {refusal}, and set it again.")
-    check_shape(name, tensor, _shapes(layer)[name], layer._of_layer)
+    check_shape(name, tensor, shapes(layer)[name], layer._of_layer)
     return arrays.gathered(tensor)
-
-
-def _shapes(layer: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes at construction."""
-    rows, columns, per_group, out = layer.kernel_shape
-    return {
-        "weight": (out, per_group, rows, columns),
-        "bias": (out,),
-        "w_mask": (rows, columns, per_group, out),
-    }
-
-
-def is_usual_call(
-    layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
-) -> bool:
-    """Whether a call is of the usual kind, which :func:`check_call` would not refuse.
-
-    This takes a fourth of the time of all checks, and a layer asks at each call.
-    """
-    if type(x) is not Tensor or is_tracing() or x.is_nested or x.dim() != 4:
-        return False
-    _, first, second, third = x.shape
-    return (
-        x.layout is torch.strided
-        and x.dtype is weight.dtype
-        and x.is_cpu
-        and weight.is_cpu
-        and ((first, second, third) == layer._sizes or inputs.fits(x, layer._sizes))
-        and weight.shape == layer._weight_shape
-        and mask is None
-        and (bias is None or bias.shape == layer._weight_shape[:1])
-    )
-
-
-def check_call(
-    layer: Any, x: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
-) -> None:
-    """Refuse operands of a call that do not fit the layer or each other."""
-    if is_tracing():
-        with untraced():
-            _check_shapes(layer, weight, bias, mask)
-            inputs.check(x, weight, layer._sizes, layer._of_layer)
-    else:
-        _check_shapes(layer, weight, bias, mask)
-        inputs.check(x, weight, layer._sizes, layer._of_layer)
-
-
-def _check_shapes(layer: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
-    """Refuse parameters and buffers that were replaced by ones of another shape."""
-    of_weight: tuple[int, ...] = layer._weight_shape
-    if (
-        weight.shape != of_weight
-        or (bias is not None and bias.shape != of_weight[:1])
-        or (mask is not None and mask.shape != layer.kernel_shape)
-    ):
-        for name, tensor in (("weight", weight), ("bias", bias), ("w_mask", mask)):
-            if tensor is not None:
-                check_shape(name, tensor, _shapes(layer)[name], layer._of_layer)
-
-
-def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], of_layer: str = "") -> None:
-    """Refuse a parameter or buffer that was replaced by one of another shape."""
-    if tensor.shape != shape:
-        raise ValueError(
-            f"The layer's `{name}`{of_layer} must have the shape {shape}, as at construction, but "
-            f"has {shown(tuple(tensor.shape))}; restore that shape, or make another layer."
-        )
 
 
 def not_writable(name: str, tensor: Tensor) -> str | None:
@@ -265,6 +200,34 @@ _REMEDIES = {
 }
 
 
+def _entries(state_dict: Any) -> dict[str, Any]:
+    """The entries of a state dict, and the versions of modules that torch keeps with them.
+
+    Raises:
+        TypeError: it is no mapping of names; or it raises an error while it is read.
+    """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"`state_dict` must be a mapping, got {type_name(state_dict)}.")
+    try:
+        found = OrderedDict[Any, Any](cast(Mapping[Any, Any], state_dict))
+    except Exception as error:  # a mapping of another library may raise anything
+        why = elided(f"{type_name(error)}: {error}")
+        raise TypeError(f"`state_dict` cannot be read, it raised {why}.") from error
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"The names of a state dict must be strings, got {shown(name)}.")
+    metadata: Any = getattr(cast(Any, state_dict), "_metadata", None)
+    if metadata is not None:
+        if not isinstance(metadata, dict) or not all(
+            isinstance(each, dict) for each in cast(dict[Any, Any], metadata).values()
+        ):
+            raise TypeError(
+                f"`state_dict._metadata` must be a dict of dicts, got {shown(cast(Any, metadata))}."
+            )
+        cast(Any, found)._metadata = metadata
+    return found
+
+
 class AllOrNothing(nn.Module):
     """A layer that loads a state dict completely or, if that raises an error, not at all.
 
@@ -275,11 +238,7 @@ class AllOrNothing(nn.Module):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        if not isinstance(state_dict, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"`state_dict` must be a mapping, got {type_name(state_dict)}.")
-        for name in state_dict:
-            if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"The names of a state dict must be strings, got {shown(name)}.")
+        state_dict = _entries(state_dict)
         with Kept(*self.modules()):  # a parametrization keeps the weight in a module below
             # torch's own message would list all names.
             found: Any = super().load_state_dict(state_dict, strict=False, assign=assign)

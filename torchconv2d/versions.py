@@ -101,10 +101,25 @@ def is_fake(tensor: torch.Tensor) -> bool:
     return mode is None and hasattr(tensor, "fake_mode")
 
 
+def mixes_fakes(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether just one of them is a FakeTensor, of a mode that does not allow this.
+
+    >>> mixes_fakes(torch.ones(2), torch.ones(2))
+    False
+    """
+    modes = [getattr(each, "fake_mode", None) for each in (one, other)]
+    return any(
+        mode is not None and not mode.allow_non_fake_inputs and modes.count(None) == 1
+        for mode in modes
+    )
+
+
 def _lacking() -> dict[str, str]:
     found: dict[str, str] = {}
     if _fp32_precision is None:
         found["fp32_precision"] = "before torch 2.9 there is no `fp32_precision`"
+    if not hasattr(torch, "float4_e2m1fn_x2"):
+        found["float4"] = "before torch 2.8 there is no float4"
     # These fail in 2.6 and not in 2.13. The versions between were not run, so no test is skipped
     # there.
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7):

@@ -14,7 +14,8 @@ from .. import arrays
 from ..conv2d import Conv2d
 from ..layout import kernel_to_weight
 from ..messages import elided, listed, shown, type_name
-from ..state import check_shape, read, stored, write
+from ..operands import check_shape
+from ..state import read, stored, write
 from . import leaves
 from .frameworks import FRAMEWORKS, Framework
 from .numbers import numpy_array, shape_of, shape_told

@@ -1,0 +1,179 @@
+"""Checks of a call's operands: the input, and parameters and buffers that a user replaced."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import arrays
+from .messages import shown, type_name
+from .versions import is_tracing, mixes_fakes, untraced
+
+ANY = -1  # in a size to check: any number
+
+_PLAIN = (Tensor, nn.Parameter)  # and no subclass
+_STRIDED = torch.strided
+
+
+def check(x: Tensor, weight: Tensor, size: tuple[int, int, int], of_layer: str) -> None:
+    """Refuse an input of another shape or dtype, or on another device. TorchScript compiles this.
+
+    Args:
+        x: the input.
+        weight: the layer's weight.
+        size: the shape without the batch, with ``ANY`` where the layer takes any.
+        of_layer: what errors add to a noun to tell which layer it is about.
+    """
+    if (x.dim() != 4 and x.dim() != 3) or not fits(x, size):
+        first, second, third = size
+        sizes = f"{_said(first)}, {_said(second)}, {_said(third)}"
+        raise ValueError(
+            f"The input{of_layer} must have the shape (B, {sizes}) or ({sizes}), got "
+            f"{list(x.shape)}."
+        )
+    if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
+        if x.is_quantized:
+            raise TypeError(
+                f"The input{of_layer} is quantized. torch.ao's eager quantization knows "
+                f"torch's own layers only; quantize an exported network with torchao (PT2E)."
+            )
+        raise TypeError(
+            f"The input{of_layer} has the dtype {x.dtype} and the layer {weight.dtype}; "
+            f"cast one of them with `.to(dtype)`."
+        )
+    if not (x.is_cpu and weight.is_cpu) and x.device != weight.device:  # `is_cpu` is faster
+        raise ValueError(
+            f"The input{of_layer} is on the device {x.device} and the layer on "
+            f"{weight.device}; move one of them with `.to(device)`."
+        )
+
+
+def fits(x: Tensor, size: tuple[int, int, int]) -> bool:
+    """Whether the last three sizes of an input are those to check."""
+    first, second, third = size
+    return (
+        (first < 0 or x.size(-3) == first)
+        and (second < 0 or x.size(-2) == second)
+        and (third < 0 or x.size(-1) == third)
+    )
+
+
+def _said(size: int) -> str:
+    return "any" if size < 0 else str(size)
+
+
+def is_usual_call(
+    layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> bool:
+    """Whether a call is of the usual kind, which :func:`check_call` would not refuse.
+
+    This takes a fourth of the time of all checks, and a layer asks at each call.
+    """
+    if type(x) is not Tensor or is_tracing() or x.is_nested or x.dim() != 4:
+        return False
+    _, first, second, third = x.shape
+    dtype = x.dtype
+    return (
+        x.layout is _STRIDED
+        and type(weight) in _PLAIN
+        and weight.layout is _STRIDED
+        and weight.dtype is dtype
+        and x.is_cpu
+        and weight.is_cpu
+        and not weight.is_nested
+        and ((first, second, third) == layer._sizes or fits(x, layer._sizes))
+        and weight.shape == layer._weight_shape
+        and mask is None
+        and (bias is None or _is_usual_bias(bias, dtype, layer._weight_shape[:1]))
+    )
+
+
+def _is_usual_bias(bias: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
+    return (
+        type(bias) in _PLAIN
+        and bias.layout is _STRIDED
+        and bias.dtype is dtype
+        and bias.is_cpu
+        and not bias.is_nested
+        and bias.shape == shape
+    )
+
+
+def check_call(
+    layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> None:
+    """Refuse operands of a call that do not fit the layer or each other."""
+    if is_tracing():
+        with untraced():
+            _check_call(layer, x, weight, bias, mask)
+    else:
+        _check_call(layer, x, weight, bias, mask)
+
+
+def _check_call(
+    layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> None:
+    of_layer: str = layer._of_layer
+    if not isinstance(x, Tensor):
+        raise TypeError(f"The input{of_layer} must be a torch.Tensor, got {type_name(x)}.")
+    if x.dtype in arrays.DTYPES and (refusal := arrays.not_readable(x)) is not None:
+        raise TypeError(f"The input{of_layer} must be {refusal}.")
+    stored = {"weight": weight, "bias": bias, "w_mask": mask}
+    for name, tensor in stored.items():
+        if tensor is not None:
+            refusal = arrays.not_readable(tensor)
+            if refusal is not None:
+                raise TypeError(f"The layer's `{name}`{of_layer} must be {refusal}.")
+            check_shape(name, tensor, shapes(layer)[name], of_layer)
+    if weight.dtype not in arrays.DTYPES:
+        raise TypeError(
+            f"The layer's `weight`{of_layer} must be of a floating or complex dtype, got "
+            f"{weight.dtype}; cast the layer with `.to(dtype)`."
+        )
+    check(x, weight, layer._sizes, of_layer)
+    if bias is not None and bias.dtype != weight.dtype and not arrays.autocasts(bias, weight):
+        raise TypeError(
+            f"The layer's `bias`{of_layer} has the dtype {bias.dtype} and its weight "
+            f"{weight.dtype}; cast the layer with `.to(dtype)`."
+        )
+    if mask is not None and mask.is_complex() and not weight.is_complex():
+        raise ValueError(
+            f"The layer's `w_mask`{of_layer} is complex ({mask.dtype}) and its weight real "
+            f"({weight.dtype}); take its real part."
+        )
+    for name, tensor in stored.items():
+        if tensor is None:
+            continue
+        if tensor.device != weight.device:
+            raise ValueError(
+                f"The layer's `{name}`{of_layer} is on the device {tensor.device} and its weight "
+                f"on {weight.device}; move the layer with `.to(device)`."
+            )
+        if mixes_fakes(x, tensor):
+            raise TypeError(
+                f"The input{of_layer} or its `{name}` is a FakeTensor, which holds no numbers, and "
+                f"the other one is not; make both of them under one FakeTensorMode."
+            )
+
+
+def shapes(layer: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of parameters and buffers at construction."""
+    rows, columns, per_group, out = layer.kernel_shape
+    return {
+        "weight": (out, per_group, rows, columns),
+        "bias": (out,),
+        "w_mask": (rows, columns, per_group, out),
+    }
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], of_layer: str = "") -> None:
+    """Refuse a parameter or buffer that was replaced by one of another shape."""
+    if tensor.shape != shape:
+        raise ValueError(
+            f"The layer's `{name}`{of_layer} must have the shape {shape}, as at construction, but "
+            f"has {shown(tuple(tensor.shape))}; restore that shape, or make another layer."
+        )
