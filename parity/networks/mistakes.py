@@ -127,9 +127,9 @@ MISTAKES: dict[str, Mistake] = {
     "an extra activation": Mistake(_wrapped("blocks.7.project_norm", after=torch.relu),
                                    ("before blocks.8.expand",)),
     "relu for relu6": Mistake(
-        _set("blocks.1.activation", nn.ReLU()),
-        ("before blocks.1.depthwise", "before blocks.1.project"),
-        ("blocks.1.activation",),
+        _set("blocks.2.activation", nn.ReLU()),
+        ("before blocks.2.depthwise", "before blocks.2.project"),
+        ("blocks.2.activation",),
     ),
     "a dense kernel transposed": Mistake(
         _weight("classifier.weight", lambda w: w.T.reshape(w.shape)), ("classifier",)

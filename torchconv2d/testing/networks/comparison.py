@@ -136,7 +136,7 @@ class _Comparer:
         self.layouts[layout] += 1
         theirs = [self.seen(call) for call in self.recording.calls]
         matches = [match(calls, theirs, self.names, by_numbers=each) for each in (True, False)]
-        if not any(found.pairs for found in matches):
+        if not any(found.pairs or found.ambiguous for found in matches):
             why = f" The port raised {type(error).__name__}: {elided(str(error))}" if error else ""
             shapes = listed([tuple(t.shape) for t in recorded])
             raise ValueError(
