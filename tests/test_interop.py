@@ -149,9 +149,11 @@ def test_no_such_framework_or_kind(options: dict[str, str], message: str) -> Non
 
 def test_only_this_layer() -> None:
     plain: Any = nn.Conv2d(4, 6, 3)
-    for function in (interop.to_torch, lambda conv: interop.export_params(conv, "torch")):
-        with pytest.raises(TypeError, match=r"must be a torchconv2d.Conv2d, got Conv2d"):
-            function(plain)
+    with pytest.raises(TypeError, match=r"must be a torchconv2d.Conv2d, got Conv2d"):
+        interop.export_params(plain, "torch")
+    for each in (plain, "conv"):
+        with pytest.raises(TypeError, match=r"a module that contains one, got (Conv2d|str)"):
+            interop.to_torch(each)
 
 
 def test_the_weight_must_be_stored() -> None:

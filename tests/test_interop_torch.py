@@ -11,6 +11,7 @@ import pytest
 import torch
 from porting import draw, make
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 
 from torchconv2d import Conv2d, interop
 from torchconv2d.testing import assert_parity
@@ -108,9 +109,8 @@ def test_to_torch(conv: Conv2d) -> None:
 
 
 IN_THE_WAY = {
-    "same, stride": (make(in_size=(8, 6, 4), stride=2), "`padding` is SAME", "((0, 1)"),
-    "uneven": (make(padding=((1, 0), (2, 2))), "`padding` is ((1, 0), (2, 2))", "evenly"),
-    "crop": (make(padding=-1), "`padding` is ((-1, -1)", "evenly"),
+    "crop": (make(padding=-1), "`padding` is ((-1, -1)", "slice the input"),
+    "crop at one end": (make(padding=((2, 1), (3, -1))), "`padding` is ((2, 1), (3, -1)", "slice"),
     "mask": (make(w_mask=draw(3, 2, 2, 6)), "`w_mask`", "fold_mask"),
     "two strides": (make(stride=2, lhs_dilation=3), "`stride` is (2, 2)", "`lhs_dilation`"),
     "transposed, too much": (make(lhs_dilation=2, padding=3), "`padding` is ((3, 3)", "at most"),
@@ -129,6 +129,86 @@ def test_what_stands_in_the_way_is_named(conv: Conv2d, first: str, second: str) 
         interop.to_torch(conv)
     assert first in str(caught.value)
     assert second in str(caught.value)
+
+
+UNEVEN = {
+    "same, stride": make(in_size=(8, 6, 4), stride=2),
+    "pairs": make(padding=((1, 0), (2, 2)), rhs_dilation=(1, 2)),
+    "one axis": make(padding=((0, 3), (1, 1)), groups=2, channel_first=True, in_size=(4, 7, 6)),
+}
+
+
+@pytest.mark.parametrize("conv", UNEVEN.values(), ids=UNEVEN)
+def test_uneven_padding_is_a_layer_of_its_own(conv: Conv2d) -> None:
+    conv.weight.requires_grad_(False)
+    layer = interop.to_torch(conv.eval())
+    assert [type(each) for each in layer.children()] == [nn.ZeroPad2d, nn.Conv2d]
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return layer(x) if conv.channel_first else layer(x.movedim(-1, -3)).movedim(-3, -1)
+
+    assert_parity(conv, run, [torch.randn(2, *conv.in_size)])
+    frozen = {name: p.requires_grad for name, p in layer.named_parameters()}
+    assert frozen == {"1.weight": False, "1.bias": True}
+    assert not layer.training
+    assert not layer[1].training
+    conv.train().weight.requires_grad_()
+
+
+class Block(nn.Module):
+    """Layers of this package within others; one of them stands at two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first: dict[str, Any] = {"channel_first": True, "b_init": draw(6)}
+        self.stem = nn.Sequential(Conv2d((4, 8, 6), 6, 3, 2, **first), nn.BatchNorm2d(6), nn.ReLU())
+        self.body = Conv2d((6, 4, 3), 6, (3, 5), **first)
+        self.again = self.body
+        self.up = Conv2d((6, 4, 3), 6, 4, padding=2, lhs_dilation=2, **first)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.body(self.stem(x))
+        return self.up(torch.relu(self.again(y)))
+
+
+def test_to_torch_of_a_tree() -> None:
+    model = Block().eval()
+    state = copy.deepcopy(model.state_dict())
+    plain = interop.to_torch(model)
+    kinds = {type(each) for each in plain.modules()}
+    assert not any(issubclass(kind, Conv2d) for kind in kinds)
+    assert {Block, nn.ZeroPad2d, nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d} <= kinds
+    assert plain.body is plain.again
+    assert [name for name, _ in plain.named_parameters()][:2] == [
+        "stem.0.1.weight",
+        "stem.0.1.bias",
+    ]
+    x = torch.randn(2, 4, 8, 6)
+    torch.testing.assert_close(plain(x), model(x))
+    assert [type(each) for each in model.stem] == [Conv2d, nn.BatchNorm2d, nn.ReLU]
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_a_fuser_of_torch_sees_plain_layers() -> None:
+    plain = interop.to_torch(Block().eval())
+    fused = fuse(plain)
+    assert not any(isinstance(each, nn.BatchNorm2d) for each in fused.modules())
+    x = torch.randn(2, 4, 8, 6)
+    torch.testing.assert_close(fused(x), plain(x))
+
+
+def test_what_stands_in_the_way_in_a_tree_is_named_with_its_path() -> None:
+    model = Block()
+    model.body.padding = ((-1, 1), (2, 2))
+    with pytest.raises(ValueError, match=r"the layer 'body': `padding` is \(\(-1, 1\)"):
+        interop.to_torch(model)
+    inner = nn.Sequential(nn.Sequential(make()))
+    with pytest.raises(
+        ValueError, match=r"the layer '0.0': `channel_first` is False; .*channel-fi"
+    ):
+        interop.to_torch(inner)
+    with pytest.raises(TypeError, match=r"or a module that contains one, got Sequential"):
+        interop.to_torch(nn.Sequential(nn.Conv2d(3, 4, 3)))
 
 
 @pytest.mark.parametrize("transposed", [False, True])
