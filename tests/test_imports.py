@@ -98,7 +98,8 @@ PACKAGES = {
     "testing/networks": [
         *("terms", "moving", "functions", "slopes", "products", "normalizations"),
         *("backward", "rules", "bounded"),
-        *("kinds", "layouts", "matching", "recording", "recorder", "differentiating"),
+        *("kinds", "layouts", "matching", "recording", "progress", "recorder"),
+        "differentiating",
         *("jax_recorders", "keras_recorder", "recorders", "result"),
         *("acceptance", "diagnosis", "gradients", "ends", "comparison"),
     ],

@@ -7,12 +7,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ...messages import shown
 from .recording import Recording
 from .terms import SMALLEST_NORMAL, Term
 
 
 def check_both(port: nn.Module, recording: Recording) -> None:
-    """Refuse a port in training mode, and a recording with NaN."""
+    """Refuse what is no port or no recording, a port in training mode, a recording with NaN."""
+    if not isinstance(port, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`port` must be a torch module, got {shown(port)}.")
+    if not isinstance(recording, Recording):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`recording` must be a Recording, from `record`; got {shown(recording)}.")
     modules = cast(Any, port).named_modules()
     for name, module in modules:
         dropout = isinstance(module, (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d))

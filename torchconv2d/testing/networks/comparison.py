@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from ...messages import elided, listed, shown
+from ...messages import elided, listed
 from .acceptance import check_both, ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
@@ -20,6 +20,7 @@ from .ends import from_end_to_end
 from .gradients import judged_gradients
 from .layouts import ORDERS, fitting, turned
 from .matching import Matches, Seen, leftovers, match, numbers_of
+from .progress import Progress
 from .recorder import arrays_of
 from .recording import Call, Recording
 from .result import AGREES, AMBIGUOUS, DIFFERS, NOT_JUDGED, Comparison, Judgement, doubts
@@ -55,18 +56,16 @@ def compare(
         >>> result.ok, [judgement.verdict for judgement in result.layers]
         (True, ['agrees', 'agrees', 'agrees', 'agrees', 'agrees'])
     """
-    if not isinstance(port, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"`port` must be a torch module, got {shown(port)}.")
-    if not isinstance(recording, Recording):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"`recording` must be a Recording, from `record`; got {shown(recording)}.")
     check_both(port, recording)
-    with torch.no_grad():
-        return _Comparer(port, recording, names or {}).result()
+    with torch.no_grad(), Progress("comparing") as progress:
+        return _Comparer(port, recording, names or {}, progress).result()
 
 
 class _Comparer:
-    def __init__(self, port: nn.Module, recording: Recording, names: Mapping[str, str]) -> None:
-        self.port, self.recording, self.names = port, recording, names
+    def __init__(
+        self, port: nn.Module, recording: Recording, names: Mapping[str, str], progress: Progress
+    ) -> None:
+        self.port, self.recording, self.names, self.progress = port, recording, names, progress
         modules = cast(Any, port).named_modules()
         # A network of one layer is its own layer.
         alone = not any(port.children())
@@ -162,8 +161,10 @@ class _Comparer:
         inputs: list[Tensor],
         error: Exception | None,
     ) -> None:
-        self.calls = {(c.name, c.number): self.recording.calls[found.pairs[i]]
-                      for i, c in enumerate(calls) if i in found.pairs}  # fmt: skip
+        self.calls = {
+            (calls[i].name, calls[i].number): self.recording.calls[j]
+            for i, j in found.pairs.items()
+        }
         for i, j in found.pairs.items():
             for own, other in zip(calls[i].shapes, theirs[j].shapes, strict=True):
                 for a, b in zip(own, other, strict=False):
@@ -208,6 +209,7 @@ class _Comparer:
             call = self.calls.get((name, number))
             if call is None:
                 return run(*args, **kwargs)
+            self.progress.show(name, len(judged), len(self.calls))
             judged.add((name, number))
             return self.layer(name, module, args, kwargs, run, call)
 

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from ...messages import elided
 from ..results import cotangent_for
+from .progress import Progress
 from .recording import Call, Recording
 
 Runs = Callable[[], Any]
@@ -24,8 +25,13 @@ class Recorder:
     """Adds calls to a recording as they end."""
 
     def __init__(
-        self, names: Collection[str] | None, folder: str | Path | None, gradients: bool
+        self,
+        names: Collection[str] | None,
+        folder: str | Path | None,
+        gradients: bool,
+        progress: Progress,
     ) -> None:
+        self.progress = progress
         self.recording = Recording(folder)
         self.gradients = gradients
         self.paused = False  # while a layer is called again, for its gradients
@@ -54,6 +60,7 @@ class Recorder:
             return run()
         wanted = self.names is None or name in self.names
         inputs = self.kept(given) if early and wanted else []
+        self.progress.show(name, len(self.recording.calls))
         self._inner_calls[-1] += 1
         self._inner_calls.append(0)
         result = run()

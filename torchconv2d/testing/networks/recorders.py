@@ -18,6 +18,7 @@ from ...messages import listed, shown
 from .differentiating import by_autograd
 from .jax_recorders import brainstate_modules, haiku_modules, linen_modules, nnx_modules
 from .keras_recorder import keras_layers
+from .progress import Progress
 from .recorder import Recorder
 from .recording import Call, Recording
 
@@ -61,10 +62,11 @@ def record(
     """
     if isinstance(model, Mapping):
         return Recording.of(cast("Mapping[str, Any]", model))
-    recorder = Recorder(names, folder, gradients)
-    given = recorder.kept([inputs, keywords])
-    with _opened(model, variables, recorder) as run, torch.no_grad():
-        result = run(*inputs, **keywords)
+    with Progress("recording") as progress:
+        recorder = Recorder(names, folder, gradients, progress)
+        given = recorder.kept([inputs, keywords])
+        with _opened(model, variables, recorder) as run, torch.no_grad():
+            result = run(*inputs, **keywords)
     recording, wanted = recorder.recording, set[str](names or ()) - recorder.seen
     if wanted:
         raise ValueError(
