@@ -133,7 +133,9 @@ class Comparison:
     def save_html(self, path: str | Path) -> None:
         """Write one page that needs no other file, with a bar for each layer."""
         rows = "\n".join(map(_row, self.layers))
-        notes = "".join(f"<li>{html.escape(note)}" for note in self.notes)
+        wrong = [f"{each.layer}: {each.detail}" for each in self.culprits]
+        notes = "".join(f'<li class="bad"><b>{html.escape(each)}</b>' for each in wrong)
+        notes += "".join(f"<li>{html.escape(note)}" for note in self.notes)
         verdict = "The networks agree" if self.ok else f"{len(self.culprits)} culprits"
         Path(path).write_text(
             _PAGE.format(verdict=verdict, end=html.escape(self.end_to_end), notes=notes, rows=rows),
@@ -173,12 +175,22 @@ _PAGE = """<!doctype html>
 <title>torchconv2d: two networks, layer by layer</title>
 <style>
 :root {{ color-scheme: light dark; --line: #8884; --good: #2a8a57; --bad: #d33; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --bad: #ff7b72; --good: #3fb374; }} }}
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 80em;
   padding: 0 1em; }}
 table {{ border-collapse: collapse; width: 100%; }}
-td, th {{ padding: 3px 10px; text-align: left; border-bottom: 1px solid var(--line); }}
+ul {{ padding-left: 1.2em; overflow-wrap: anywhere; }}
+td:first-child {{ white-space: nowrap; }} td:last-child {{ min-width: 11em; }}
+li.bad {{ color: var(--bad); }}
+@media (max-width: 72em) {{
+  thead {{ display: none; }} tr {{ display: flex; flex-wrap: wrap; align-items: center;
+    border-bottom: 1px solid var(--line); padding: 4px 0; gap: 0 12px; }}
+  tr td {{ border: 0; padding: 0; }} td:empty {{ display: none; }}
+  td:first-child {{ width: 100%; white-space: normal; overflow-wrap: anywhere; }}
+}}
+td, th {{ padding: 3px 7px; text-align: left; border-bottom: 1px solid var(--line); }}
 .n {{ text-align: right; font-variant-numeric: tabular-nums; }}
-.bar {{ width: 140px; height: 9px; background: var(--line); border-radius: 4px; }}
+.bar {{ width: 90px; height: 9px; background: var(--line); border-radius: 4px; }}
 .bar i {{ display: block; height: 100%; border-radius: 4px; background: var(--good); }}
 .bad .bar i {{ background: var(--bad); }} .bad td {{ color: var(--bad); font-weight: 600; }}
 .open td {{ opacity: .6; }}
