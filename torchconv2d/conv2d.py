@@ -178,7 +178,9 @@ class Conv2d(AllOrNothing):
     def __prepare_scriptable__(self) -> "Conv2d":
         """Called by ``torch.jit.script``, which compiles only registered modules.
 
-        Other tools treat a module with a child as a container, so the child is added only here.
+        Other tools treat a module with a child as a container, so the child is added only here. It
+        stays on the layer: torch tells nobody when it is done, and puts what this returns into the
+        user's network, so that a copy with the child would take the layer's place there.
         """
         lowering = self.convolution.lowering_in_scripts(self.weight.is_complex())
         self._scripted = ScriptedConvolution(lowering)

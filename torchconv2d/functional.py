@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import arguments, arrays
-from .geometry import Padding, Pair, plan
+from .geometry import Padding, Pair, Settings, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
 from .lowerings import AnySize, Convolution
@@ -85,18 +85,20 @@ def conv_general_dilated(
     _check_channels(x, weight, features, batches)
     if batches > 1:  # Move the groups of the batch to the channels.
         x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
-    groups = features * batches
-    settings = (
+    settings = Settings(
+        (weight.size(2), weight.size(3)),
         arguments.pair("window_strides", _listed(window_strides)),
         _padding(padding),
         _dilation("lhs_dilation", lhs_dilation),
         _dilation("rhs_dilation", rhs_dilation),
+        x.size(1),
+        weight.size(0),
+        groups=features * batches,
     )
     if _has_known_sizes(x) and _has_known_sizes(weight):
-        sizes = (x.size(2), x.size(3)), (weight.size(2), weight.size(3))
-        convolve = _planned(*sizes, *settings, x.size(1), weight.size(0), groups)
+        convolve = _planned((x.size(2), x.size(3)), settings)
     else:
-        convolve = AnySize(*settings, groups)
+        convolve = AnySize(settings)
     y = convolve(x, weight, None)
     return y.permute(inverse(axes.out)).contiguous()
 
@@ -110,8 +112,8 @@ def _has_known_sizes(x: Tensor) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _planned(*sizes_and_settings: Any) -> Convolution:
-    return Convolution.of(plan(*sizes_and_settings))
+def _planned(size: Pair, settings: Settings) -> Convolution:
+    return Convolution.of(plan(size, *settings))
 
 
 def _check_operands(lhs: object, rhs: object) -> None:

@@ -121,6 +121,19 @@ class Axis(NamedTuple):
         return Window(start, stop - start, max(self.before, 0), max(self.after, 0))
 
 
+class Settings(NamedTuple):
+    """A convolution of any image size: what :func:`plan` needs besides the size."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Padding
+    lhs_dilation: Pair
+    rhs_dilation: Pair
+    in_channels: int
+    out_channels: int
+    groups: int
+
+
 class Geometry(NamedTuple):
     """All integers that the choice of a lowering may depend on."""
 
@@ -230,36 +243,32 @@ def plan(
     >>> plan((28, 28), (3, 3), (2, 2), "SAME", (1, 1), (1, 1), 64, 32, 1).height
     Axis(size=28, kernel=3, stride=2, lhs_dilation=1, rhs_dilation=1, before=0, after=1)
     """
-    check_kernel(kernel, in_channels, out_channels, groups)
-    settings = kernel, stride, padding, lhs_dilation, rhs_dilation
-    height, width = (plan_axis(i, size[i], *settings) for i in (0, 1))
+    settings = Settings(
+        kernel, stride, padding, lhs_dilation, rhs_dilation, in_channels, out_channels, groups
+    )
+    check_kernel(settings)
+    height, width = (plan_axis(i, size[i], settings) for i in (0, 1))
     return Geometry(height, width, in_channels, out_channels, groups)
 
 
-def check_kernel(kernel: Pair, in_channels: int, out_channels: int, groups: int) -> None:
+def check_kernel(settings: Settings) -> None:
     """Refuse a kernel that is too large to address."""
-    numbers = kernel[0] * kernel[1] * in_channels // groups * out_channels
+    (rows, columns), channels, out = settings.kernel, settings.in_channels, settings.out_channels
+    numbers = rows * columns * channels // settings.groups * out
     if numbers >= 2**59:  # of up to 16 bytes each
         raise ValueError(
             "`in_size`, `out_channels` and `kernel_size` must make a kernel of fewer than 2**59 "
-            f"numbers, not of {numbers}: {kernel}, {in_channels} channels in, {out_channels} out."
+            f"numbers, not of {numbers}: {(rows, columns)}, {channels} channels in, {out} out."
         )
 
 
-def plan_axis(
-    i: int,
-    size: int,
-    kernel: Pair,
-    stride: Pair,
-    padding: Padding,
-    lhs_dilation: Pair,
-    rhs_dilation: Pair,
-) -> Axis:
+def plan_axis(i: int, size: int, settings: Settings) -> Axis:
     """The vertical axis, of index 0, or the horizontal one, of 1; see :func:`plan`."""
-    dilated = dilate(size, lhs_dilation[i])
-    extent = dilate(kernel[i], rhs_dilation[i])
-    before, after = pads(padding, i, dilated, extent, stride[i])
-    axis = Axis(size, kernel[i], stride[i], lhs_dilation[i], rhs_dilation[i], before, after)
+    kernel, stride = settings.kernel[i], settings.stride[i]
+    lhs_dilation, rhs_dilation = settings.lhs_dilation[i], settings.rhs_dilation[i]
+    dilated, extent = dilate(size, lhs_dilation), dilate(kernel, rhs_dilation)
+    before, after = pads(settings.padding, i, dilated, extent, stride)
+    axis = Axis(size, kernel, stride, lhs_dilation, rhs_dilation, before, after)
     if axis.padded < 0:
         raise ValueError(
             f"`padding` must not crop more than there is: {(before, after)} takes {-axis.padded} "

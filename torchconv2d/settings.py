@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from . import arguments
 from .arguments import InSize
-from .geometry import check_kernel, plan, plan_axis
+from .geometry import Settings, check_kernel, plan, plan_axis
 from .lowerings import Convolution, PerSize
 from .messages import shown
 from .operands import ANY
@@ -50,16 +50,23 @@ def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
 
     in_size, out = of("in_size"), layer.out_channels
     height, width, inputs = _sides(in_size, layer.channel_first)
-    names = ("stride", "padding", "lhs_dilation", "rhs_dilation")
-    axes = cast(Any, (layer.kernel_size, *map(of, names)))
-    all_settings = cast(Any, (*axes, inputs, out, layer.groups))
+    settings = Settings(
+        layer.kernel_size,
+        of("stride"),
+        of("padding"),
+        of("lhs_dilation"),
+        of("rhs_dilation"),
+        inputs,
+        out,
+        layer.groups,
+    )
     if height is None or width is None:
-        check_kernel(layer.kernel_size, inputs, out, layer.groups)
-        convolution: Convolution | PerSize = PerSize(*all_settings)
+        check_kernel(settings)
+        convolution: Convolution | PerSize = PerSize(settings)
         sizes = enumerate((height, width))
-        rows, columns = (None if n is None else plan_axis(i, n, *axes).out for i, n in sizes)
+        rows, columns = (None if n is None else plan_axis(i, n, settings).out for i, n in sizes)
     else:
-        geometry = plan((height, width), *all_settings)
+        geometry = plan((height, width), *settings)
         convolution = Convolution.of(geometry)
         rows, columns = geometry.height.out, geometry.width.out
     return {

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..geometry import Padding, Pair
+from ..geometry import Settings
 from ..layout import adjoint_weight
 from ..versions import is_exporting, is_recording, is_tracing
 from .convolution import Computation
@@ -25,26 +25,17 @@ class AnySize(Computation):
     """Does what :class:`Convolution` does, in one graph for all image sizes.
 
     Args:
-        stride: ``(vertical, horizontal)``, as all pairs here.
-        padding: as for :func:`torchconv2d.geometry.plan`.
-        lhs_dilation: dilates the input.
-        rhs_dilation: dilates the kernel.
-        groups: of the channels.
+        settings: everything but the size.
 
-    >>> convolve = AnySize((2, 2), "SAME", (1, 1), (1, 1), groups=1)
+    >>> from torchconv2d.geometry import Settings
+    >>> convolve = AnySize(Settings((3, 3), (2, 2), "SAME", (1, 1), (1, 1), 3, 8, groups=1))
     >>> weight = torch.randn(8, 3, 3, 3)
     >>> [convolve(torch.randn(1, 3, rows, 9), weight, None).shape[2:] for rows in (7, 12)]
     [torch.Size([4, 5]), torch.Size([6, 5])]
     """
 
-    def __init__(
-        self,
-        stride: Pair,
-        padding: Padding,
-        lhs_dilation: Pair,
-        rhs_dilation: Pair,
-        groups: int,
-    ) -> None:
+    def __init__(self, settings: Settings) -> None:
+        _, stride, padding, lhs_dilation, rhs_dilation, _, _, groups = settings
         is_string = isinstance(padding, str)
         amounts = [0, 0, 0, 0] if is_string else [*padding[0], *padding[1]]
         self.settings: tuple[Any, ...] = (

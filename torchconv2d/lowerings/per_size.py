@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..geometry import Padding, Pair, plan
+from ..geometry import Settings, plan
 from .any_size import AnySize, AnySizeLowering
 from .convolution import Convolution
 
@@ -23,16 +23,11 @@ class PerSize:
     ``KEPT_SIZES`` of them are kept. Graphs use :class:`AnySize`.
 
     Args:
-        kernel: ``(kh, kw)``.
-        stride: as for :func:`torchconv2d.geometry.plan`, and so are the others.
-        padding: as there.
-        lhs_dilation: as there.
-        rhs_dilation: as there.
-        in_channels: as there.
-        out_channels: as there.
-        groups: as there.
+        settings: everything but the size.
 
-    >>> convolve = PerSize((3, 3), (2, 2), "SAME", (1, 1), (1, 1), 3, 8, 1)
+    >>> from torchconv2d.geometry import Settings
+    >>> settings = Settings((3, 3), (2, 2), "SAME", (1, 1), (1, 1), 3, 8, 1)
+    >>> convolve = PerSize(settings)
     >>> weight = torch.randn(8, 3, 3, 3)
     >>> [convolve(torch.randn(1, 3, rows, 9), weight, None).shape[2:] for rows in (7, 12)]
     [torch.Size([4, 5]), torch.Size([6, 5])]
@@ -42,29 +37,18 @@ class PerSize:
 
     geometry = None
 
-    def __init__(
-        self,
-        kernel: Pair,
-        stride: Pair,
-        padding: Padding,
-        lhs_dilation: Pair,
-        rhs_dilation: Pair,
-        in_channels: int,
-        out_channels: int,
-        groups: int,
-    ) -> None:
-        settings = stride, padding, lhs_dilation, rhs_dilation
-        self._arguments = kernel, *settings, in_channels, out_channels, groups
-        self.in_graphs = AnySize(*settings, groups)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.in_graphs = AnySize(settings)
         self.lowering = AnySizeLowering(self.in_graphs)
 
         def of_size(rows: int, columns: int) -> Convolution:
-            return Convolution.of(plan((rows, columns), *self._arguments))
+            return Convolution.of(plan((rows, columns), *settings))
 
         self.of_size = lru_cache(KEPT_SIZES)(of_size)
 
     def __reduce__(self) -> Any:
-        return PerSize, self._arguments
+        return PerSize, (self.settings,)
 
     def __deepcopy__(self, memo: object) -> PerSize:
         return self
