@@ -217,7 +217,7 @@ def test_a_precision_for_float32_reaches_no_other_dtype(name: str, dtype: torch.
     for training in (False, True):
         dtypes = multiplied(layer, x, training=training)
         assert dtypes, name
-        assert dtypes <= wide | ({torch.bfloat16} if not training else set())
+        assert dtypes <= wide | ({dtype} if dtype == torch.bfloat16 else set())
         if dtype != torch.complex64:
             with torch.set_grad_enabled(training):
                 assert_within_the_bound(layer, x)

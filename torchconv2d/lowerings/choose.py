@@ -69,9 +69,10 @@ def choose(geometry: Geometry) -> type[Lowering]:
     # Transposed is one call with nothing to interleave: 0.1 to 0.9 of Phases' time. But it
     # multiplies inserted zeros if only one phase has taps (3x3, input and kernel dilated by 2: 1.2
     # times the time). With many groups torch has no fast code for a dilated kernel (4 groups: 0.7
-    # times, 8 and 16: 1.1, depthwise: 13 times), nor for one input channel and several output
-    # channels per group if the input is dilated by 3 (4x4 to 7x7: 2 to 5 times).
-    many_groups = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
+    # times the time; 8: 1.1, and 1.4 with AVX-512; 16: 1.1 and 2.2; depthwise: 13 times), nor for
+    # one input channel and several output channels per group if the input is dilated by 3 (4x4 to
+    # 7x7: 2 to 5 times).
+    many_groups = geometry.groups >= 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
     slow = many_groups or (multiplied and by_odd) or _has_one_phase(geometry)
@@ -207,9 +208,9 @@ def choose_weight_gradient(
         return PaddedWeightGradient if geometry.groups == 1 or small else own
     if own is RunsWeightGradient:
         # Each run is a small convolution, and there are fewer phases than runs: the phases take 0.6
-        # to 0.7 of the time (28x28x64, 3x3, dilated by 2, 4 to 64 output channels). With AVX-512
-        # the phases are slow for fewer than 16 output channels; with AVX2 they are not.
-        several = geometry.out_channels >= 16 and any(len(runs(axis)) > 1 for axis in geometry.axes)
+        # to 0.7 of the time (28x28x64, 3x3, dilated by 2, 4 to 64 output channels), and 0.6 to 0.96
+        # with AVX-512.
+        several = any(len(runs(axis)) > 1 for axis in geometry.axes)
         return PhasesWeightGradient if several and Phases.applies(geometry) else own
     return own
 
