@@ -38,10 +38,13 @@ def test_torch_s_other_paddings_are_refused(mode: str) -> None:
     [
         (nn.Conv1d(4, 6, 3), "Conv1d. It has not two spatial dimensions"),
         (nn.ConvTranspose3d(4, 6, 3), "ConvTranspose3d. It has not two"),
-        (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. Make a Conv2d"),
+        (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. It is no conv.*a torch.nn.Linear"),
+        (nn.Sequential(nn.Conv2d(4, 6, 3)), "Sequential. To replace .* use `replace_convs`"),
+        (nn.Conv2d, "got builtins.type. Conv2d is a class; give an instance of it"),
+        (nn.PReLU(), "PReLU. Make a Conv2d"),
         (Padded(4, 6, 3), "Padded has its own forward"),
         (Quantized(), "got torch.ao.nn.quantized.Conv2d"),
-        (Conv2d((7, 6, 4), 6, 3), "got torchconv2d.conv2d.Conv2d"),
+        (Conv2d((7, 6, 4), 6, 3), "Conv2d. It is a layer of this package already"),
     ],
 )
 def test_other_layers_are_refused(layer: nn.Module, message: str) -> None:

@@ -8,14 +8,18 @@ import pkgutil
 from collections.abc import Iterator
 from typing import Any
 
+import keras
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from torchconv2d import Conv2d, interop
+from torchconv2d.interop.activations import _MODULES
 from torchconv2d.testing import assert_parity
 
 from . import ports
+from .ports.keras_layers import with_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,3 +87,65 @@ def test_exported_parameters_load(case):
     interop.load_params(fresh, interop.export_params(conv, framework), framework)
     for name, parameter in conv.named_parameters():
         assert torch.equal(fresh.get_parameter(name), parameter)
+
+
+ACTIVATED = {
+    "relu6": with_weights("Conv2D", (8, 7, 3), 5, (3, 4), 2, "same", activation="relu6"),
+    "leaky": with_weights("DepthwiseConv2D", (8, 7, 3), (2, 3), activation="leaky_relu"),
+    "first": with_weights(
+        "Conv2DTranspose", (3, 4, 5), 5, 3, 2, activation="silu", data_format="channels_first"
+    ),
+    "separable": with_weights(
+        "SeparableConv2D", (8, 7, 3), 5, (3, 2), 2, "same", depth_multiplier=2, activation="tanh"
+    ),
+    "separable, dilated": with_weights(
+        *("SeparableConv2D", (3, 8, 7), 5, (3, 2), 1, "same", "channels_first"), dilation_rate=2
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", ACTIVATED.values(), ids=ACTIVATED)
+def test_a_keras_layer_with_its_activation_beside_it(layer):
+    *convs, activation = parts = interop.from_layer(layer, activation="beside")
+    assert [type(each) for each in convs] == [Conv2d] * len(convs)
+    x = torch.randn(2, *convs[0].in_size)
+    assert convs[0].name == layer.name
+    with torch.no_grad():
+        right = torch.from_numpy(np.array(layer(x.numpy())))
+        torch.testing.assert_close(parts(x), right, rtol=1e-5, atol=1e-5)
+        left = interop.from_layer(layer, activation="left")
+        torch.testing.assert_close(activation(left(x)), right, rtol=1e-5, atol=1e-5)
+    if not isinstance(activation, nn.Identity):
+        with pytest.raises(ValueError, match=r"`activation` '\w+' .*activation='beside'"):
+            interop.from_layer(layer)
+    with pytest.raises(ValueError, match="must be 'refused', 'left' or 'beside', got 'both'"):
+        interop.from_layer(layer, activation="both")
+
+
+@pytest.mark.parametrize("name", sorted(_MODULES))
+def test_each_activation_is_that_of_keras(name):
+    x = np.linspace(-7, 7, 201, dtype=np.float32)
+    right = np.array(getattr(keras.activations, name)(x))
+    np.testing.assert_allclose(_MODULES[name]()(torch.from_numpy(x)).numpy(), right, 1e-5, 1e-6)
+
+
+def test_an_activation_that_torch_has_not_is_left_to_the_caller():
+    def relu(x):
+        return 2 * x
+
+    for function, name in ((relu, "relu"), ("softmax", "softmax")):
+        layer = with_weights("Conv2D", (8, 7, 3), 5, 3, activation=function)
+        with pytest.raises(
+            ValueError, match=f"`activation` '{name}' .*activation='left'` and apply it"
+        ):
+            interop.from_layer(layer, activation="beside")
+        assert interop.from_layer(layer, activation="left").out_size == (6, 5, 5)
+
+
+def test_the_parameters_of_a_separable_layer_are_its_own():
+    layer = with_weights("SeparableConv2D", (8, 7, 3), 5, 3)
+    depthwise, pointwise = interop.from_layer(layer)
+    assert (depthwise.bias, pointwise.kernel_size) == (None, (1, 1))
+    assert torch.equal(pointwise.bias, torch.tensor(keras.ops.convert_to_numpy(layer.bias)))
+    with pytest.raises(ValueError, match="`params` must be None for a layer that becomes two"):
+        interop.from_layer(layer, params={})

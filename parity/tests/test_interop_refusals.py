@@ -63,7 +63,7 @@ REFUSED = {
     "equinox 3-d": (equinox.nn.Conv3d(3, 5, 2, key=KEY), "`num_spatial_dims` 3"),
     "keras activation": (
         built(keras.layers.Conv2D(5, 2, activation="relu"), 7, 6, 3),
-        "`activation` 'relu' .* apply it to the result",
+        "`activation` 'relu' .*'beside'.* apply it to the result",
     ),
     "keras unbuilt": (keras.layers.Conv2D(5, 2), "build it"),
     "keras policy": (
@@ -85,7 +85,11 @@ UNKNOWN = {
     "brainstate 1-d": (brainstate.nn.Conv1d((7, 3), 5, 2), "has not two spatial dimensions"),
     "brainstate scaled": (brainstate.nn.ScaledWSConv2d((7, 6, 3), 5, 2), "ScaledWSConv2d"),
     "keras 1-d": (keras.layers.Conv1D(5, 2, padding="causal"), "has not two spatial dimensions"),
-    "keras separable": (keras.layers.SeparableConv2D(5, 2), "SeparableConv2D"),
+    "keras dense": (keras.layers.Dense(5), "make a torch.nn.Linear, and use `load_network`"),
+    "keras model": (
+        keras.Sequential([keras.layers.Conv2D(5, 2)]),
+        "of a whole network, use `load_network`",
+    ),
 }
 
 

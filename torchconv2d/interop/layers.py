@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import arguments, arrays, init
 from ..conv2d import Conv2d
@@ -16,6 +16,7 @@ from ..layout import weight_to_kernel
 from ..messages import elided, shown
 from ..state import write
 from . import leaves
+from .activations import beside
 from .frameworks import FRAMEWORKS
 from .numbers import dtype_of
 from .params import load_params
@@ -23,7 +24,13 @@ from .readers import read
 from .source import Source
 
 
-def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = None) -> Conv2d:
+def from_layer(
+    layer: Any,
+    in_size: Sequence[int] | None = None,
+    params: Any = None,
+    *,
+    activation: str = "refused",
+) -> Any:
     """A layer that computes what another framework's layer computes, with a copy of its parameters.
 
     It keeps the layout: layers of torch and Equinox and ``channels_first`` layers of Keras become
@@ -36,11 +43,18 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
     Args:
         layer: brainstate's ``Conv2d`` or ``ConvTranspose2d``; Flax's ``Conv`` or ``ConvTranspose``,
             of linen or nnx; Equinox's ``Conv2d`` or ``ConvTranspose2d``; Keras's ``Conv2D``,
-            ``DepthwiseConv2D`` or ``Conv2DTranspose``; torch's ``Conv2d`` or ``ConvTranspose2d``.
+            ``DepthwiseConv2D``, ``Conv2DTranspose`` or ``SeparableConv2D``; torch's ``Conv2d`` or
+            ``ConvTranspose2d``.
         in_size: ``(H, W, C)``, or ``(C, H, W)`` for a channel-first layer; None if the layer knows
             it: brainstate's layers do, and Keras's layers that were built for one size.
         params: the parameters, as for :func:`load_params`; None for the layer's own. A linen layer
             has none, unless it is bound.
+        activation: what becomes of a Keras layer's own activation. ``'refused'`` is an error unless
+            it is linear; ``'left'`` leaves it to the caller; ``'beside'`` returns it as a module.
+
+    Returns:
+        A ``Conv2d``; for a ``SeparableConv2D`` an ``nn.Sequential`` of two. With
+        ``activation='beside'`` always an ``nn.Sequential``, with the activation as its last part.
 
     Raises:
         TypeError: not one of these layers, or a subclass that overrides the computation; a property
@@ -52,7 +66,16 @@ def from_layer(layer: Any, in_size: Sequence[int] | None = None, params: Any = N
         >>> from_layer(torch.nn.Conv2d(3, 8, 3, padding=1), in_size=(3, 28, 32)).out_size
         (8, 28, 32)
     """
-    return convert(read(layer), in_size, params)
+    source = read(layer)
+    behind = beside(source.activation, activation)
+    if source.second is None:
+        made = [convert(source, in_size, params)]
+    elif params is None:
+        first = convert(source, in_size)
+        made = [first, convert(source.second, first.out_size)]
+    else:
+        raise ValueError("`params` must be None for a layer that becomes two.")
+    return made[0] if len(made) == 1 and activation != "beside" else nn.Sequential(*made, *behind)
 
 
 def convert(source: Source, in_size: Sequence[int | None] | None, params: Any = None) -> Conv2d:

@@ -135,20 +135,26 @@ def _equinox_transposed(layer: Any) -> Source:
 
 
 def _keras(layer: Any) -> Source:
+    _check_built(layer)
+    return _keras_with(layer, layer.kernel)
+
+
+def _check_built(layer: Any) -> None:
     if not arguments.flag("built", layer.built):
         raise ValueError("The Keras layer has no `kernel` yet; first build it, or run it once.")
-    activation = getattr(layer.activation, "__name__", layer.activation)
-    if activation != "linear":
-        refuse("activation", activation, "port the layer without it, and apply it to the result")
+
+
+def _keras_with(layer: Any, kernel: Any) -> Source:
     check_dtype(layer.compute_dtype, layer.variable_dtype)
     config: dict[str, Any] = layer.get_build_config() or {}
     shape = config.get("input_shape", ())[1:]
-    variables = {"weight": layer.kernel, "bias": layer.bias}
+    variables = {"weight": kernel, "bias": layer.bias}
     return Source.of(
         framework="keras",
         kind="conv",
-        params={"kernel": layer.kernel, "bias": layer.bias},
+        params={"kernel": kernel, "bias": layer.bias},
         bias=layer.use_bias,
+        activation=layer.activation,
         frozen=tuple(name for name in variables if not _is_trained(layer, variables[name])),
         out_channels=getattr(layer, "filters", 0),
         kernel_size=layer.kernel_size,
@@ -163,11 +169,31 @@ def _keras(layer: Any) -> Source:
 
 
 def _keras_depthwise(layer: Any) -> Source:
-    source, shape = _keras(layer), tuple(layer.kernel.shape)
+    return _by_channel(_keras(layer), layer.kernel)
+
+
+def _by_channel(source: Source, kernel: Any) -> Source:
+    shape = tuple(kernel.shape)
     if len(shape) != 4:
         refuse("kernel", shape, "it must have four axes")
     channels, multiplier = shape[2:]
     return source._replace(kind="depthwise", out_channels=channels * multiplier, groups=channels)
+
+
+def _keras_separable(layer: Any) -> Source:
+    """A depthwise layer without bias, and behind it one with a kernel of one tap."""
+    _check_built(layer)
+    first = _keras_with(layer, layer.depthwise_kernel)
+    second = _keras_with(layer, layer.pointwise_kernel)._replace(
+        kernel_size=(1, 1), stride=(1, 1), padding="VALID", rhs_dilation=(1, 1), in_size=None
+    )
+    first = first._replace(
+        params={"kernel": layer.depthwise_kernel},
+        bias=False,
+        frozen=tuple(name for name in first.frozen if name == "weight"),
+        second=second,
+    )
+    return _by_channel(first, layer.depthwise_kernel)
 
 
 def _keras_transposed(layer: Any) -> Source:
@@ -217,9 +243,12 @@ _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("keras", "Conv2D"): _keras,
     ("keras", "DepthwiseConv2D"): _keras_depthwise,
     ("keras", "Conv2DTranspose"): _keras_transposed,
+    ("keras", "SeparableConv2D"): _keras_separable,
     ("torch.nn", "Conv2d"): _torch,
     ("torch.nn", "ConvTranspose2d"): _torch_transposed,
 }
+
+_OURS = "torchconv2d.conv2d.Conv2d"
 
 # The methods that compute the output. A subclass that overrides one computes something else.
 COMPUTING = {
@@ -272,11 +301,25 @@ def _reader(layer: Any, overridden: bool) -> Callable[[Any], Source]:
         own |= COMPUTING & vars(cls).keys()
     kinds = ", ".join(f"{framework}'s {name}" for framework, name in _READERS)
     name = elided(f"{type(layer).__module__}.{type(layer).__qualname__}")
+    raise TypeError(f"`layer` must be one of {kinds}; got {name}. {_advice(layer)}")
+
+
+def _advice(layer: Any) -> str:
+    """What to do instead, for an object that no reader takes."""
+    names = {cls.__name__ for cls in type(layer).__mro__}
+    if isinstance(layer, type):
+        return f"{elided(layer.__name__)} is a class; give an instance of it."
     if re.search("[13]d", type(layer).__name__, re.IGNORECASE):
-        hint = "It has not two spatial dimensions; a one-dimensional layer is one of height 1."
-    else:
-        hint = "Make a Conv2d with the same options, and use `load_params`."
-    raise TypeError(f"`layer` must be one of {kinds}; got {name}. {hint}")
+        return "It has not two spatial dimensions; a one-dimensional layer is one of height 1."
+    if any(f"{cls.__module__}.{cls.__name__}" == _OURS for cls in type(layer).__mro__):
+        return "It is a layer of this package already; copy it with `copy.deepcopy`."
+    if names & {"Dense", "Linear"}:
+        return "It is no convolution; make a torch.nn.Linear, and use `load_network`."
+    if isinstance(layer, nn.Module) and any(True for _ in layer.children()):
+        return "To replace the convolutions of a torch model, use `replace_convs`."
+    if hasattr(layer, "layers"):
+        return "To move the parameters of a whole network, use `load_network`."
+    return "Make a Conv2d with the same options, and use `load_params`."
 
 
 def _is_trained(layer: Any, variable: Any) -> bool:

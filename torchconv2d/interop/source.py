@@ -16,7 +16,8 @@ class Source(NamedTuple):
     """A layer's properties, with ``Conv2d``'s names; the padding may also be SAME_LOWER.
 
     ``params`` and ``mask`` are in the framework's format. ``in_size`` is None if unknown.
-    ``frozen`` has ``Conv2d``'s names of the parameters that are not trained.
+    ``frozen`` has ``Conv2d``'s names of the parameters that are not trained. ``activation`` is the
+    framework's function, and ``second`` a convolution that the layer has behind this one.
     """
 
     framework: str
@@ -36,6 +37,8 @@ class Source(NamedTuple):
     in_size: Sequence[int] | None = None
     frozen: tuple[str, ...] = ()
     training: bool = True
+    activation: Any = None
+    second: Source | None = None
 
     @staticmethod
     def of(**properties: Any) -> Source:

@@ -65,3 +65,11 @@ def _example(kind: Any, in_size: tuple[int, ...], *arguments: Any, **options: An
         return run(fresh)
 
     return Example(layer, run(layer), refilled, in_size)
+
+
+def with_weights(kind: str, in_size: tuple[int, ...], *arguments: Any, **options: Any) -> Any:
+    """A layer of `keras.layers` that is built, with a bias that is not zero."""
+    options = {"bias_initializer": "random_normal", **options}
+    layer = getattr(keras.layers, kind)(*arguments, **options)
+    layer.build((None, *in_size))
+    return layer
