@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...interop.frameworks import FRAMEWORKS
+
 _NAMES: dict[str, str] = {
     "convolution": "Conv Conv1D Conv1d Conv2D Conv2d Conv3D Conv3d DepthwiseConv2D "
     "ConvTranspose Conv1DTranspose Conv2DTranspose ConvTranspose1d ConvTranspose2d",
@@ -36,10 +38,21 @@ def kind_of(type_name: str) -> str:
     return _KIND_OF.get(type_name, type_name)
 
 
+def _roles() -> dict[str, set[str]]:
+    roles = dict[str, set[str]]()
+    for framework in FRAMEWORKS.values():
+        scale, offset, mean, variance = framework.norm
+        names = {
+            "weight": (*framework.weight, *scale),
+            "bias": (*framework.bias, *offset),
+            "running_mean": mean,
+            "running_var": variance,
+        }
+        # A recorded array has one name. A position says nothing without the layer.
+        for role, those in names.items():
+            roles.setdefault(role, set()).update(each for each in those if each.isidentifier())
+    return roles
+
+
 # What frameworks call the arrays of a layer, by the names that torch has for them.
-ROLES: dict[str, tuple[str, ...]] = {
-    "weight": ("weight", "kernel", "depthwise_kernel", "w", "scale", "gamma"),
-    "bias": ("bias", "beta", "b", "offset"),
-    "running_mean": ("running_mean", "mean", "moving_mean"),
-    "running_var": ("running_var", "var", "moving_variance", "variance"),
-}
+ROLES = _roles()
