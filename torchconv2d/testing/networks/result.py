@@ -52,8 +52,8 @@ class Comparison:
         end_to_end: the difference of the outputs, as a sentence.
         is_rounding: whether rounding explains that difference: each layer agrees; or, where a layer
             was not judged, a port whose layers err by their whole bounds is as far away.
-        grows_most: the layer at which the difference grows most from end to end, as in
-            :attr:`Judgement.layer`.
+        grows_most: the layer at which the difference grows most from end to end, by the name
+            that it has in ``layers``; empty if it grows nowhere.
 
     Example:
         >>> wrong = Judgement("stem", "Conv2d", "Conv_0", "differs", 7e4, "padding shifted")
