@@ -17,6 +17,7 @@ RUN_BY = {
     "docs/works-with.md": "tests/test_works_with.py",
     "docs/how-it-computes.md": "tests/test_docs.py",
     "docs/parity.md": "parity/tests/test_docs.py",
+    "docs/networks.md": "parity/tests/test_networks_page.py",
 }
 
 

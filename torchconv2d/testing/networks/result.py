@@ -178,7 +178,7 @@ _PAGE = """<!doctype html>
 @media (prefers-color-scheme: dark) {{ :root {{ --bad: #ff7b72; --good: #3fb374; }} }}
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 80em;
   padding: 0 1em; }}
-table {{ border-collapse: collapse; width: 100%; }}
+table {{ border-collapse: collapse; width: 100%; font-size: .9em; }}
 ul {{ padding-left: 1.2em; overflow-wrap: anywhere; }}
 td:first-child {{ white-space: nowrap; }} td:last-child {{ min-width: 11em; }}
 li.bad {{ color: var(--bad); }}
