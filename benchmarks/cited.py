@@ -58,6 +58,19 @@ CITED = (
         )
         for size in (14, 56, 64, 80, 112)
     ),
+    # Outputs that are computed and dropped: with stride 2 by SAME, with stride 1 by padding behind.
+    *(
+        Shape(f"dropped, stride 2, {size}x{size}", 8, (size, size), (192, 192, 192), (3, 3), (2, 2))
+        for size in (4, 6, 8, 14, 28)
+    ),
+    *(
+        Shape(
+            f"dropped, {k}x{k} at {size}x{size}",
+            *(4, (size, size), (64, 64, 64), (k, k)),
+            padding=((0, k - 1), (0, k - 1)),
+        )
+        for k, size in ((5, 56), (7, 32), (7, 16), (9, 16))
+    ),
     Shape("empty phases", 4, (28, 28), (64, 32, 1), (2, 2), lhs_dilation=(4, 4)),
 )
 
