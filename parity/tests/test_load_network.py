@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import brainstate
 import equinox
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+import orbax.checkpoint as orbax
 import pytest
 import torch
+from flax import nnx
 from torch import nn
 
 from parity.networks import flax_networks, haiku_networks, keras_networks, ports
@@ -158,3 +161,83 @@ def test_equinox(mode: str) -> None:
     interop.load_network(ours, (network, state), "equinox")
     expected = np.moveaxis(np.asarray(run(images, state, True)[0]), 1, -1)
     agree(nn.Sequential(ours["conv"], ours["norms"][0]), expected)
+
+
+class NnxNetwork(nnx.Module):
+    def __init__(self) -> None:
+        rngs = nnx.Rngs(0)
+        self.conv = nnx.Conv(3, 4, (3, 2), strides=2, rngs=rngs)
+        self.norm = nnx.BatchNorm(4, use_running_average=True, epsilon=1e-5, rngs=rngs)
+        self.head = nnx.Linear(4, 5, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        return self.head(jax.nn.relu(self.norm(self.conv(x))).mean((1, 2)))
+
+
+class BrainstateNetwork(brainstate.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = brainstate.nn.Conv2d((*SIZE, 3), 4, (3, 2), stride=2, b_init=bias)
+        self.head = brainstate.nn.Linear(4, 5)
+
+    def __call__(self, x: Any) -> Any:
+        return self.head(jax.nn.relu(self.conv(x)).mean((1, 2)))
+
+
+def bias(shape: tuple[int, ...]) -> Any:
+    return jnp.arange(np.prod(shape), dtype=jnp.float32).reshape(shape)
+
+
+class Small(nn.Module):
+    """The same network here; the norm is missing in brainstate's."""
+
+    def __init__(self, norm: bool) -> None:
+        super().__init__()
+        first: dict[str, Any] = {"channel_first": True, "b_init": 0}
+        self.conv = Conv2d((3, *SIZE), 4, (3, 2), 2, **first)
+        if norm:
+            self.norm = nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x)
+        y = self.norm(y) if hasattr(self, "norm") else y
+        return self.head(torch.relu(y).mean((2, 3)))
+
+
+@pytest.mark.parametrize("form", ["state", "pure", "orbax"])
+def test_nnx(form: str, tmp_path: Any) -> None:
+    theirs, generator = NnxNetwork(), np.random.default_rng(4)
+    theirs.norm.mean[...] = jnp.asarray(generator.normal(size=4), jnp.float32)
+    theirs.norm.var[...] = jnp.asarray(1 + generator.random(4), jnp.float32)
+    state = nnx.state(theirs)
+    tree: Any = state
+    if form == "pure":
+        tree = nnx.to_pure_dict(state)
+    if form == "orbax":
+        with orbax.StandardCheckpointer() as checkpointer:
+            checkpointer.save(tmp_path / "saved", state)
+            checkpointer.wait_until_finished()
+            tree = checkpointer.restore(tmp_path / "saved")
+        assert set(tree["conv"]["kernel"]) == {"value"}
+    ours = Small(norm=True)
+    interop.load_network(ours, tree, "flax")
+    agree(ours, np.asarray(theirs(IMAGES)))
+
+
+def test_brainstate() -> None:
+    theirs, ours = BrainstateNetwork(), Small(norm=False)
+    interop.load_network(ours, theirs.states(), "brainstate")
+    agree(ours, np.asarray(theirs(IMAGES)))
+
+
+def test_a_layer_at_two_places_has_its_parameters_once() -> None:
+    class Twice(Small):
+        def __init__(self) -> None:
+            super().__init__(norm=True)
+            self.again = self.head
+
+    theirs, ours = NnxNetwork(), Twice()
+    interop.load_network(ours, nnx.state(theirs), "flax")
+    assert ours.again is ours.head
+    agree(ours, np.asarray(theirs(IMAGES)))

@@ -89,7 +89,9 @@ def _leaves(tree: Any, pick: Any) -> dict[Path, Any]:
     found = dict[Path, Any]()
     entries = list[tuple[Names, Any]]()
     for each in trees:
-        if hasattr(each, "attrs") and hasattr(each, "keys"):  # an open file of h5py
+        # Of the type: the states of brainstate raise a KeyError for names that they do not have.
+        kind = cast("type[object]", type(each))
+        if hasattr(kind, "attrs") and hasattr(kind, "keys"):  # an open file of h5py
             entries += _of_hdf5(each)
         elif not _is_equinox_state(each):
             entries += leaves.flat(each, partial(_statistics, states[0]) if states else None)
