@@ -23,9 +23,10 @@ CONVOLUTIONS = dict.fromkeys(LAYERS, 1) | {
 ONNX = {name: {"Conv": count} for name, count in CONVOLUTIONS.items()} | {
     "lhs 2": {"ConvTranspose": 1},
     "few outputs, lhs 2": {"ConvTranspose": 1},
+    "any height, lhs (2, 3)": {"ConvTranspose": 1},
     "empty output": {},
 }
-
+FIXED = [cell for cell in cells() if None not in cell.layer.in_size]
 
 COPIES = {torch.ops.aten.copy, torch.ops.aten.clone, torch.ops.aten.slice_scatter}
 
@@ -49,7 +50,8 @@ def calls(program: ExportedProgram) -> Counter[str]:
     return Counter(str(getattr(target, "overloadpacket", target)) for target in targets(program))
 
 
-@pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
+# The script of a layer of any size chooses while it runs; the next test counts what it runs.
+@pytest.mark.parametrize("cell", FIXED, ids=lambda cell: cell.name)
 def test_a_script_holds_the_chosen_lowering_only(cell: Cell) -> None:
     script = torch.jit.script(cell.layer)
     frozen = torch.jit.freeze(script)
@@ -134,5 +136,6 @@ def test_onnx_says_convolutions_in_numbers(cell: Cell, tmp_path: Path) -> None:
         attributes = {each.name: each for each in node.attribute}
         assert len(attributes["pads"].ints) == 4
         assert "auto_pad" not in attributes or attributes["auto_pad"].s == b"NOTSET"
-    # Nothing is dilated before it is convolved.
-    assert not {node.op_type for node in graph.node} & {"ScatterND", "Mul", "Loop", "If"}
+    # Nothing is dilated before it is convolved. If the size is free, the graph computes with it.
+    unwanted = {"ScatterND", "Loop", "If"} | ({"Mul"} if None not in cell.layer.in_size else set())
+    assert not {node.op_type for node in graph.node} & unwanted
