@@ -28,7 +28,7 @@ LARGEST = 2**31 - 1
 
 def as_index(value: object) -> int | None:
     """The value as a Python int, or None if it is not an integer. A bool gives None too."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, Sequence)):  # some compilers of torch fail where Python raises
         return None
     try:
         return operator.index(cast(SupportsIndex, value))

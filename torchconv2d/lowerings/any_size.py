@@ -259,7 +259,13 @@ def _larger(one: int, other: int) -> int:
 
 
 def _larger_of_symbols(one: Any, other: int) -> Any:
-    return one.clamp(min=other) if isinstance(one, Tensor) else cast(Any, torch).sym_max(one, other)
+    if isinstance(one, Tensor):
+        return one.clamp(min=other)
+    if (
+        torch.compiler.is_dynamo_compiling()
+    ):  # it knows `max` of symbols, and torch 2.11 no `sym_max`
+        return max(one, other)
+    return cast(Any, torch).sym_max(one, other)
 
 
 def _has_room(size: int, pads: int, extent: int) -> bool:

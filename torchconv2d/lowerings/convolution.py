@@ -31,6 +31,7 @@ from .choose import (
     own_weight_gradient,
 )
 from .lowering import Lowering, is_functional
+from .padded import Padded, PaddedWeightGradient
 from .partial_sums import PartialSums
 from .precision import NARROW, Sample, has_bfloat16, sums_exactly, wider
 from .weight_gradient import WeightGradient
@@ -202,6 +203,8 @@ class Convolution(Computation):
 
             def weight_gradient(sample: Sample, dtype: torch.dtype) -> Tensor:
                 gradient = self._own_gradient if functional else self._fastest_gradient
+                if what == "padded weight gradient":
+                    gradient = cast(WeightGradient, self._padded_gradient)
                 operands = sample.gradient, sample.x, sample.weight
                 return gradient(*(operand.to(dtype) for operand in operands))
 
@@ -241,18 +244,21 @@ class Convolution(Computation):
         dtype = gradient.dtype
         if dtype not in (torch.float16, torch.bfloat16):
             return by(gradient, x, weight)
-        if gradient.is_cpu:
+        if not gradient.is_cpu:
+            if not by.rounds_partial_sums:
+                return by(gradient, x, weight)
+        elif not is_transformed(gradient) and not is_transformed(x):
             orders = x.is_contiguous(), weight.is_contiguous()
-            right = not is_transformed(gradient) and not is_transformed(x)
-            right = right and self._asked("weight gradient", functional, *orders)
-        else:
-            right = not by.rounds_partial_sums
-        if right:
-            return by(gradient, x, weight)
+            if self._asked("weight gradient", functional, *orders):
+                return by(gradient, x, weight)
+            # oneDNN may spread a NaN of the image only where it pads the image itself.
+            if not functional and self._padded_gradient is not None:
+                if self._asked("padded weight gradient", functional, *orders):
+                    return self._padded_gradient(gradient, x, weight)
         wide = wider(gradient)
         return by(gradient.to(wide), x.to(wide), weight.to(wide)).to(dtype)
 
-    # Created on first use, since inference needs none of these five.
+    # Created on first use, since inference needs none of these six.
     @cached_property
     def _narrow_gradient_kind(self) -> type[WeightGradient] | None:
         """A weight gradient for bfloat16 on a CPU, in which torch's own may be wrong."""
@@ -277,6 +283,14 @@ class Convolution(Computation):
     def _fastest_gradient(self) -> WeightGradient:
         kind = cast(type[WeightGradient], self._narrow_gradient_kind)
         return make_weight_gradient(self.geometry, kind)
+
+    @cached_property
+    def _padded_gradient(self) -> WeightGradient | None:
+        """The weight gradient on a padded copy of the image, if it is not the fastest one."""
+        other = self._narrow_gradient_kind is not PaddedWeightGradient
+        return (
+            PaddedWeightGradient(self.geometry) if other and Padded.applies(self.geometry) else None
+        )
 
     @cached_property
     def _own_gradient(self) -> WeightGradient:

@@ -21,6 +21,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore
@@ -97,19 +98,21 @@ class Sample:
             images * height.out * width.out,
         )
         limit = min(50, math.isqrt(2**24 // max(1, longest)))
-        draw = torch.Generator("cpu").manual_seed(longest)
+        draw = np.random.default_rng(longest)  # `vmap`, which may be at work, forbids torch's
 
         def integers(*shape: int) -> Tensor:
-            drawn = torch.randint(-limit, limit + 1, shape, generator=draw, device="cpu")
-            return drawn.to(torch.float32)
+            drawn = draw.integers(-limit, limit, shape, np.int8, endpoint=True)
+            return torch.tensor(drawn, dtype=torch.float32, device="cpu")
 
         self.x = integers(images, inputs, height.size, width.size)
         self.weight = integers(outputs, geometry.in_per_group, *taps)
         self.gradient = integers(images, outputs, height.out, width.out)
         for spoilt in (self.x, self.gradient):
+            if not spoilt.numel():
+                continue
             rows, columns = spoilt.shape[2:]
             for i, (row, column) in enumerate(((0, 0), (rows // 2, columns // 2), (-1, -1))):
-                if i + 1 < images and rows * columns:
+                if i + 1 < images:
                     spoilt[i + 1, i % spoilt.size(1), row, column] = torch.nan
         of_images, of_weight = (
             torch.channels_last if last else torch.contiguous_format for last in channels_last
