@@ -193,6 +193,10 @@ def strictly_between(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 def clipped(values: Floats, least: Floats, most: Floats) -> Floats:
     """The values, cut to an interval. As in XLA, -0 is below 0."""
-    values = np.where(values > most, most, np.maximum(values, least))
-    values += np.where(least == 0, 0.0, -0.0).astype(values.dtype)
+    above = values > most
+    values = np.maximum(values, least)
+    if above.any():
+        values = np.where(above, most, values)
+    if (least == 0).any():
+        values += np.where(least == 0, 0.0, -0.0).astype(values.dtype)
     return values

@@ -56,6 +56,8 @@ _LOG = (
 )
 _LN2 = (0.693359375, -2.12194440e-4)  # their sum is ln 2; an exponent times the first is exact
 
+_HALF_ROOT = np.float32(math.sqrt(0.5)).view(np.int32)
+
 _ERF_IS_ONE = 3.7439213
 _ERF_NUMERATOR = (
     0.00022905065, 0.003408291, 0.050955694, 0.18520832, 1.1283791,
@@ -199,28 +201,43 @@ def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
 def polynomial(coefficients: Sequence[float], x: Floats) -> Floats:
     """The polynomial at x, the coefficient of the highest power first."""
     value = np.full_like(x, coefficients[0])
-    rest = np.array(coefficients[1:], x.dtype)[:, None]
-    sums, factor, summands = map(torch.from_numpy, (value, x, rest))  # pyright: ignore
-    for summand in summands.unbind():
+    sums, factor = map(torch.from_numpy, (value, x))  # pyright: ignore
+    for summand in _summands(tuple(coefficients), factor.dtype):
         _multiply_add(sums, factor, summand)
     return value
+
+
+@functools.lru_cache(maxsize=64)
+def _summands(coefficients: tuple[float, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """All coefficients but the first. None is -0, which the cache would take for 0."""
+    rest = torch.from_numpy(np.array(coefficients[1:], np.float64))  # pyright: ignore
+    return rest.to(dtype).unbind()
 
 
 def _log(y: Floats) -> Floats:
     """The logarithm of positive numbers."""
     if y.dtype == np.float64:
         return np.fromiter(map(math.log, y.tolist()), np.float64, y.size)
-    mantissa, exponent = np.frexp(y)
-    small = mantissa < np.float32(math.sqrt(0.5))
-    exponent = exponent.astype(np.float32) - small
-    x = (mantissa - np.float32(1)) + np.where(small, mantissa, np.float32(0))
+    # The bits of y, less those of sqrt(1/2), start with the exponent of y / m, for an m between
+    # sqrt(1/2) and sqrt(2).
+    words = y.view(np.int32)
+    exponents = words - _HALF_ROOT
+    exponents >>= 23
+    x = (words - (exponents << 23)).view(np.float32)
+    x -= np.float32(1)
+    exponent = exponents.astype(np.float32)
     square = x * x
     cube = square * x
     high, middle, low = (polynomial(coefficients, x) for coefficients in _LOG)
     tail = multiply_add(multiply_add(high, cube, middle), cube, low)
     tail = multiply_add(tail, cube, exponent * np.float32(_LN2[1]))
     # The halves and the multiples of LN2[0] are exact, so fusing makes no difference.
-    return ((x - square * np.float32(0.5)) + tail) + exponent * np.float32(_LN2[0])
+    square *= np.float32(0.5)
+    x -= square
+    x += tail
+    exponent *= np.float32(_LN2[0])
+    x += exponent
+    return x
 
 
 def _log1p(x: Floats) -> Floats:
@@ -239,8 +256,9 @@ def _log1p(x: Floats) -> Floats:
 
 def erf_inv(u: Floats) -> Floats:
     """The inverse error function of a one-dimensional array of numbers in [-1, 1]."""
-    ends = np.flatnonzero(np.abs(u) == 1)
-    w = u * -u
+    w = -u
+    w *= u
+    ends = np.flatnonzero(w == -1)
     w[ends] = 0  # the logarithm would be infinite
     w = _log1p(w)
     np.negative(w, out=w)
@@ -248,6 +266,8 @@ def erf_inv(u: Floats) -> Floats:
     factor = polynomial(near.coefficients, w - u.dtype.type(near.centre))
     for piece in far:
         there = np.flatnonzero(w >= piece.start)
+        if not there.size:
+            break
         root = np.sqrt(w[there]) - u.dtype.type(piece.centre)
         factor[there] = polynomial(piece.coefficients, root)
     factor[ends] = np.inf
@@ -286,16 +306,25 @@ def lowered(values: Floats, power: Floats) -> Floats:
     return values * (np.abs(values) >= np.finfo(values.dtype).tiny * power) / power
 
 
+def _least(values: Floats) -> Any:
+    """The least magnitude; most draws have none that is denormal, so that this is all they need."""
+    return np.fmin.reduce(np.abs(values), axis=None, initial=np.inf)
+
+
 def flushed(values: Floats) -> Floats:
     """The values, with zeros of the same sign for denormal numbers."""
-    return np.asarray(values * (np.abs(values) >= np.finfo(values.dtype).tiny))
+    tiny = np.finfo(values.dtype).tiny
+    if _least(values) < tiny:
+        values = values * (np.abs(values) >= tiny)
+    return np.asarray(values)
 
 
 def product(a: Floats, b: Floats) -> Floats:
     """``a * b``, with zeros of the same sign for denormal products."""
     value: Floats = np.asarray(a * b)
-    near = np.abs(value) <= np.finfo(value.dtype).tiny
-    if near.any():
+    tiny = np.finfo(value.dtype).tiny
+    if _least(value) <= tiny:
+        near = np.abs(value) <= tiny
         power = np.asarray(_LIFTS[value.dtype][1], value.dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # where neither is small
             by_a, by_b = a * power * b, b * power * a
