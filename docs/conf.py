@@ -23,4 +23,4 @@ python_maximum_signature_line_length = 88
 napoleon_use_ivar = True
 
 # Names that Python and torch document; the site is built offline, without their inventories.
-nitpick_ignore_regex = [("py:.*", r"(abc|torch)\..*")]
+nitpick_ignore_regex = [("py:.*", r"(abc|collections|numpy|torch|typing)\..*")]

@@ -73,7 +73,17 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
 
 
 # Each may import only those before it, so that a reader can go bottom up.
-LAYERS = ["versions", "messages", "geometry", "arguments", "arrays", "operands", "layout", "state"]
+LAYERS = [
+    "typing",
+    "versions",
+    "messages",
+    "geometry",
+    "arguments",
+    "arrays",
+    "operands",
+    "layout",
+    "state",
+]
 LAYERS += ["random", "init", "lowerings", "functional", "settings", "symbolic", "conv2d", "interop"]
 LAYERS += ["testing", "__init__", "__main__"]
 # The same within each package; so no lowering imports ``choose``.

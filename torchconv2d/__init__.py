@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import init, lowerings, random
+from . import init, lowerings, random, typing
 from .conv2d import Conv2d
 from .functional import conv_general_dilated
 
@@ -20,6 +20,7 @@ __all__ = [
     "lowerings",
     "random",
     "testing",
+    "typing",
 ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, cast
+from typing import Any, Literal, SupportsIndex, cast
 
 import numpy as np
 
@@ -135,6 +135,9 @@ def input_size(in_size: object, channel_first: bool) -> InSize:
     return sizes
 
 
+LayerPadding = Literal["SAME", "VALID"] | tuple[Pair, Pair]
+
+
 def image_size(size: object) -> tuple[object, object]:
     """Height and width, which :func:`input_size` checks further."""
     if not isinstance(size, (Sequence, np.ndarray)) or isinstance(size, (str, bytes)):
@@ -181,7 +184,7 @@ def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
         if padding not in strings:
             known = " or ".join(map(repr, strings))
             raise ValueError(f"A string `padding` must be {known}, got {shown(padding)}.")
-        return padding
+        return cast(Padding, padding)
     both = as_index(padding)
     if both is not None:
         return (both, both), (both, both)

@@ -1,19 +1,20 @@
 """The layer: parameters, mask, bias, batch axis and layout. ``lowerings`` has the arithmetic."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import torch
 from torch import Tensor, nn
 
 from . import arguments, arrays, init, operands, settings, symbolic
-from .arguments import InSize
+from .arguments import InSize, LayerPadding
 from .geometry import Geometry
 from .layout import in_format_of, kernel_to_weight, weight_to_kernel
 from .lowerings import AnySizeLowering, Convolution, Lowering, PerSize, ScriptedConvolution
 from .lowerings.traced import checked
 from .operands import check_call, is_usual_call
 from .state import AllOrNothing, Kept, read, stored, write
+from .typing import ConvPadding, InSizeLike, Ints, ValueLike
 from .versions import is_tracing
 
 
@@ -90,23 +91,25 @@ class Conv2d(AllOrNothing):
         _scripted: ScriptedConvolution
         _is_bare: bool
 
+        def __call__(self, x: Tensor) -> Tensor: ...
+
     # TorchScript keeps one branch of each test on a constant, and leaves out unused properties.
     __constants__ = ["channels_last", "_is_bare"]
     __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]
 
     def __init__(
         self,
-        in_size: Sequence[int | None],
-        out_channels: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: str | int | Sequence[int] | Sequence[Sequence[int]] = "SAME",
-        lhs_dilation: int | Sequence[int] = 1,
-        rhs_dilation: int | Sequence[int] = 1,
-        groups: int = 1,
-        w_init: Any = init.XavierNormal(),  # noqa: B008  without a seed it has no state to share
-        b_init: Any = None,
-        w_mask: Any = None,
+        in_size: InSizeLike,
+        out_channels: SupportsIndex,
+        kernel_size: Ints,
+        stride: Ints = 1,
+        padding: ConvPadding = "SAME",
+        lhs_dilation: Ints = 1,
+        rhs_dilation: Ints = 1,
+        groups: SupportsIndex = 1,
+        w_init: ValueLike = init.XavierNormal(),  # noqa: B008  it has no state to share
+        b_init: ValueLike | None = None,
+        w_mask: ValueLike | None = None,
         channel_first: bool = False,
         name: str | None = None,
         param_type: Callable[[Tensor], Tensor] = nn.Parameter,
@@ -121,7 +124,7 @@ class Conv2d(AllOrNothing):
         self.out_channels = arguments.integer("out_channels", out_channels, 0)
         self.kernel_size = arguments.pair("kernel_size", kernel_size)
         self.stride = arguments.pair("stride", stride)
-        self.padding = arguments.padding(padding)
+        self.padding: LayerPadding = cast(Any, arguments.padding(padding))
         self.lhs_dilation = arguments.pair("lhs_dilation", lhs_dilation, below=TypeError)
         self.rhs_dilation = arguments.pair("rhs_dilation", rhs_dilation, below=TypeError)
         self.in_channels = cast(int, self.in_size[0 if self.channel_first else 2])
@@ -219,7 +222,7 @@ class Conv2d(AllOrNothing):
                 if drawing:
                     if target.is_meta:
                         continue
-                    source = self._drawn(name, source, shape)
+                    source = self._drawn(name, cast(Any, source), shape)
                 fresh[stored_as] = fit(name, source)
         write(self, fresh)
 
@@ -309,7 +312,7 @@ class Conv2d(AllOrNothing):
             return cast(Tensor, parameters["weight"]), parameters["bias"], buffers["w_mask"]
         return self.weight, self.bias, self.w_mask  # parametrized, pruned or frozen
 
-    def resized(self, size: Sequence[int | None]) -> "Conv2d":
+    def resized(self, size: Sequence[SupportsIndex | None]) -> "Conv2d":
         """A layer of another image size that shares parameters, mask and hooks with this one.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -16,19 +16,20 @@ from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
 from .lowerings import AnySize, Convolution
 from .messages import shown, type_name
+from .typing import FunctionPadding, Ints
 from .versions import mixes_fakes
 
 
 def conv_general_dilated(
     lhs: Tensor,
     rhs: Tensor,
-    window_strides: int | Sequence[int],
-    padding: str | Sequence[Sequence[int]],
-    lhs_dilation: int | Sequence[int] | None = None,
-    rhs_dilation: int | Sequence[int] | None = None,
+    window_strides: Ints | np.ndarray[Any, Any],
+    padding: FunctionPadding,
+    lhs_dilation: Ints | np.ndarray[Any, Any] | None = None,
+    rhs_dilation: Ints | np.ndarray[Any, Any] | None = None,
     dimension_numbers: Any = None,
-    feature_group_count: int = 1,
-    batch_group_count: int = 1,
+    feature_group_count: SupportsIndex = 1,
+    batch_group_count: SupportsIndex = 1,
     precision: None = None,
     preferred_element_type: Any = None,
 ) -> Tensor:
@@ -197,7 +198,7 @@ def _listed(value: Any) -> Any:
     return cast(Any, value).tolist() if is_array else value
 
 
-def _dilation(name: str, value: int | Sequence[int] | None) -> Pair:
+def _dilation(name: str, value: object) -> Pair:
     return (1, 1) if value is None else arguments.pair(name, _listed(value), below=TypeError)
 
 

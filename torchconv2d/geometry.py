@@ -13,10 +13,10 @@ Terms, per axis (SAME, VALID and the sizes are those of XLA's convolution):
 from __future__ import annotations
 
 from math import gcd
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple
 
 Pair = tuple[int, int]
-Padding = str | tuple[Pair, Pair]  # 'SAME', 'SAME_LOWER', 'VALID' or explicit
+Padding = Literal["SAME", "SAME_LOWER", "VALID"] | tuple[Pair, Pair]
 
 
 class Window(NamedTuple):
@@ -220,7 +220,7 @@ def pads(padding: Padding, axis: int, dilated: int, extent: int, stride: int) ->
     if padding == "SAME_LOWER":
         after, before = same_padding(dilated, extent, stride)
         return before, after
-    return cast(tuple[Pair, Pair], padding)[axis]
+    return padding[axis]
 
 
 def plan(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
 from . import arguments
 from .arguments import InSize
@@ -124,7 +124,7 @@ def _sides(in_size: InSize, channel_first: bool) -> Any:
     return height, width, channels
 
 
-def resized(layer: Layer, size: Sequence[int | None]) -> Layer:
+def resized(layer: Layer, size: Sequence[SupportsIndex | None]) -> Layer:
     """A layer of another image size, with the same parameters, buffers, children and hooks."""
     height, width = arguments.image_size(size)
     channels = layer.in_channels

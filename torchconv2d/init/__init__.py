@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import arguments
 from ..random.xla_math import flushed
+from ..typing import Distribution, Fan
 from .initializer import Initializer, Source
 
 __all__ = [
@@ -86,8 +87,8 @@ class VarianceScaling(Initializer):
     def __init__(
         self,
         scale: float,
-        mode: str,
-        distribution: str,
+        mode: Fan,
+        distribution: Distribution,
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,
@@ -127,8 +128,8 @@ class KaimingUniform(VarianceScaling):
     def __init__(
         self,
         scale: float = 2.0,
-        mode: str = "fan_in",
-        distribution: str = "uniform",
+        mode: Fan = "fan_in",
+        distribution: Distribution = "uniform",
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,
@@ -146,8 +147,8 @@ class KaimingNormal(VarianceScaling):
     def __init__(
         self,
         scale: float = 2.0,
-        mode: str = "fan_in",
-        distribution: str = "truncated_normal",
+        mode: Fan = "fan_in",
+        distribution: Distribution = "truncated_normal",
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,
@@ -165,8 +166,8 @@ class XavierUniform(VarianceScaling):
     def __init__(
         self,
         scale: float = 1.0,
-        mode: str = "fan_avg",
-        distribution: str = "uniform",
+        mode: Fan = "fan_avg",
+        distribution: Distribution = "uniform",
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,
@@ -184,8 +185,8 @@ class XavierNormal(VarianceScaling):
     def __init__(
         self,
         scale: float = 1.0,
-        mode: str = "fan_avg",
-        distribution: str = "truncated_normal",
+        mode: Fan = "fan_avg",
+        distribution: Distribution = "truncated_normal",
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,
@@ -203,8 +204,8 @@ class LecunUniform(VarianceScaling):
     def __init__(
         self,
         scale: float = 1.0,
-        mode: str = "fan_in",
-        distribution: str = "uniform",
+        mode: Fan = "fan_in",
+        distribution: Distribution = "uniform",
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,
@@ -222,8 +223,8 @@ class LecunNormal(VarianceScaling):
     def __init__(
         self,
         scale: float = 1.0,
-        mode: str = "fan_in",
-        distribution: str = "truncated_normal",
+        mode: Fan = "fan_in",
+        distribution: Distribution = "truncated_normal",
         in_axis: int = -2,
         out_axis: int = -1,
         seed: object = None,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import reduce
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from ..geometry import dilate, pads
 from ..layout import weight_to_kernel
 from ..messages import elided, shown
 from ..state import write
+from ..typing import InSizeLike
 from . import leaves
 from .activations import beside
 from .frameworks import FRAMEWORKS
@@ -26,10 +27,10 @@ from .source import Source
 
 def from_layer(
     layer: Any,
-    in_size: Sequence[int] | None = None,
+    in_size: InSizeLike | None = None,
     params: Any = None,
     *,
-    activation: str = "refused",
+    activation: Literal["refused", "left", "beside"] = "refused",
 ) -> Any:
     """A layer that computes what another framework's layer computes, with a copy of its parameters.
 
@@ -78,7 +79,7 @@ def from_layer(
     return made[0] if len(made) == 1 and activation != "beside" else nn.Sequential(*made, *behind)
 
 
-def convert(source: Source, in_size: Sequence[int | None] | None, params: Any = None) -> Conv2d:
+def convert(source: Source, in_size: InSizeLike | None, params: Any = None) -> Conv2d:
     """The layer with these properties; the same for properties that were already read."""
     in_size = source.in_size if in_size is None else in_size
     if in_size is None:
@@ -143,7 +144,7 @@ def _mask(source: Source, dtype: torch.dtype) -> Tensor:
     return weight_to_kernel(kernel.weight(mask, source.groups))
 
 
-def _in_numbers(source: Source, in_size: Sequence[int | None]) -> Any:
+def _in_numbers(source: Source, in_size: InSizeLike) -> Any:
     """The padding; SAME_LOWER, which ``Conv2d`` does not accept, as numbers."""
     if source.padding != "SAME_LOWER":
         return source.padding

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import arrays
 from ..messages import elided, listed, shown
 from ..state import write
+from ..typing import FrameworkName, Kind
 from . import trees
 from .frameworks import FRAMEWORKS
 from .matching import Matching, Modules, Place, find
@@ -73,12 +74,12 @@ class Moves:
 def load_network(
     model: nn.Module,
     params: Any,
-    framework: str,
+    framework: FrameworkName,
     names: Mapping[str, Any] | Callable[[str], Any] | None = None,
     *,
     prefix: str = "",
     ignore: Collection[str] = (),
-    kinds: Mapping[str, str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
     in_order: bool = False,
     dry_run: bool = False,
 ) -> Moves:
@@ -152,7 +153,7 @@ def load_network(
     return found
 
 
-def _modules(model: nn.Module, framework: str, kinds: dict[str, str]) -> Modules:
+def _modules(model: nn.Module, framework: str, kinds: dict[str, Kind]) -> Modules:
     """The parameters of each module that has any."""
     modules = dict[str, list[Slot]]()
     known = cast("Iterable[tuple[str, nn.Module]]", model.named_modules())

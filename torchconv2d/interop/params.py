@@ -16,13 +16,19 @@ from ..layout import kernel_to_weight
 from ..messages import elided, listed, shown, type_name
 from ..operands import check_shape
 from ..state import read, stored, write
+from ..typing import FrameworkName, Kind
 from . import leaves
 from .frameworks import FRAMEWORKS, Framework
 from .numbers import numpy_array, shape_of, shape_told
 
 
 def load_params(
-    conv: Conv2d, params: Any, framework: str, *, prefix: str = "", kind: str | None = None
+    conv: Conv2d,
+    params: Any,
+    framework: FrameworkName,
+    *,
+    prefix: str = "",
+    kind: Kind | None = None,
 ) -> None:
     """Copy a framework's parameters into the layer; on any error the layer stays unchanged.
 
@@ -118,7 +124,7 @@ def _told_of(conv: Conv2d) -> Generator[None]:
 
 
 def export_params(
-    conv: Conv2d, framework: str, *, kind: str | None = None
+    conv: Conv2d, framework: FrameworkName, *, kind: Kind | None = None
 ) -> dict[str, NDArray[Any]]:
     """The layer's parameters in a framework's own format.
 
@@ -148,11 +154,11 @@ def export_params(
         {'w': (3, 3, 2, 8), 'b': (8,)}
     """
     row = _row(conv, framework)
-    kind = _kinds(conv, framework, kind)[0]
+    stored_as = _kinds(conv, framework, kind)[0]
     weight = numbers_of(conv, "weight")
     if conv.w_mask is not None and not row.masks:
         weight = weight * kernel_to_weight(numbers_of(conv, "w_mask"))
-    exported = {row.weight[0]: numpy_array(row.kernels[kind].stored(weight, conv.groups))}
+    exported = {row.weight[0]: numpy_array(row.kernels[stored_as].stored(weight, conv.groups))}
     if conv.bias is not None:
         bias = numbers_of(conv, "bias")
         exported[row.bias[0]] = numpy_array(bias.reshape(_bias_shape(conv, row)))

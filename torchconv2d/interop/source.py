@@ -10,6 +10,7 @@ import numpy as np
 from .. import arguments
 from ..geometry import Pair, dilate
 from ..messages import shown
+from ..typing import FrameworkName
 
 
 class Source(NamedTuple):
@@ -20,7 +21,7 @@ class Source(NamedTuple):
     framework's function, and ``second`` a convolution that the layer has behind this one.
     """
 
-    framework: str
+    framework: FrameworkName
     kind: str
     params: Mapping[str, Any] | None
     bias: bool
