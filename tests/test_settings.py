@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import normal_numbers
+from cases import whole_numbers
 from torch import Tensor, nn
 
 from torchconv2d import Conv2d
@@ -17,12 +17,12 @@ BASE: dict[str, Any] = {"in_size": (12, 14, 4), "out_channels": 6, "kernel_size"
 
 
 def layer(**changes: Any) -> Conv2d:
-    draw = {"w_init": lambda shape: normal_numbers(shape, 3, torch.float32), "b_init": 0.5}
+    draw = {"w_init": lambda shape: whole_numbers(shape, 3, torch.float32), "b_init": 0.5}
     return Conv2d(**{**BASE, **draw, **changes})
 
 
 def image(of: Conv2d) -> Tensor:
-    return normal_numbers((2, *of.in_size), 4, torch.float32)
+    return whole_numbers((2, *of.in_size), 4, torch.float32)
 
 
 @pytest.mark.parametrize(

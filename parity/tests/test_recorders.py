@@ -203,6 +203,28 @@ def test_a_shared_layer_is_judged_for_each_call(framework: str) -> None:
     assert all("1 of 54 numbers of `weight` differ" in each.detail for each in wrong.culprits)
 
 
+@pytest.mark.parametrize("framework", ["linen", "nnx"])
+def test_gradients_of_jax_are_judged_too(framework: str) -> None:
+    network = NETWORKS[framework]()
+    recording = record(network.model, X, variables=network.variables, gradients=True)
+    port = port_of(recording)
+    result = compare(port, recording)
+    result.assert_ok()
+    judged = [each for each in result.layers if each.layer.startswith("gradients of")]
+    assert {each.layer for each in judged} == {"gradients of twice", "gradients of head"}
+    assert {each.verdict for each in judged} == {"agrees"}
+    assert 0 < max(each.ratio for each in judged) < 1
+    right = port.head.forward
+
+    def forward(x: Tensor) -> Tensor:
+        y = right(x)
+        return y + (y - y.detach()) / 100  # the same output, and larger gradients
+
+    port.head.forward = forward
+    wrong = compare(port, recording)
+    assert [each.layer for each in wrong.culprits] == ["gradients of head"]
+
+
 def test_a_mapping_of_any_runtime() -> None:
     port = port_of(recorded(of_linen()))
     x = torch.from_numpy(X).movedim(-1, 1)
