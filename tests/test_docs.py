@@ -49,7 +49,8 @@ def public_names() -> dict[str, Any]:
         for name in getattr(module, "__all__", vars(module)):
             value = getattr(module, name)
             own = hasattr(module, "__all__") or getattr(value, "__module__", "") == module.__name__
-            if own and callable(value) and not name.startswith("_"):
+            is_code = inspect.isclass(value) or inspect.isroutine(value)  # and no type alias
+            if own and is_code and not name.startswith("_"):
                 found[f"{module.__name__}.{name}"] = value
     return found
 

@@ -77,6 +77,7 @@ LAYERS = [
     "typing",
     "versions",
     "messages",
+    "habits",
     "geometry",
     "arguments",
     "arrays",

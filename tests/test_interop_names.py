@@ -177,9 +177,17 @@ def test_names_are_strings_or_ints(name: Any) -> None:
 def test_the_remedy_is_a_dtype_that_holds_both() -> None:
     kernel = draw(3, 2, 2, 6).round()
     for layer, array, words in (
-        ("float32", "int32", r"round it yourself, or first call `layer.to\(torch.float64\)`\."),
-        ("float32", "int64", r"round it yourself\.$"),
-        ("float16", "uint16", r"round it yourself, or first call `layer.to\(torch.float32\)`\."),
+        (
+            "float32",
+            "int32",
+            r"cast it to torch.float32 yourself, or first call `layer.to\(torch.float64\)`\.",
+        ),
+        ("float32", "int64", r"cast it to torch.float32 yourself\.$"),
+        (
+            "float16",
+            "uint16",
+            r"cast it to torch.float16 yourself, or first call `layer.to\(torch.float32\)`\.",
+        ),
         ("float32", "complex64", r"real part yourself, or first call .*\(torch.complex64\)`\."),
         ("float64", "complex64", r"real part yourself, or first call .*\(torch.complex128\)`\."),
     ):

@@ -32,7 +32,7 @@ Conv2d((28, 30, 3), 8, 3, name=5)  # wrong
 Conv2d((28, 30, 3), 8, 3, dtype="float32")  # wrong
 Conv2d((28, 30, 3))  # wrong
 Conv2d((28, 30, 3), 8, 3, dilation=2)  # wrong
-Conv2d((28, 30, 3), 8, 3, bias=True)  # wrong
+Conv2d((28, 30, 3), 8, 3, use_bias=True)  # wrong
 
 # Padding
 Conv2d((28, 30, 3), 8, 3, padding="VALID")

@@ -14,6 +14,7 @@ from typing import Any, Literal, SupportsIndex, cast
 import numpy as np
 
 from .geometry import Padding, Pair
+from .habits import in_size_of
 from .messages import listed, shown, type_name
 
 PADDING_RULE = (
@@ -120,9 +121,10 @@ def input_size(in_size: object, channel_first: bool) -> InSize:
     if isinstance(in_size, np.ndarray):
         in_size = cast(object, in_size.tolist())
     if not isinstance(in_size, Sequence) or isinstance(in_size, (str, bytes)):
-        raise ValueError(
-            f"{rule}; got {shown(in_size)} of type {type_name(cast(object, in_size))}."
-        )
+        found = cast(object, in_size)
+        number = as_index(found)
+        more = "" if number is None else f"; {in_size_of(number)}"
+        raise ValueError(f"{rule}; got {shown(found)} of type {type_name(found)}{more}.")
     entries = tuple(cast(Sequence[object], in_size))
     sizes = tuple(as_index(entry) for entry in entries)
     if len(sizes) != 3:
@@ -183,7 +185,9 @@ def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
     if isinstance(padding, str):
         if padding not in strings:
             known = " or ".join(map(repr, strings))
-            raise ValueError(f"A string `padding` must be {known}, got {shown(padding)}.")
+            upper = padding[:20].upper()
+            more = f"; write {upper!r}" if upper in strings else ", or use numbers"
+            raise ValueError(f"A string `padding` must be {known}, got {shown(padding)}{more}.")
         return cast(Padding, padding)
     both = as_index(padding)
     if both is not None:

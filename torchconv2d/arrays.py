@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .habits import shape_remedy
 from .messages import elided, shown, type_name
 from .versions import is_fake
 
@@ -207,7 +208,7 @@ def floating(name: str, value: Any) -> Tensor:
     kind = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype.name
     dtype = getattr(torch, str(kind).removeprefix("torch."), torch.uint8)
     if not (dtype.is_floating_point or dtype.is_complex):
-        raise TypeError(f"{name} must be floating or complex, got {kind}.")
+        raise TypeError(f"{name} must be floating or complex, got {kind}; cast it to float32.")
     return as_tensor(name, value, dtype)
 
 
@@ -222,7 +223,7 @@ def fill(name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -
     if tensor.dim() > 0 and tensor.shape != shape:
         raise ValueError(
             f"`{name}` must have the shape {shape} exactly, got {tuple(tensor.shape)}; "
-            f"only a number is broadcast."
+            f"only a number is broadcast{shape_remedy(tensor.shape, shape)}."
         )
     return tensor.expand(shape)
 
@@ -239,7 +240,8 @@ def broadcast(name: str, value: object, shape: tuple[int, ...], dtype: torch.dty
         return tensor.expand(shape)
     except RuntimeError:
         raise ValueError(
-            f"`{name}` must broadcast to the shape {shape}, got {tuple(tensor.shape)}."
+            f"`{name}` must broadcast to the shape {shape}, got {tuple(tensor.shape)}"
+            f"{shape_remedy(tensor.shape, shape)}."
         ) from None
 
 
@@ -249,6 +251,11 @@ def per_channel(name: str, value: object, channels: int, axis: int, dtype: torch
     Raises:
         TypeError, ValueError: as for :func:`broadcast`.
     """
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(
+            f"`{name}` must be None, an array, a number or a callable of the shape, got {value}: "
+            f"zeros are `torchconv2d.init.ZeroInit()`, and None is no bias."
+        )
     tensor = as_tensor(name, value, dtype)
     if tensor.shape == (channels,):
         return tensor

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 import torch
 from torch import Tensor, nn
 
-from . import arguments, arrays, init, operands, settings, symbolic
+from . import arguments, arrays, habits, init, operands, settings, symbolic
 from .arguments import InSize, LayerPadding
 from .geometry import Geometry
 from .layout import in_format_of, kernel_to_weight, weight_to_kernel
 from .lowerings import AnySizeLowering, Convolution, Lowering, PerSize, ScriptedConvolution
 from .lowerings.traced import checked
+from .messages import naming
 from .operands import check_call, is_usual_call
 from .state import AllOrNothing, Kept, read, stored, write
 from .typing import ConvPadding, InSizeLike, Ints, ValueLike
@@ -97,6 +98,7 @@ class Conv2d(AllOrNothing):
     __constants__ = ["channels_last", "_is_bare"]
     __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]
 
+    @habits.explained
     def __init__(
         self,
         in_size: InSizeLike,
@@ -211,20 +213,21 @@ class Conv2d(AllOrNothing):
         )
         fresh: dict[str, Tensor] = {}
         # Arrays first, so that a bad array raises before a random number is drawn.
-        for drawing in (False, True):
-            for name, source, shape, fit, stored_as in sources:
-                target = getattr(self, stored_as)
-                if target is None or source is None:
-                    continue
-                stored(self, stored_as)  # raises if it cannot be written
-                if callable(source) is not drawing:
-                    continue
-                if drawing:
-                    if target.is_meta:
+        with naming(self.name):
+            for drawing in (False, True):
+                for name, source, shape, fit, stored_as in sources:
+                    target = getattr(self, stored_as)
+                    if target is None or source is None:
                         continue
-                    source = self._drawn(name, cast(Any, source), shape)
-                fresh[stored_as] = fit(name, source)
-        write(self, fresh)
+                    stored(self, stored_as)  # raises if it cannot be written
+                    if callable(source) is not drawing:
+                        continue
+                    if drawing:
+                        if target.is_meta:
+                            continue
+                        source = self._drawn(name, cast(Any, source), shape)
+                    fresh[stored_as] = fit(name, source)
+            write(self, fresh)
 
     def _drawn(self, name: str, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:
         if isinstance(source, type) and issubclass(source, init.Initializer):
@@ -232,7 +235,7 @@ class Conv2d(AllOrNothing):
             raise TypeError(f"`{name}` must be an initializer, got the class: write {kind}().")
         if isinstance(source, init.Initializer):
             return source(shape, dtype=self.weight.dtype, device=self.weight.device)
-        return source(shape)
+        return habits.called(name, cast(Any, source), shape)
 
     def _fit_mask(self, name: str, value: Any) -> Tensor:
         return arrays.broadcast(name, value, self.kernel_shape, self.weight.dtype)
@@ -281,7 +284,7 @@ class Conv2d(AllOrNothing):
             weight, bias, mask = self.weight, self.bias, self.w_mask
             if self._is_bare and not self.training:  # frozen, it is one call and has no check
                 return self._scripted(x, weight, bias)
-            operands.check(x, weight, self._sizes, self._of_layer)
+            operands.check(x, weight, self._sizes, self.channels_last, self._of_layer)
         else:
             weight, bias, mask = self._tensors()
             if not is_usual_call(self, x, weight, bias, mask):

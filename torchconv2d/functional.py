@@ -83,7 +83,7 @@ def conv_general_dilated(
             f"must be 1."
         )
     x, weight = lhs.permute(axes.lhs), rhs.permute(axes.rhs)
-    _check_channels(x, weight, features, batches)
+    _check_channels(x, weight, features, batches, dimension_numbers is None)
     if batches > 1:  # Move the groups of the batch to the channels.
         x = x.reshape(batches, x.size(0) // batches, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
     settings = Settings(
@@ -167,11 +167,18 @@ def _check_result(dtype: torch.dtype, precision: object, wanted: Any) -> None:
         )
 
 
-def _check_channels(x: Tensor, weight: Tensor, features: int, batches: int) -> None:
+def _check_channels(
+    x: Tensor, weight: Tensor, features: int, batches: int, default_layout: bool
+) -> None:
     if x.size(1) != weight.size(1) * features:
+        more = (
+            ". Without `dimension_numbers` the layout is ('NCHW', 'OIHW', 'NCHW'); for "
+            "channels-last operands pass ('NHWC', 'HWIO', 'NHWC')"
+        )
+        more = more if default_layout else ""
         raise ValueError(
             f"`rhs` must have the channels of `lhs` divided by `feature_group_count`, "
-            f"{x.size(1)} / {features}; got {weight.size(1)}."
+            f"{x.size(1)} / {features}; got {weight.size(1)}{more}."
         )
     for name, size, count in (
         ("feature_group_count", weight.size(0), features),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Sized
+from collections.abc import Callable, Collection, Generator, Sized
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar, cast
 
@@ -68,6 +69,25 @@ def shown(value: object) -> str:
     has_entries = isinstance(value, (list, tuple, dict, set, frozenset))
     size = len(cast(Sized, value)) if has_entries else 0
     return f"{text} ({size} entries)" if size > _repr.maxlist else text
+
+
+@contextmanager
+def naming(name: object) -> Generator[None]:
+    """Errors within this block name the layer in a note, if it has a name.
+
+    >>> with naming("stem"):
+    ...     raise ValueError("`stride` must be at least 1.")
+    Traceback (most recent call last):
+    ValueError: `stride` must be at least 1.
+    The layer is 'stem'.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = f"The layer is {shown(name)}."
+        if isinstance(name, str) and told not in getattr(error, "__notes__", ()):
+            error.add_note(told)
+        raise
 
 
 def listed(entries: Collection[Entry], show: Callable[[Entry], str] = str) -> str:

@@ -19,13 +19,16 @@ _PLAIN = (Tensor, nn.Parameter)  # and no subclass
 _STRIDED = torch.strided
 
 
-def check(x: Tensor, weight: Tensor, size: tuple[int, int, int], of_layer: str) -> None:
+def check(
+    x: Tensor, weight: Tensor, size: tuple[int, int, int], channels_last: bool, of_layer: str
+) -> None:
     """Refuse an input of another shape or dtype, or on another device. TorchScript compiles this.
 
     Args:
         x: the input.
         weight: the layer's weight.
         size: the shape without the batch, with ``ANY`` where the layer takes any.
+        channels_last: the layer's layout.
         of_layer: what errors add to a noun to tell which layer it is about.
     """
     if (x.dim() != 4 and x.dim() != 3) or not fits(x, size):
@@ -33,7 +36,7 @@ def check(x: Tensor, weight: Tensor, size: tuple[int, int, int], of_layer: str) 
         sizes = f"{_said(first)}, {_said(second)}, {_said(third)}"
         raise ValueError(
             f"The input{of_layer} must have the shape (B, {sizes}) or ({sizes}), got "
-            f"{list(x.shape)}."
+            f"{list(x.shape)}{_shape_remedy(x, size, channels_last)}."
         )
     if x.dtype != weight.dtype and not arrays.autocasts(x, weight):
         if x.is_quantized:
@@ -60,6 +63,28 @@ def fits(x: Tensor, size: tuple[int, int, int]) -> bool:
         and (second < 0 or x.size(-2) == second)
         and (third < 0 or x.size(-1) == third)
     )
+
+
+def _shape_remedy(x: Tensor, size: tuple[int, int, int], channels_last: bool) -> str:
+    """What to do with an input of the other layout or of another image size."""
+    if x.dim() != 4 and x.dim() != 3:
+        return ""
+    if channels_last and fits(x.movedim(-3, -1), size):
+        return (
+            "; it looks channel-first: pass `x.movedim(-3, -1)`, or make a layer with "
+            "`channel_first=True`"
+        )
+    if not channels_last and fits(x.movedim(-1, -3), size):
+        return (
+            "; it looks channels-last: pass `x.movedim(-1, -3)`, or make a layer with "
+            "`channel_first=False`"
+        )
+    if x.size(-1 if channels_last else -3) == size[2 if channels_last else 0]:
+        return (
+            "; for another image size call `layer.resized((H, W))`, or make a layer with None for "
+            "height and width"
+        )
+    return ""
 
 
 def _said(size: int) -> str:
@@ -134,7 +159,7 @@ def _check_call(
             f"The layer's `weight`{of_layer} must be of a floating or complex dtype, got "
             f"{weight.dtype}; cast the layer with `.to(dtype)`."
         )
-    check(x, weight, layer._sizes, of_layer)
+    check(x, weight, layer._sizes, layer.channels_last, of_layer)
     if bias is not None and bias.dtype != weight.dtype and not arrays.autocasts(bias, weight):
         raise TypeError(
             f"The layer's `bias`{of_layer} has the dtype {bias.dtype} and its weight "

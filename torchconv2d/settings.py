@@ -9,8 +9,9 @@ from typing import Any, SupportsIndex, cast
 from . import arguments
 from .arguments import InSize
 from .geometry import Settings, check_kernel, plan, plan_axis
+from .habits import FOREIGN
 from .lowerings import Convolution, PerSize
-from .messages import shown
+from .messages import naming, shown
 from .operands import ANY
 
 Layer = Any  # a Conv2d, which imports this file
@@ -33,12 +34,7 @@ _FIXED = {
     ),
 }
 # Settings of `torch.nn.Conv2d` that this layer calls otherwise, or does not have.
-_UNKNOWN = {
-    "dilation": "set `rhs_dilation`, which dilates the kernel",
-    "padding_mode": "the padding is always zeros; pad the input with `torch.nn.functional.pad`",
-    "output_padding": "set `padding` to explicit (before, after) pairs",
-    "transposed": "set `lhs_dilation`, which dilates the input",
-}
+_UNKNOWN = ("dilation", "padding_mode", "output_padding", "transposed")
 NAMES = frozenset({"name", *_PLANNED, *_FIXED, *_UNKNOWN})
 
 
@@ -90,6 +86,11 @@ def change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
         TypeError, ValueError: the value is wrong, as at construction.
         AttributeError: this cannot be changed.
     """
+    with naming(layer.name):
+        return _change(layer, name, value)
+
+
+def _change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
     if name == "name":
         return named(arguments.layer_name(value))
     if name in _PLANNED:
@@ -101,7 +102,7 @@ def change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
             f"`{name}` cannot be changed after construction: {_FIXED[name]}. It is "
             f"{getattr(layer, name)!r}, not {shown(value)}."
         )
-    raise AttributeError(f"A `torchconv2d.Conv2d` has no `{name}`: {_UNKNOWN[name]}.")
+    raise AttributeError(f"A `torchconv2d.Conv2d` has no `{name}`: {FOREIGN[name]}.")
 
 
 def _in_size(value: object, layer: Layer) -> InSize:
@@ -129,7 +130,8 @@ def resized(layer: Layer, size: Sequence[SupportsIndex | None]) -> Layer:
     height, width = arguments.image_size(size)
     channels = layer.in_channels
     in_size = (channels, height, width) if layer.channel_first else (height, width, channels)
-    plan = planned(layer, in_size=arguments.input_size(in_size, layer.channel_first))
+    with naming(layer.name):
+        plan = planned(layer, in_size=arguments.input_size(in_size, layer.channel_first))
     made = object.__new__(cast(type[Any], layer.__class__))
     # Dictionaries of its own, so that a new parameter or hook on one layer leaves the other alone.
     state = cast(dict[str, Any], vars(layer))

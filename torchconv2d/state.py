@@ -248,6 +248,8 @@ class AllOrNothing(nn.Module):
                 for kind, names in kinds.items()
                 if names
             ]
+            if found.unexpected_keys == ["bias"]:
+                wrong.append("The layer has no bias; make it with `b_init=init.ZeroInit()`.")
             if strict and wrong:
                 raise RuntimeError(f"{type(self).__name__} cannot load it. {' '.join(wrong)}")
             return found

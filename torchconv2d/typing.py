@@ -34,7 +34,13 @@ __all__ = [
 
 
 class SupportsArray(Protocol):
-    """What NumPy can convert: arrays of NumPy, JAX and h5py, and NumPy's numbers."""
+    """What NumPy can convert: arrays of NumPy, JAX and h5py, and NumPy's numbers.
+
+    >>> def largest(array: SupportsArray) -> float:
+    ...     return float(np.max(array))
+    >>> largest(np.array([3.0, 5.0]))
+    5.0
+    """
 
     def __array__(self) -> np.ndarray[Any, Any]: ...
 

@@ -26,7 +26,7 @@ def read_file(
         import safetensors
     except ImportError as error:
         raise ImportError(
-            "Reading a file needs the package safetensors: `pip install torchconv2d[safetensors]`."
+            "Reading a file needs the package safetensors: `pip install safetensors`."
         ) from error
     path = _decoded(path)
     header = _header(path)

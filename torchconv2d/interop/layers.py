@@ -117,7 +117,10 @@ def convert(source: Source, in_size: InSizeLike | None, params: Any = None) -> C
         load_params(conv, found, source.framework)
     except ValueError as error:
         order = "(C, H, W)" if source.channel_first else "(H, W, C)"
-        error.add_note(f"`in_size` was read as {order}: {tuple(in_size)}.")
+        error.add_note(
+            f"`in_size` must be {order}, with the channels of this layer; "
+            f"got {shown(tuple(in_size))}."
+        )
         raise
     for name in source.frozen:
         getattr(conv, name).requires_grad_(False)
@@ -129,7 +132,10 @@ def _dtype(found: Mapping[str, Any]) -> torch.dtype:
     dtypes = [dtype_of(name, each) for name, each in found.items()]
     for name, dtype in zip(found, dtypes, strict=True):
         if dtype not in arrays.DTYPES:
-            raise ValueError(f"`{elided(name)}` must be floating or complex, got {dtype}.")
+            raise ValueError(
+                f"`{elided(name)}` must be floating or complex, got {dtype}; "
+                f"cast it, for example with `.astype('float32')`."
+            )
     return reduce(torch.promote_types, dtypes)
 
 

@@ -55,7 +55,8 @@ def flat(params: Any, more: More | None = None) -> list[tuple[Names, Any]]:
     if entries and entries[0][0] == ():
         raise TypeError(
             "`params` must be a mapping or a list of arrays, or the path of a safetensors file; "
-            f"got {type_name(params)}."
+            f"got {type_name(params)}. Of a layer, pass its parameters, `layer.state_dict()` in "
+            "torch or `nnx.state(layer)` in Flax; or use `from_layer(layer)`."
         )
     return entries
 

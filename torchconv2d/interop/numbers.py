@@ -62,7 +62,7 @@ def shape_of(name: str, value: Any, dtype: torch.dtype) -> tuple[int, ...]:
         raise _no_array(name, value, error) from error
     if not holds(dtype, source):
         both = [each for each in arrays.DTYPES if holds(each, dtype) and holds(each, source)]
-        instead = "take its real part" if source.is_complex else "round it"
+        instead = "take its real part" if source.is_complex else f"cast it to {dtype}"
         more = f" yourself, or first call `layer.to({both[0]})`" if both else " yourself"
         raise ValueError(
             f"`{name}`, of the shape {shown(shape)}, is {source}, and the layer's {dtype} "
@@ -104,7 +104,7 @@ def numpy_array(tensor: Tensor) -> NDArray[Any]:
         import ml_dtypes
     except ImportError as error:
         raise ImportError(
-            "NumPy has no bfloat16; install ml_dtypes, or export a float32 layer, `.float()`."
+            "NumPy has no bfloat16; `pip install ml-dtypes`, or export a float32 layer, `.float()`."
         ) from error
     return np.array(tensor.contiguous().view(torch.int16).numpy(force=True)).view(
         ml_dtypes.bfloat16

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from .. import arrays
 from ..conv2d import Conv2d
 from ..layout import kernel_to_weight
-from ..messages import elided, listed, shown, type_name
+from ..messages import elided, listed, naming, shown, type_name
 from ..operands import check_shape
 from ..state import read, stored, write
 from ..typing import FrameworkName, Kind
@@ -64,7 +63,7 @@ def load_params(
         72.0
     """
     row = _row(conv, framework)
-    with _told_of(conv):
+    with naming(conv.name):
         write(conv, _checked(conv, row, framework, params, prefix, kind))
 
 
@@ -112,17 +111,6 @@ def _check_shape(
         )
 
 
-@contextmanager
-def _told_of(conv: Conv2d) -> Generator[None]:
-    """Errors within this block name the layer, if it has a name."""
-    try:
-        yield
-    except Exception as error:
-        if conv.name is not None:
-            error.add_note(f"The layer is {shown(conv.name)}.")
-        raise
-
-
 def export_params(
     conv: Conv2d, framework: FrameworkName, *, kind: Kind | None = None
 ) -> dict[str, NDArray[Any]]:
@@ -154,6 +142,13 @@ def export_params(
         {'w': (3, 3, 2, 8), 'b': (8,)}
     """
     row = _row(conv, framework)
+    with naming(conv.name):
+        return _exported(conv, row, framework, kind)
+
+
+def _exported(
+    conv: Conv2d, row: Framework, framework: str, kind: str | None
+) -> dict[str, NDArray[Any]]:
     stored_as = _kinds(conv, framework, kind)[0]
     weight = numbers_of(conv, "weight")
     if conv.w_mask is not None and not row.masks:

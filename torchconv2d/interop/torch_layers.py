@@ -11,7 +11,7 @@ from torch import nn
 
 from ..conv2d import Conv2d
 from ..geometry import Axis, Pair, pads, same_padding
-from ..messages import shown, type_name
+from ..messages import naming, shown, type_name
 from ..state import write
 from .frameworks import FRAMEWORKS
 from .params import numbers_of
@@ -49,7 +49,8 @@ def to_torch(module: nn.Module) -> nn.Module:
         )
     """
     if isinstance(module, Conv2d):
-        return _converted(module)
+        with naming(module.name):
+            return _converted(module)
     if isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         modules = cast(Iterator[tuple[str, nn.Module]], module.named_modules())
         found = {name: each for name, each in modules if isinstance(each, Conv2d)}
