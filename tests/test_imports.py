@@ -100,7 +100,7 @@ PACKAGES = {
     "interop": [
         *("frameworks", "paths", "files", "numbers", "leaves", "padding", "source", "params"),
         "activations",
-        *("readers", "layers", "torch_layers", "replacing"),
+        *("readers", "layers", "tflite", "torch_layers", "replacing"),
         *("hdf5", "trees", "slots", "matching", "network"),
     ],
     "testing": [

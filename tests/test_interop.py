@@ -15,7 +15,7 @@ from porting import draw, make
 from safetensors.torch import save_file
 from torch import nn
 
-from torchconv2d import interop
+from torchconv2d import Conv2d, interop
 from torchconv2d.interop.frameworks import FRAMEWORKS
 
 
@@ -266,3 +266,29 @@ print(*{name.partition(".")[0] for name in sys.modules})
     assert done.returncode == 0, done.stderr
     names = {"jax", "brainstate", "equinox", "flax", "haiku", "keras", "safetensors", "h5py"}
     assert not set(done.stdout.split()) & names
+
+
+def test_tflite_padding_of_sizes_that_do_not_belong_together() -> None:
+    # SAME makes 4 of 7 or 8 rows, VALID of 9 or 10.
+    for padding, fit in (("SAME", {7, 8}), ("VALID", {9, 10})):
+        for out in range(4, 13):
+            if out in fit:
+                rows, columns = interop.tflite_padding(padding, (4, 5), (out, 15), (3, 1), (2, 3))
+                conv = Conv2d((4, 5, 2), 3, (3, 1), 1, (rows, columns), (2, 3))
+                assert conv.out_size == (out, 15, 3)
+            else:
+                with pytest.raises(ValueError, match=rf"`out_size` .* \(4, 5\); got \({out}, 15\)"):
+                    interop.tflite_padding(padding, (4, 5), (out, 15), (3, 1), (2, 3))
+    with pytest.raises(ValueError, match="`padding` must be one of SAME, VALID, got 'same'"):
+        interop.tflite_padding("same", 4, 8, 3, 2)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="`stride` must be"):
+        interop.tflite_padding("SAME", 4, 8, 3, 0)
+
+
+def test_norms_have_no_place_in_tflite() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    tree = {"0": {"filter": draw(4, 3, 3, 3), "bias": draw(4)}}
+    with pytest.raises(ValueError, match=r"no array for 1\.weight, 1\.bias"):
+        interop.load_network(model, tree, "tflite")
+    interop.load_network(model, tree, "tflite", {"1": None})
+    assert torch.equal(model[0].weight, torch.tensor(tree["0"]["filter"]).permute(0, 3, 1, 2))

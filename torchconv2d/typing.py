@@ -76,6 +76,8 @@ Fan: TypeAlias = Literal["fan_in", "fan_out", "fan_avg"]
 Distribution: TypeAlias = Literal["truncated_normal", "normal", "uniform"]
 
 #: ``framework`` of the functions in ``interop``.
-FrameworkName: TypeAlias = Literal["brainstate", "equinox", "flax", "haiku", "keras", "torch"]
+FrameworkName: TypeAlias = Literal[
+    "brainstate", "equinox", "flax", "haiku", "keras", "tflite", "torch"
+]
 #: ``kind``: a framework's kind of layer.
 Kind: TypeAlias = Literal["conv", "depthwise", "transposed"]

@@ -1,12 +1,14 @@
 """Converts layers and weights from and to brainstate, Equinox, Flax, Haiku, Keras and torch.nn.
 
-Of these it imports only torch. It recognizes the others' objects by the names of their types.
+It converts weights of TFLite, too. Of these it imports only torch. It recognizes the others'
+objects by the names of their types.
 """
 
 from .layers import from_layer
 from .network import Move, Moves, load_network
 from .params import export_params, load_params
 from .replacing import Replacements, replace_convs
+from .tflite import tflite_padding
 from .torch_layers import to_torch
 
 __all__ = [
@@ -18,5 +20,6 @@ __all__ = [
     "load_network",
     "load_params",
     "replace_convs",
+    "tflite_padding",
     "to_torch",
 ]

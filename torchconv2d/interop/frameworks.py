@@ -141,6 +141,21 @@ FRAMEWORKS: Mapping[str, Framework] = {
         norm=tuple((name, f"{name}:0") for name in _KERAS_NORM),
         positions=True,
     ),
+    "tflite": Framework(
+        weight=("filter",),
+        bias=("bias",),
+        bias_axes=("O", "O"),
+        # A depthwise kernel is (1, kh, kw, channels * multiplier).
+        kernels={
+            "conv": Kernel("GOHWI"),
+            "depthwise": Kernel("IHWGO"),
+            "transposed": Kernel("GOHWI", flipped=True),
+        },
+        dilates_input=False,
+        masks=False,
+        dense="OI",
+        norm=((), (), (), ()),  # the converter folds batch norms into the convolutions
+    ),
     "torch": Framework(
         weight=("weight",),
         bias=("bias",),

@@ -37,14 +37,14 @@ def load_params(
             mappings (a state dict, an open HDF5 or npz file), an Equinox module, Keras's list; or
             the path of a safetensors file. If there is only one layer, the levels above the
             arrays' own names do not matter.
-        framework: ``'brainstate'``, ``'equinox'``, ``'flax'``, ``'haiku'``, ``'keras'`` or
-            ``'torch'``.
+        framework: ``'brainstate'``, ``'equinox'``, ``'flax'``, ``'haiku'``, ``'keras'``,
+            ``'tflite'`` or ``'torch'``.
         prefix: the path to one of several layers; dots or slashes join its parts.
         kind: the framework's kind of layer: ``'conv'``, ``'transposed'`` (in Flax only with
-            ``transpose_kernel=True``; its other transposed layers are ``'conv'``) or Keras's
-            ``'depthwise'``. With None it is the kind of the layer that ``conv`` was ported from. If
-            there is none, an input-dilated layer is ``'transposed'`` if the framework's plain layer
-            cannot dilate its input; the shape tells ``'depthwise'`` from ``'conv'``.
+            ``transpose_kernel=True``; its other transposed layers are ``'conv'``) or, in Keras and
+            TFLite, ``'depthwise'``. With None it is the kind of the layer that ``conv`` was ported
+            from. If there is none, an input-dilated layer is ``'transposed'`` if the framework's
+            plain layer cannot dilate its input; the shape tells ``'depthwise'`` from ``'conv'``.
 
     Raises:
         TypeError: a wrong layer or container, or a leaf that is not an array of numbers.

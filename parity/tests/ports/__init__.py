@@ -21,6 +21,7 @@ FRAMEWORKS = {
     "flax_nnx": "flax",
     "haiku": "haiku",
     "keras_layers": "keras",
+    "tflite": "tflite",
     "torch_nn": "torch",
 }
 
