@@ -1,7 +1,7 @@
 """``python -m benchmarks`` compares the layer with the reference, a textbook port and torch itself.
 
 It prints ratios of medians, timed in turns in this process. The exit status is 0 if every demand is
-met.
+met, 1 if one is not, and 2 for wrong arguments.
 """
 
 from __future__ import annotations
@@ -21,6 +21,19 @@ from .overhead import importing, overhead
 from .rows import Row, measure
 from .shapes import SHAPES
 from .sweeps import sweeps
+
+_EPILOG = """\
+examples:
+  python -m benchmarks
+  python -m benchmarks --training --only MobileNetV2 --threads 1
+  python -m benchmarks --networks --batches 1 --modes eager
+  python -m benchmarks --regret --shapes 50
+
+exit status:
+  0  every goal in the table is met, or the option measures without one
+  1  a layer, a network or the overhead misses a goal; its row says which
+  2  an argument is wrong
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +102,10 @@ def _rows(options: argparse.Namespace) -> list[Row]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Compare the layer's speed with the reference, a textbook port and torch.",
+        description="Compare the layer's speed with the reference, a textbook port and torch. It "
+        "prints ratios of medians: 2.0 means that the other takes twice as long.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
     def option(name: str, default: object, text: str) -> None:

@@ -27,6 +27,21 @@ from .targets import TARGETS
 _NAMED_OPTIONS = ("mask", "bias", "channel_first", "memory", "channels_last_weight")
 _NAMED_OPTIONS += ("lowering", "dtype")
 
+_EPILOG = """\
+examples:
+  python -m parity
+  python -m parity --cases 2000 --seed 3 --dtypes float32 bfloat16
+  python -m parity --case "stride=(2, 1), padding='VALID'"
+  python -m parity --networks flax keras
+  python -m parity --targets all
+
+exit status:
+  0    all agree; with --mutants, each mutant is caught
+  1    something differs; the printed lines and the report say what
+  2    an argument is wrong, or the picture cannot be read
+  130  stopped by Ctrl-C; the report has what was compared until then
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -90,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m parity",
         description="Run layers of torchconv2d and of brainstate on many cases and on photographs, "
-        "and compare.",
+        "and compare. Without options it takes a minute.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--cases",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pydoc
 import subprocess
 import sys
 from importlib.metadata import version
+from inspect import ismodule
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,11 @@ def test_no_file_is_long() -> None:
 
 
 def test_public_names() -> None:
-    assert set(torchconv2d.__all__) <= set(dir(torchconv2d))
+    assert dir(torchconv2d) == sorted([*torchconv2d.__all__, "__version__"])
+    modules = [each for each in map(torchconv2d.__dict__.get, dir(torchconv2d)) if ismodule(each)]
+    for module in modules:
+        assert dir(module) == sorted(module.__all__)
+    assert len(modules) > 3
     assert all(hasattr(torchconv2d, name) for name in torchconv2d.__all__)
     assert not hasattr(torchconv2d, "interpo")
     assert {"Conv2d", "conv_general_dilated", "init", "interop", "random", "testing"} <= set(
@@ -70,6 +76,20 @@ def test_the_command_says_what_a_bug_report_needs() -> None:
     assert int(told["threads"]) >= 1
     assert {"python", "processor", "CUDA", "jax", "onnx"} <= set(told)
     assert "pydoc torchconv2d.Conv2d" in done.stdout
+
+
+def test_help_opens_with_an_example() -> None:
+    assert "\nDESCRIPTION\n    >>> import torch, torchconv2d\n" in pydoc.plain(
+        pydoc.render_doc(torchconv2d)
+    )
+
+
+@pytest.mark.parametrize("command", [[], ["compare"]])
+def test_the_command_has_examples_and_says_its_exit_statuses(command: list[str]) -> None:
+    run = [sys.executable, "-m", "torchconv2d", *command, "--help"]
+    said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert "  python -m torchconv2d compare my_model:make_port recording/" in said
+    assert ("exit status:\n  0" in said) == bool(command)
 
 
 # Each may import only those before it, so that a reader can go bottom up.

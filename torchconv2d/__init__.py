@@ -1,4 +1,13 @@
-"""JAX's two-dimensional convolution for PyTorch: ``brainstate.nn.Conv2d`` as an ``nn.Module``."""
+"""A 2-D convolution for PyTorch that pads, dilates and initializes as JAX and TensorFlow do.
+
+>>> import torch, torchconv2d
+>>> conv = torchconv2d.Conv2d((224, 224, 3), 32, kernel_size=3, stride=2)  # padding='SAME'
+>>> conv(torch.rand(8, 224, 224, 3)).shape
+torch.Size([8, 112, 112, 32])
+
+``Conv2d`` is the layer, ``conv_general_dilated`` the same as a function. ``interop`` ports layers
+and weights of other frameworks, and ``testing`` compares a port with what it was ported from.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -32,4 +41,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]

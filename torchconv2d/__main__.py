@@ -19,6 +19,28 @@ import torchconv2d
 # The reference, and the frameworks and formats that layers are ported from or to.
 _OTHERS = ("jax", "brainstate", "flax", "dm-haiku", "equinox", "keras", "onnx", "onnxruntime")
 
+_EXAMPLES = """\
+examples:
+  python -m torchconv2d
+  python -m torchconv2d compare my_model:make_port recording/ --html differences.html
+  python -m torchconv2d compare --help
+"""
+
+_COMPARING = """\
+Make the recording in the environment of the other network, with this package installed:
+
+  from torchconv2d.testing import record
+  record(network, inputs).save("recording/")
+
+example, where my_model.py defines make_port(), which returns the module:
+  python -m torchconv2d compare my_model:make_port recording/ --html differences.html
+
+exit status:
+  0  they differ only by rounding
+  1  a layer or the output differs; the printed lines say which
+  2  nothing was compared: an argument is wrong, or the module or the recording cannot be loaded
+"""
+
 
 def _installed(name: str) -> str:
     try:
@@ -29,10 +51,21 @@ def _installed(name: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m torchconv2d", description=__doc__)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m torchconv2d",
+        description="Without a command, print what a bug report should include.",
+        epilog=_EXAMPLES,
+        formatter_class=plain,
+    )
     commands = parser.add_subparsers(dest="command")
     comparing = commands.add_parser(
-        "compare", help="compare a torch module with a recording; exit status 1 if they differ"
+        "compare",
+        help="compare a torch module with a recording of the network that it is a port of",
+        description="Compare a torch module, layer by layer, with a recording of the network that "
+        "it is a port of.",
+        epilog=_COMPARING,
+        formatter_class=plain,
     )
     comparing.add_argument("port", help="package.module:factory, a function that makes the module")
     comparing.add_argument("recording", help="the folder of Recording.save")
@@ -80,7 +113,10 @@ def _say_versions() -> None:
     }
     for name, value in lines.items():
         print(f"{name:12} {value}")
-    print("\nRead on: README.md and docs/ beside the sources; python -m pydoc torchconv2d.Conv2d")
+    print(
+        "\nRead on: `python -m torchconv2d --help` for the commands, `python -m pydoc "
+        "torchconv2d.Conv2d` for the layer. The README and the guides are in the source repository."
+    )
 
 
 if __name__ == "__main__":

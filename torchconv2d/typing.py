@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class SupportsArray(Protocol):
     """What NumPy can convert: arrays of NumPy, JAX and h5py, and NumPy's numbers.
 

@@ -37,6 +37,11 @@ __all__ = [
     "fans",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # The standard deviation of a standard normal truncated to [-2, 2].
 TRUNCATED_STD = 0.87962566103423978
 

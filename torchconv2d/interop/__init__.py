@@ -23,3 +23,7 @@ __all__ = [
     "tflite_padding",
     "to_torch",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

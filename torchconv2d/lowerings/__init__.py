@@ -50,6 +50,11 @@ __all__ = [
     "lower",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # Older names, which version 0.3 removes.
 _RENAMED = {
     "WAYS": "LOWERINGS",

@@ -17,3 +17,7 @@ __all__ = [
     "rounding_bound",
     "unit_roundoff",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
