@@ -1,4 +1,4 @@
-"""The wheel and the sdist contain the package, and nothing else."""
+"""The wheel contains the package and nothing else, the sdist all that the tests need."""
 
 from __future__ import annotations
 
@@ -34,5 +34,8 @@ def test_wheel_and_sdist(tmp_path: Path) -> None:
 
     with tarfile.open(tmp_path / f"{name}.tar.gz") as sdist:
         names = {member.removeprefix(f"{name}/") for member in sdist.getnames()}
-    about = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
-    assert names == PACKAGE | about
+    about = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", "conftest.py"}
+    tests = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("*.*")}
+    parity = {str(path.relative_to(ROOT)) for path in (ROOT / "parity").rglob("*.py")}
+    assert names >= PACKAGE | about | tests | parity
+    assert not [name for name in names if name.startswith((".ci", ".venv", "out", "dist"))]

@@ -19,7 +19,7 @@ from .functional import conv_general_dilated
 if TYPE_CHECKING:
     from . import interop, testing
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Conv2d",
