@@ -6,6 +6,7 @@ random numbers: as easy as 1, 2, 3" (SC 2011).
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -148,6 +149,38 @@ def fold_in(key: Words, data: SupportsIndex) -> Words:
     if not 0 <= number <= _MASK:
         raise OverflowError(f"`data` must be from 0 to 2**32 - 1, got {shown(number)}.")
     return np.concatenate(_threefry(_key(key), number, 1))
+
+
+def fold_in_names(key: Words, *names: str | SupportsIndex) -> Words:
+    """A new key for each path in a network, the one that Flax's linen gives: ``(2,)``.
+
+    It folds in the first 32 bits of the SHA-1 of the path. As there, nothing separates the names:
+    ``"ab", "c"`` and ``"a", "bc"`` are the same path.
+
+    Args:
+        key: the key, which may be used for other names again.
+        names: the names on the way to a layer; an int, not negative, for the number of a draw.
+
+    Raises:
+        TypeError: a name is neither a string nor an int.
+        ValueError: a negative int.
+
+    >>> fold_in_names(key(7), "encoder", "stem", 1)
+    array([3882295250, 3883637161], dtype=uint32)
+    """
+    if not names:
+        return _key(key)
+    path = b"".join(map(_bytes, names))
+    return fold_in(key, int.from_bytes(hashlib.sha1(path, usedforsecurity=False).digest()[:4]))
+
+
+def _bytes(name: object) -> bytes:
+    if isinstance(name, str):
+        return name.encode()
+    if arguments.as_index(name) is None:
+        raise TypeError(f"`names` must be strings and ints, got {shown(name)}.")
+    number = arguments.integer("names", name, 0)
+    return number.to_bytes((number.bit_length() + 7) // 8)
 
 
 def joined(words: tuple[Words, Words], width: int) -> Words:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import xla_math
 from .draws import bound, clipped, float_type, normal, strictly_between, uniform, uniform_between
-from .keys import Shape, Words, key, sizes_of, split
+from .keys import Shape, Words, fold_in_names, key, sizes_of, split
 from .xla_math import Floats
 
 
@@ -83,6 +83,38 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Stream({self.key.tolist()})"
+
+
+class NamedStream(Stream):
+    """The draws of one layer of Flax's linen, which depend on its name and not on other layers.
+
+    Each draw has the key that :func:`fold_in_names` gives for the names and the draw's number, from
+    1 on. So a network keeps its weights when a layer is added, removed or built in another order.
+
+    Args:
+        seed: an int or a key, see :func:`key`, the same for all layers.
+        names: the names on the way to the layer.
+
+    >>> from torchconv2d import Conv2d
+    >>> with seeded(NamedStream(42, "encoder", "stem")):
+    ...     stem = Conv2d((8, 8, 3), 16, 3)
+    >>> stem.kernel[0, 0, :, 0]
+    tensor([-0.0898, -0.1313,  0.0102], grad_fn=<SelectBackward0>)
+    """
+
+    def __init__(self, seed: object, *names: str) -> None:
+        super().__init__(seed)
+        self.names, self.count = names, 0
+        fold_in_names(self.key, *names)  # refuses what is no name
+
+    def split(self) -> Words:
+        """The key for one draw."""
+        self.count += 1
+        return fold_in_names(self.key, *self.names, self.count)
+
+    def __repr__(self) -> str:
+        named = "".join(f", {name!r}" for name in self.names)
+        return f"NamedStream({self.key.tolist()}{named})"
 
 
 def cumulative(distance: Floats, spread: Floats, root: Floats) -> Floats:
