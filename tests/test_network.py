@@ -11,6 +11,7 @@ import needs
 import numpy as np
 import pytest
 import torch
+from needs import package
 from safetensors.torch import save_file
 from torch import nn
 
@@ -176,6 +177,7 @@ def test_a_shared_parameter_cannot_have_two_values() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
+    package("h5py")
     network, other = Network(), Network()
     nn.init.normal_(network.norm.running_mean)
     save_file(network.state_dict(), tmp_path / "a.safetensors")

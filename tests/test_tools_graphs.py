@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from cases import VALID, make_input, make_layer, normal_numbers, whole_numbers
-from needs import package
+from needs import needs, package
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -117,6 +117,9 @@ def test_the_older_onnx_exporter_at_the_end_of_a_network(layer: dict[str, Any]) 
     assert torch.equal(in_onnx_runtime(older(network, x), x), expected)
 
 
+PLAIN = pytest.param("newer", marks=needs("plain ONNX graphs"))
+
+
 def exported(exporter: str, layer: Conv2d, x: Tensor, folder: Path) -> tuple[bytes, Any]:
     package("onnx", "onnxscript", "onnxruntime")
     import onnx
@@ -125,7 +128,7 @@ def exported(exporter: str, layer: Conv2d, x: Tensor, folder: Path) -> tuple[byt
     return file, onnx.load_from_string(file).graph
 
 
-@pytest.mark.parametrize("exporter", ["older", "newer"])
+@pytest.mark.parametrize("exporter", ["older", PLAIN])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_uneven_padding_is_one_onnx_convolution(exporter: str, groups: int, tmp_path: Path) -> None:
     """Slices around it would keep batch norm from folding into it."""
@@ -138,7 +141,7 @@ def test_uneven_padding_is_one_onnx_convolution(exporter: str, groups: int, tmp_
     assert torch.equal(in_onnx_runtime(file, x), layer(x).detach())
 
 
-@pytest.mark.parametrize("exporter", ["older", "newer"])
+@pytest.mark.parametrize("exporter", ["older", PLAIN])
 @pytest.mark.parametrize("name", ["bias_stride", "lhs_same", "pointwise"])
 def test_half_precision_is_exported_as_such(exporter: str, name: str, tmp_path: Path) -> None:
     """A CPU computes it in float32, but the file may be for another machine."""
@@ -152,6 +155,7 @@ def test_half_precision_is_exported_as_such(exporter: str, name: str, tmp_path: 
     assert torch.equal(in_onnx_runtime(file, x), layer(x).detach())
 
 
+@needs("plain ONNX graphs")
 def test_a_large_transposed_weight_is_folded_by_one_line() -> None:
     package("onnx", "onnxscript", "onnxruntime")
     from onnxscript import optimizer

@@ -32,7 +32,7 @@ def as_index(value: object) -> int | None:
     if isinstance(value, (bool, Sequence)):  # some compilers of torch fail where Python raises
         return None
     try:
-        return operator.index(cast(SupportsIndex, value))
+        return operator.index(cast("SupportsIndex", value))
     except TypeError:
         return None
 
@@ -87,7 +87,7 @@ def pair(name: str, value: object, below: type[Exception] = ValueError) -> Pair:
     if as_index(value) is not None:
         entries: Sequence[object] = (value,)
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        entries = cast(Sequence[object], value)
+        entries = cast("Sequence[object]", value)
     else:
         raise TypeError(
             f"`{name}` must be an int or a sequence of one or two ints, "
@@ -125,7 +125,7 @@ def input_size(in_size: object, channel_first: bool) -> InSize:
         number = as_index(found)
         more = "" if number is None else f"; {in_size_of(number)}"
         raise ValueError(f"{rule}; got {shown(found)} of type {type_name(found)}{more}.")
-    entries = tuple(cast(Sequence[object], in_size))
+    entries = tuple(cast("Sequence[object]", in_size))
     sizes = tuple(as_index(entry) for entry in entries)
     if len(sizes) != 3:
         raise ValueError(f"{rule}; got {len(sizes)} entries: {shown(entries)}.")
@@ -144,7 +144,7 @@ def image_size(size: object) -> tuple[object, object]:
     """Height and width, which :func:`input_size` checks further."""
     if not isinstance(size, (Sequence, np.ndarray)) or isinstance(size, (str, bytes)):
         raise ValueError(f"`size` must be (H, W), got {shown(size)}.")
-    entries = tuple(cast(Sequence[object], size))
+    entries = tuple(cast("Sequence[object]", size))
     if len(entries) != 2:
         raise ValueError(f"`size` must be (H, W), got {len(entries)} entries: {shown(entries)}.")
     return entries
@@ -195,14 +195,14 @@ def _padding(padding: object, strings: tuple[str, ...]) -> Padding:
     if not isinstance(padding, (tuple, list)) or not padding:
         found = cast(object, padding)
         raise ValueError(f"{PADDING_RULE}; got {shown(found)} of type {type_name(found)}.")
-    entries = cast(Sequence[object], padding)
+    entries = cast("Sequence[object]", padding)
     if len(entries) == 2 and all(as_index(entry) is not None for entry in entries):
         vertical, horizontal = (cast(int, as_index(entry)) for entry in entries)
         return (vertical, vertical), (horizontal, horizontal)
     if len(entries) > 2 or not all(isinstance(entry, (tuple, list)) for entry in entries):
         kinds = listed([type_name(entry) for entry in entries])
         raise ValueError(f"{PADDING_RULE}; got {shown(entries)}, with entries of type {kinds}.")
-    pads = [tuple(as_index(p) for p in cast(Sequence[object], entry)) for entry in entries]
+    pads = [tuple(as_index(p) for p in cast("Sequence[object]", entry)) for entry in entries]
     if any(len(p) != 2 or None in p for p in pads):
         raise ValueError(f"{PADDING_RULE}; got {shown(entries)}.")
     return cast(Pair, pads[0]), cast(Pair, pads[-1])

@@ -199,7 +199,7 @@ def _check_channels(
 def _listed(value: Any) -> Any:
     """An array as a list, also in a list or tuple; anything else as it is."""
     if isinstance(value, (list, tuple)):
-        entries = [_listed(entry) for entry in cast(Sequence[object], value)]
+        entries = [_listed(entry) for entry in cast("Sequence[object]", value)]
         return entries if isinstance(value, list) else tuple(entries)
     is_array = isinstance(value, (np.ndarray, Tensor))
     return cast(Any, value).tolist() if is_array else value
