@@ -129,8 +129,8 @@ def _lacking() -> dict[str, str]:
         found["DTensor by batch"] = "torch 2.6 can share a convolution's width, but not its batch"
         found["DTensor by width"] = "torch 2.6 cannot share a convolution that has no bias"
         found["plain ONNX graphs"] = (
-            "the newer ONNX exporter of torch 2.6 folds no constants, and computes half precision in "
-            "float32"
+            "the newer ONNX exporter of torch 2.6 folds no constants, and computes half "
+            "precision in float32"
         )
         found["exact ELU"] = "torch 2.6 computes exp(x) - 1 in ELU and SELU, which cancels near 0"
         found["ONNX of a sum over nothing"] = (
