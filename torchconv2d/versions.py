@@ -132,6 +132,7 @@ def _lacking() -> dict[str, str]:
             "the newer ONNX exporter of torch 2.6 folds no constants, and computes half "
             "precision in float32"
         )
+        found["padding of nothing"] = "torch 2.6 pads no image without entries by no zeros"
         found["exact ELU"] = "torch 2.6 computes exp(x) - 1 in ELU and SELU, which cancels near 0"
         found["ONNX of a sum over nothing"] = (
             "ONNX Runtime refuses how torch 2.6 exports a sum over nothing"
