@@ -13,8 +13,8 @@ html_title = f"torchconv2d {version}"
 # Links to `page.md#heading`, which code hosts also support.
 myst_heading_anchors = 3
 
-# Docstrings say the types, with shapes. Defaults are shown as in the code.
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
 autodoc_inherit_docstrings = False
@@ -23,4 +23,13 @@ python_maximum_signature_line_length = 88
 napoleon_use_ivar = True
 
 # Names that Python and torch document; the site is built offline, without their inventories.
-nitpick_ignore_regex = [("py:.*", r"(abc|collections|numpy|torch|typing)\..*")]
+nitpick_ignore_regex = [("py:.*", r"(abc|collections|numpy|pathlib|torch|typing)\..*")]
+# Types in signatures that are no public names.
+nitpick_ignore = [
+    ("py:class", f"torchconv2d.{name}")
+    for name in (
+        "geometry.Settings",
+        "init.torch_draws.TorchDraws",
+        "testing.networks.recording.Call",
+    )
+]

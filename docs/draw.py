@@ -17,7 +17,8 @@ from torchconv2d.lowerings import over_padded, phases, subpixel
 FOLDER = Path(__file__).parent / "drawings"
 CELL, ROW, MARGIN = 34, 28, 8
 STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #7b7b7b; dominant-baseline: central }
+svg { background: #fff; border-radius: 6px }
+text { font: 13px system-ui, sans-serif; fill: #595959; dominant-baseline: central }
 .caption { font-weight: 600 }
 .label { text-anchor: middle }
 .filled { fill: #fff }
