@@ -79,7 +79,7 @@ def test_a_failure_prints_a_command_that_reproduces_it(few, monkeypatch, capsys)
 def test_targets_are_printed_and_reported(few, monkeypatch, tmp_path):
     status, (out, _) = few("--targets", "eager", "vmap")
     assert status == 0
-    assert "vmap                       14 of 14 agree, worst error/bound 0." in out
+    assert "vmap                       16 of 16 agree, worst error/bound 0." in out
     content = json.loads((tmp_path / "parity.json").read_text("utf-8"))
     ratio = content["targets"]["layers"]["masked"]["vmap"]["ratio"]
     assert 0 < ratio < 1
