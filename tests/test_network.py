@@ -218,3 +218,31 @@ def test_computed_lazy_and_meta_parameters_are_refused() -> None:
     ):
         with pytest.raises(error, match=r"computed|meta|lazy"):
             interop.load_network(nn.Sequential(layer), params, "flax")
+
+
+def test_a_module_at_two_places_may_have_its_arrays_at_both() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(4, 4)
+            self.other = nn.Linear(4, 4)
+            self.again = self.head
+
+    def dense(start: int) -> dict[str, np.ndarray[Any, Any]]:
+        kernel = np.arange(start, start + 16, dtype=np.float32).reshape(4, 4)
+        return {"kernel": kernel, "bias": np.arange(start, start + 4, dtype=np.float32)}
+
+    model = Twice()
+    both = {"head": dense(1), "other": dense(2), "again": dense(1)}
+    for tree in (both, {"again": dense(3), "other": dense(4)}):
+        interop.load_network(model, tree, "flax")
+        for name, module in (("again", model.head), ("other", model.other)):
+            assert torch.equal(module.weight, torch.tensor(tree[name]["kernel"]).T)
+            assert torch.equal(module.bias, torch.tensor(tree[name]["bias"]))
+    before = copy.deepcopy(model.state_dict())
+    interop.load_network(Twice(), before, "torch")  # torch saves both
+    with pytest.raises(
+        ValueError, match=r"`head\.weight` and `again\.weight` are the same parameter"
+    ):
+        interop.load_network(model, {**both, "again": dense(5)}, "flax")
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

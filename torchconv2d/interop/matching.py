@@ -21,7 +21,7 @@ class Matching:
     """Which layer belongs to which module, and what is ambiguous."""
 
     def __init__(self, modules: Modules, layers: Layers) -> None:
-        self.modules, self.layers = modules, layers
+        self.modules, self.layers = dict(modules), layers
         self.places = dict[str, Place]()
         self.problems: list[str] = []
 
@@ -76,6 +76,24 @@ class Matching:
         for name, found in here.items():
             partners = there.get(name, [])
             if len(found) == len(partners) == 1:
+                self.places[found[0]] = partners[0]
+
+    def by_other_name(self, others: Mapping[str, str]) -> None:
+        """A module at several places: the tree may have it at each of them, or at any one.
+
+        Args:
+            others: the module's other names, with its first one.
+        """
+        there = _by_parts(self.unmatched()[1], tuple)
+        for words, found in _by_parts(others, parts).items():
+            partners = there.get(words, [])
+            if len(found) != 1 or len(partners) != 1:
+                continue
+            first = others[found[0]]
+            if first not in self.places:
+                self.places[first] = partners[0]
+            elif self.places[first] is not None:
+                self.modules[found[0]] = self.modules[first]
                 self.places[found[0]] = partners[0]
 
     def by_shape(self, in_order: bool) -> None:

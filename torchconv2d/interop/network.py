@@ -95,7 +95,8 @@ def load_network(
     alike, then their numbers tell, if they differ in these only.
 
     Args:
-        model: the torch module; its modules must not share a parameter that the tree has twice.
+        model: the torch module. Of a module at several places the tree may have the arrays at each,
+            if they are equal.
         params: the tree: nested mappings of Flax, Haiku, Orbax or brainstate (``model.states()``),
             a state of nnx, a module of Equinox, a model of Keras, a state dict, an open HDF5 file;
             the path of a file that Keras wrote (``.weights.h5``, ``.h5``), or of a safetensors
@@ -145,6 +146,7 @@ def load_network(
         if names is not None:
             matching.by_request(names, row.levels)
         matching.by_name()
+        matching.by_other_name(_other_names(model, modules))
         matching.by_shape(in_order)
         found, values = _moves(matching, row.beside)
         if not dry_run:
@@ -170,6 +172,17 @@ def _modules(model: nn.Module, framework: str, kinds: dict[str, Kind]) -> Module
     if kinds:
         raise ValueError(f"`kinds` has {listed(list(kinds), shown)}, which the model has not.")
     return modules
+
+
+def _other_names(model: nn.Module, modules: Modules) -> dict[str, str]:
+    """The further names of modules that the model has at several places, with the first one."""
+    first = {id(model.get_submodule(name)): name for name in modules}
+    named = cast("Iterable[tuple[str, nn.Module]]", model.named_modules(remove_duplicate=False))
+    return {
+        name: first[id(module)]
+        for name, module in named
+        if id(module) in first and name != first[id(module)]
+    }
 
 
 @contextmanager
