@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from cases import VALID, make_input, make_layer, whole_numbers
@@ -9,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from operations import Operations
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Geometry, plan
@@ -210,3 +213,29 @@ def test_an_old_name_warns_and_is_the_new_one(old: str, new: str) -> None:
 def test_a_name_that_never_was_is_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Odd'"):
         lowerings.Odd  # noqa: B018  # pyright: ignore
+
+
+class Strides(TorchDispatchMode):
+    """Records the strides of the 1x1 convolutions that torch differentiates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ == "convolution_backward" and args[2].shape[2:] == (1, 1):
+            self.seen.append(list(args[4]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("in_size", [(8, 8, 2), (6, 9, 1), (9, 8, 15), (None, None, 7)], ids=str)
+@pytest.mark.parametrize("stride", [(2, 2), (2, 3), (1, 2)])
+def test_no_strided_1x1_weight_gradient_of_few_channels(in_size: Any, stride: Any) -> None:
+    """oneDNN writes out of bounds there, and the process ends sooner or later."""
+    layer = Conv2d(in_size, 4, 1, stride=stride)
+    x = torch.randn(3, 8, 8, in_size[2]) if None in in_size else torch.randn(3, *in_size)
+    for run in (layer, torch.jit.script(layer)):
+        with Strides() as strides:
+            run(x.clone().requires_grad_()).square().sum().backward()
+        assert strides.seen
+        assert all(each == [1, 1] for each in strides.seen)

@@ -213,7 +213,7 @@ KNOWN = (
         "avx512_f",
     ),
     KnownBug(
-        "The weight gradient of an unpadded 1x1 convolution with a stride on one axis writes "
+        "The weight gradient of an unpadded 1x1 convolution with a stride and few channels writes "
         "out of bounds",
         "oneDNN",
         "not reported",

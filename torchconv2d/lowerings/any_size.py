@@ -180,8 +180,9 @@ def _undilated(
             if crops[i]:
                 start = max(-pads[2 * i], 0) if is_known else 0
                 x = x.narrow(2 + i, start, padded[i] + missing[i])
-    if weight.size(2) == 1 and weight.size(3) == 1 and even == [0, 0] and 1 in stride:
-        # Slices do what a stride does here; oneDNN is wrong with one, see `samples_one_axis`.
+    few = 1 in stride or weight.size(1) < 16
+    if weight.size(2) == 1 and weight.size(3) == 1 and even == [0, 0] and few:
+        # Slices do what a stride does here; oneDNN is wrong with one, see `slices_for_stride`.
         x, stride = every(x, (0, stride[0]), (0, stride[1])), [1, 1]
     y = F.conv2d(x, weight, bias, stride, even, rhs_dilation, groups)
     for i in range(2):

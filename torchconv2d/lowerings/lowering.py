@@ -110,10 +110,13 @@ def every(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
     return x
 
 
-def samples_one_axis(geometry: Geometry) -> bool:
-    """Whether it is a 1x1 convolution with a stride on one axis only.
+def slices_for_stride(geometry: Geometry) -> bool:
+    """Whether slices of the input replace the stride of a 1x1 convolution.
 
-    For such a convolution without padding and with few channels, oneDNN's weight gradient writes
-    out of bounds. Slicing the input replaces the stride.
+    For such a convolution without padding and with few input channels, oneDNN's weight gradient
+    writes out of bounds, and crashes. It was seen with fewer than 8, which is a vector of AVX2;
+    AVX-512's has 16.
     """
-    return geometry.height.kernel == geometry.width.kernel == 1 and geometry.stride.count(1) == 1
+    one_tap = geometry.height.kernel == geometry.width.kernel == 1
+    few = geometry.in_per_group < 16
+    return one_tap and (geometry.stride.count(1) == 1 or (few and geometry.stride != (1, 1)))

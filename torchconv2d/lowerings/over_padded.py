@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry, Window
-from .lowering import Lowering, samples_one_axis
+from .lowering import Lowering, slices_for_stride
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
@@ -88,7 +88,7 @@ class OverPadded(Lowering):
     def applies(geometry: Geometry) -> bool:
         undilated = geometry.reads_input and geometry.lhs_dilation == (1, 1)
         solved = undilated and all(map(_is_solved, geometry.axes))
-        return solved and not samples_one_axis(geometry)
+        return solved and not slices_for_stride(geometry)
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from .lowering import Lowering, every, samples_one_axis
+from .lowering import Lowering, every, slices_for_stride
 from .traced import UnevenConvolution, is_tracing_onnx
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
@@ -35,7 +35,7 @@ class Padded(Lowering):
         self.left, self.columns, *left_right = width.window
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
         self.zeros = (*left_right, *above_below)  # ``F.pad`` counts from the last axis backwards
-        self.sliced = samples_one_axis(geometry)
+        self.sliced = slices_for_stride(geometry)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
         self.groups = geometry.groups

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry
-from .lowering import Lowering, every, samples_one_axis
+from .lowering import Lowering, every, slices_for_stride
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
@@ -44,7 +44,7 @@ class Plain(Lowering):
         self.left, self.columns = width.window[:2]
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
         self.padding = (_padding(height), _padding(width))
-        self.sliced = samples_one_axis(geometry) and self.padding == (0, 0)
+        self.sliced = slices_for_stride(geometry) and self.padding == (0, 0)
         self.is_one_call = not (self.cropped or self.sliced)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation

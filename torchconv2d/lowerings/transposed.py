@@ -167,7 +167,7 @@ class RunsWeightGradient(WeightGradient):
             part = gradient.narrow(2, v.output, v.reach).narrow(3, h.output, h.reach)
             taps = adjoint.narrow(2, v.skipped, v.taps).narrow(3, h.skipped, h.taps)
             stride = (v.stride, h.stride)
-            if (v.taps, h.taps) == (1, 1):  # slices instead of a stride, see `samples_one_axis`
+            if (v.taps, h.taps) == (1, 1):  # slices instead of a stride, see `slices_for_stride`
                 part, stride = every(part, (0, v.stride), (0, h.stride)), (1, 1)
             settings = (stride, (0, 0), self._dilation, self._groups)
             term = conv2d_weight_gradient(read, part, taps, *settings)
