@@ -8,6 +8,9 @@ from collections.abc import Generator
 import pytest
 import torch
 
+# Calls that are wrong on purpose, for the type checkers.
+collect_ignore = ["tests/user_calls.py"]
+
 
 @pytest.fixture(scope="module")
 def one_thread() -> Generator[None]:

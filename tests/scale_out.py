@@ -26,6 +26,7 @@ from torchconv2d import Conv2d, arrays, init, interop
 from torchconv2d.versions import LACKING
 
 BATCH, SEED = 5, 11
+ANY = 9  # the height or width of the images, for a layer of any size
 KERNEL_SIZE = (3, 3, 4, 6)
 PARAMS = {
     "kernel": np.arange(np.prod(KERNEL_SIZE), dtype=float).reshape(KERNEL_SIZE) % 11 - 5,
@@ -62,7 +63,9 @@ def layer_of(name: str, **changes: Any) -> Conv2d:
 
 def arrays_of(layer: Conv2d) -> tuple[Tensor, Tensor]:
     """A batch, and a cotangent of its output."""
-    return numbers((BATCH, *layer.in_size), 7), numbers((BATCH, *layer.out_size), 9)
+    x = numbers((BATCH, *(ANY if size is None else size for size in layer.in_size)), 7)
+    with torch.no_grad():
+        return x, numbers(layer(x).shape, 9)
 
 
 def alone(layer: Conv2d) -> Trained:
