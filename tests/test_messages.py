@@ -87,18 +87,6 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str, Callable[[], Any
             layer(w_init=torch.ones(8, 4, 3, 2).permute(2, 3, 1, 0)),
         ],
     ),
-    "a bias asked for by True": (
-        lambda: layer(b_init=True),
-        TypeError,
-        r"got True: zeros are `torchconv2d.init.ZeroInit\(\)`, and None is no bias",
-        lambda: layer(b_init=init.ZeroInit()),
-    ),
-    "a bias refused by False": (
-        lambda: layer(b_init=False),
-        TypeError,
-        "got False: .*None is no bias",
-        lambda: layer(b_init=None),
-    ),
     "a mask of taps": (
         lambda: layer(w_mask=np.ones((3, 2))),
         ValueError,

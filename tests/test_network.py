@@ -246,3 +246,10 @@ def test_a_module_at_two_places_may_have_its_arrays_at_both() -> None:
     ):
         interop.load_network(model, {**both, "again": dense(5)}, "flax")
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_nan_is_a_number_like_others() -> None:
+    layer = nn.Linear(2, 3, bias=False)
+    kernel = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, -6.0]], np.float32)
+    interop.load_network(layer, {"kernel": kernel}, "flax")
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), kernel.T)

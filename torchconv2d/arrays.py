@@ -251,11 +251,6 @@ def per_channel(name: str, value: object, channels: int, axis: int, dtype: torch
     Raises:
         TypeError, ValueError: as for :func:`broadcast`.
     """
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(
-            f"`{name}` must be None, an array, a number or a callable of the shape, got {value}: "
-            f"zeros are `torchconv2d.init.ZeroInit()`, and None is no bias."
-        )
     tensor = as_tensor(name, value, dtype)
     if tensor.shape == (channels,):
         return tensor

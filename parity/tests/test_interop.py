@@ -146,6 +146,6 @@ def test_the_parameters_of_a_separable_layer_are_its_own():
     layer = with_weights("SeparableConv2D", (8, 7, 3), 5, 3)
     depthwise, pointwise = interop.from_layer(layer)
     assert (depthwise.bias, pointwise.kernel_size) == (None, (1, 1))
-    assert torch.equal(pointwise.bias, torch.tensor(np.asarray(layer.bias.value)))
+    assert torch.equal(pointwise.bias, torch.tensor(keras.ops.convert_to_numpy(layer.bias)))
     with pytest.raises(ValueError, match="`params` must be None for a layer that becomes two"):
         interop.from_layer(layer, params={})

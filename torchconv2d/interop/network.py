@@ -292,7 +292,8 @@ def _read(model: nn.Module, values: Sequence[Value]) -> dict[str, Tensor]:
             raise ValueError(f"`{elided(leaf.path)}` has another shape than it says.")
         fresh[name] = restore(stored)
         first, value = of_target.setdefault(id(slot.target), (name, fresh[name]))
-        if not torch.equal(value, fresh[name]):
+        both_nan = value.isnan() & fresh[name].isnan()
+        if not (both_nan | (value == fresh[name])).all():
             raise ValueError(
                 f"`{first}` and `{name}` are the same parameter of the model, but `params` has two "
                 f"arrays for it that differ."
