@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from parity.definition.expected import layer_gradients
 from torchconv2d import Conv2d, conv_general_dilated, versions
 from torchconv2d.geometry import Geometry, plan
-from torchconv2d.lowerings import Convolution, convolution, precision
+from torchconv2d.lowerings import Convolution, precision
 from torchconv2d.testing import rounding_bound, unit_roundoff
 
 HALF = [torch.float16, torch.bfloat16]
@@ -43,18 +43,26 @@ def multiplied(layer: Conv2d, x: Tensor, *, training: bool = False) -> set[torch
     return dtypes.seen
 
 
+@pytest.fixture
+def _asked_again() -> Iterator[None]:
+    """Instances of ``Convolution`` keep the processor's answers."""
+    Convolution.of.cache_clear()
+    yield
+    Convolution.of.cache_clear()
+
+
 @pytest.fixture(params=[False, True], ids=["no bfloat16 here", "bfloat16 here"])
-def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+def native(
+    _asked_again: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> bool:
     """Processors without bfloat16 instructions, and with them; odd channels are wrong there."""
 
     def sums_exactly(compute: Any, geometry: Geometry, channels_last: Any) -> bool:
         return geometry.in_per_group % 2 == 0
 
     monkeypatch.setattr(precision, "_has_instructions", lambda: request.param)
-    monkeypatch.setattr(convolution, "sums_exactly", sums_exactly)
-    Convolution.of.cache_clear()  # its instances keep the answers
-    yield request.param
-    Convolution.of.cache_clear()
+    monkeypatch.setattr(precision, "sums_exactly", sums_exactly)
+    return request.param
 
 
 # torch sums the last of these in bfloat16 on every processor: its `output_padding` is not below the
@@ -159,13 +167,13 @@ def test_the_question_tells_right_from_wrong(channels: tuple[int, int], wrong: A
         assert precision.sums_exactly(compute, geometry, channels_last) is (wrong is None)
 
 
+@pytest.mark.usefixtures("_asked_again")
 @pytest.mark.parametrize("name", ["same_stride", "lhs_upsample", "lhs_stride", "groups"])
 def test_gradients_are_right_where_the_processor_answers(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The question is not replaced here: what it allows must be within the bound."""
     monkeypatch.setattr(precision, "_has_instructions", lambda: True)
-    Convolution.of.cache_clear()
     layer = make_layer(name, torch.bfloat16, normal_numbers)
     x = make_input(layer, normal_numbers).requires_grad_()
     y = layer(x)
@@ -173,7 +181,6 @@ def test_gradients_are_right_where_the_processor_answers(
     found = torch.autograd.grad(y, [x, *layer.parameters()], cotangent)
     for gradient, right in zip(found, layer_gradients(layer, x, cotangent), strict=True):
         assert (gradient.double() - right.value).abs().le(right.bound).all()
-    Convolution.of.cache_clear()
 
 
 # A trace computes in float32, and the call that torch compares it with need not.

@@ -211,22 +211,18 @@ class Conv2d(AllOrNothing):
             ("w_init", self.w_init, self.kernel_shape, self._fit_weight, "weight"),
             ("b_init", self.b_init, bias_shape, self._fit_bias, "bias"),
         )
+        used = [s for s in sources if s[1] is not None and getattr(self, s[4]) is not None]
         fresh: dict[str, Tensor] = {}
-        # Arrays first, so that a bad array raises before a random number is drawn.
         with naming(self.name):
-            for drawing in (False, True):
-                for name, source, shape, fit, stored_as in sources:
-                    target = getattr(self, stored_as)
-                    if target is None or source is None:
+            for *_, stored_as in used:
+                stored(self, stored_as)  # raises if it cannot be written
+            # Arrays first, so that a bad array raises before a random number is drawn.
+            for name, source, shape, fit, stored_as in sorted(used, key=lambda s: callable(s[1])):
+                if callable(source):
+                    if getattr(self, stored_as).is_meta:
                         continue
-                    stored(self, stored_as)  # raises if it cannot be written
-                    if callable(source) is not drawing:
-                        continue
-                    if drawing:
-                        if target.is_meta:
-                            continue
-                        source = self._drawn(name, cast(Any, source), shape)
-                    fresh[stored_as] = fit(name, source)
+                    source = self._drawn(name, cast(Any, source), shape)
+                fresh[stored_as] = fit(name, source)
             write(self, fresh)
 
     def _drawn(self, name: str, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:

@@ -171,11 +171,12 @@ def _check_channels(
     x: Tensor, weight: Tensor, features: int, batches: int, default_layout: bool
 ) -> None:
     if x.size(1) != weight.size(1) * features:
-        more = (
-            ". Without `dimension_numbers` the layout is ('NCHW', 'OIHW', 'NCHW'); for "
-            "channels-last operands pass ('NHWC', 'HWIO', 'NHWC')"
-        )
-        more = more if default_layout else ""
+        more = ""
+        if default_layout:
+            more = (
+                ". Without `dimension_numbers` the layout is ('NCHW', 'OIHW', 'NCHW'); for "
+                "channels-last operands pass ('NHWC', 'HWIO', 'NHWC')"
+            )
         raise ValueError(
             f"`rhs` must have the channels of `lhs` divided by `feature_group_count`, "
             f"{x.size(1)} / {features}; got {weight.size(1)}{more}."

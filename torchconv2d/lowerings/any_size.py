@@ -17,7 +17,7 @@ from ..geometry import Settings
 from ..layout import adjoint_weight
 from ..versions import is_exporting, is_recording, is_tracing
 from .convolution import Computation
-from .lowering import every
+from .lowering import crashes_onednn, every
 from .traced import is_tracing_onnx, scripted
 
 
@@ -180,9 +180,8 @@ def _undilated(
             if crops[i]:
                 start = max(-pads[2 * i], 0) if is_known else 0
                 x = x.narrow(2 + i, start, padded[i] + missing[i])
-    few = 1 in stride or weight.size(1) < 16
-    if weight.size(2) == 1 and weight.size(3) == 1 and even == [0, 0] and few:
-        # Slices do what a stride does here; oneDNN is wrong with one, see `slices_for_stride`.
+    one_tap = weight.size(2) == 1 and weight.size(3) == 1
+    if one_tap and even == [0, 0] and crashes_onednn(weight.size(1), stride):
         x, stride = every(x, (0, stride[0]), (0, stride[1])), [1, 1]
     y = F.conv2d(x, weight, bias, stride, even, rhs_dilation, groups)
     for i in range(2):
@@ -262,9 +261,8 @@ def _larger(one: int, other: int) -> int:
 def _larger_of_symbols(one: Any, other: int) -> Any:
     if isinstance(one, Tensor):
         return one.clamp(min=other)
-    if (
-        torch.compiler.is_dynamo_compiling()
-    ):  # it knows `max` of symbols, and torch 2.11 no `sym_max`
+    # It knows `max` of symbols, but in torch 2.11 not `sym_max` of numbers.
+    if torch.compiler.is_dynamo_compiling():
         return max(one, other)
     return cast(Any, torch).sym_max(one, other)
 

@@ -69,10 +69,10 @@ def choose(geometry: Geometry) -> type[Lowering]:
     # Transposed is one call with nothing to interleave: 0.1 to 0.9 of Phases' time. But it
     # multiplies inserted zeros if only one phase has taps (3x3, input and kernel dilated by 2: 1.2
     # times the time). With many groups torch has no fast code for a dilated kernel (4 groups: 0.7
-    # times the time; 8: 1.1, and 1.4 with AVX-512; 16: 1.1 and 2.2; depthwise: 13 times), nor for
-    # one input channel and several output channels per group if the input is dilated by 3 (4x4 to
-    # 7x7: 2 to 5 times).
-    many_groups = geometry.groups >= 8 and geometry.rhs_dilation != (1, 1)
+    # times the time; 8: 1.0 to 1.4, but 0.7 with one thread; 16: 1.1, 2.2 with AVX-512, 0.5 with
+    # one thread; depthwise: 13 times), nor for one input channel and several output channels per
+    # group if the input is dilated by 3 (4x4 to 7x7: 2 to 5 times).
+    many_groups = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
     slow = many_groups or (multiplied and by_odd) or _has_one_phase(geometry)
@@ -137,9 +137,9 @@ def _drops_few(geometry: Geometry) -> bool:
     """Whether OverPadded drops at most a third of the outputs that it computes, on each axis.
 
     A dropped output takes as long as one that is kept. Depthwise, OverPadded takes, relative to
-    Padded: with stride 2, 0.9 where it drops a third (4x4, 3x3) and 0.6 to 0.8 where it drops a
-    sixteenth (28x28); with stride 1, 0.6 where it drops a sixteenth (56x56, 5x5), 1.1 where it
-    drops a quarter (16x16, 7x7), 1.3 where it drops a third (16x16, 9x9).
+    Padded: with stride 2, 0.9 where it drops a third (4x4, 3x3) and 0.6 to 0.95 where it drops a
+    sixteenth (28x28); with stride 1, 0.6 to 1.1 where it drops a sixteenth (56x56, 5x5), 1.1 to 1.3
+    where it drops a quarter (16x16, 7x7), 1.2 to 1.3 where it drops a third (16x16, 9x9).
     """
     return all(2 * solve(axis).computed <= 3 * axis.out for axis in geometry.axes)
 

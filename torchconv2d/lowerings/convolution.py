@@ -33,7 +33,7 @@ from .choose import (
 from .lowering import Lowering, is_functional
 from .padded import Padded, PaddedWeightGradient
 from .partial_sums import PartialSums
-from .precision import NARROW, Sample, has_bfloat16, sums_exactly, wider
+from .precision import NARROW, Answers, has_bfloat16, wider
 from .weight_gradient import WeightGradient
 
 _AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
@@ -101,7 +101,7 @@ class Convolution(Computation):
 
     It decides in which dtype the lowering computes. It computes the gradients itself if torch's are
     slow or spread NaN too far. In scripts, in traces and under ``torch.compile``, torch
-    differentiates the lowering instead. An instance has no state, so copies of a layer share it.
+    differentiates the lowering instead. An instance holds no tensors: copies of a layer share it.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
@@ -136,7 +136,7 @@ class Convolution(Computation):
             weight_gradient = choose_weight_gradient(geometry, kind)
         self._gradient_kind = weight_gradient
         self._rounds_partial_sums = self.lowering.rounds_partial_sums
-        self._answers: dict[tuple[str | bool, ...], bool] = {}
+        self._answers = Answers(geometry)
 
     @staticmethod
     @lru_cache(maxsize=1024)
@@ -165,9 +165,8 @@ class Convolution(Computation):
         if is_tracing():
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
-        if x.dtype == torch.bfloat16 and x.is_cpu:  # torch's own gradients may be wrong
-            return self._apply(x, weight, bias)
-        if self._gradient_kind is not None and not weight.is_complex():
+        narrow = x.dtype == torch.bfloat16 and x.is_cpu  # torch's own gradients may be wrong
+        if narrow or (self._gradient_kind is not None and not weight.is_complex()):
             return self._apply(x, weight, bias)
         if not is_functional(x):  # a sharded tensor cannot be flattened
             weight, x = with_dense_gradient(weight), with_dense_gradient(x)
@@ -189,29 +188,12 @@ class Convolution(Computation):
         # In graphs torch's own gradients are used.
         if torch.is_grad_enabled() and (compiles or self._narrow_gradient_kind is None):
             return False
-        return self._asked("outputs", is_functional(x), x.is_contiguous(), weight.is_contiguous())
+        return self._are_outputs_right(is_functional(x), *_orders(x, weight))
 
     @constant_in_graphs
-    def _asked(self, what: str, functional: bool, x_is_plain: bool, weight_is_plain: bool) -> bool:
-        """Whether this processor computes it in bfloat16 correctly: asked once, then kept."""
-        key = what, functional, x_is_plain, weight_is_plain
-        if key not in self._answers:
-
-            def outputs(sample: Sample, dtype: torch.dtype) -> Tensor:
-                lowering = self._functional if functional else self.lowering
-                return lowering.forward(sample.x.to(dtype), sample.weight.to(dtype), None)
-
-            def weight_gradient(sample: Sample, dtype: torch.dtype) -> Tensor:
-                gradient = self._own_gradient if functional else self._fastest_gradient
-                if what == "padded weight gradient":
-                    gradient = cast(WeightGradient, self._padded_gradient)
-                operands = sample.gradient, sample.x, sample.weight
-                return gradient(*(operand.to(dtype) for operand in operands))
-
-            compute = outputs if what == "outputs" else weight_gradient
-            last = not x_is_plain, not weight_is_plain
-            self._answers[key] = sums_exactly(compute, self.geometry, last)
-        return self._answers[key]
+    def _are_outputs_right(self, functional: bool, x_is_last: bool, weight_is_last: bool) -> bool:
+        lowering = self._functional if functional else self.lowering
+        return self._answers.outputs_are_right(lowering, (x_is_last, weight_is_last))
 
     def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
@@ -238,25 +220,35 @@ class Convolution(Computation):
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to ``weight``, of which only shape and dtype are used."""
-        # The fastest one may copy its input, which would gather a DTensor.
-        functional = is_functional(gradient)
-        by = self._own_gradient if functional else self._fastest_gradient
-        dtype = gradient.dtype
-        if dtype not in (torch.float16, torch.bfloat16):
+        by = self._gradient_for(gradient)
+        if gradient.dtype not in (torch.float16, torch.bfloat16):
             return by(gradient, x, weight)
-        if not gradient.is_cpu:
-            if not by.rounds_partial_sums:
-                return by(gradient, x, weight)
-        elif not is_transformed(gradient) and not is_transformed(x):
-            orders = x.is_contiguous(), weight.is_contiguous()
-            if self._asked("weight gradient", functional, *orders):
-                return by(gradient, x, weight)
-            # oneDNN may spread a NaN of the image only where it pads the image itself.
-            if not functional and self._padded_gradient is not None:
-                if self._asked("padded weight gradient", functional, *orders):
-                    return self._padded_gradient(gradient, x, weight)
+        right = self._right_in_half_precision(gradient, x, weight)
+        if right is not None:
+            return right(gradient, x, weight)
         wide = wider(gradient)
-        return by(gradient.to(wide), x.to(wide), weight.to(wide)).to(dtype)
+        return by(gradient.to(wide), x.to(wide), weight.to(wide)).to(gradient.dtype)
+
+    def _gradient_for(self, gradient: Tensor) -> WeightGradient:
+        # The fastest one may copy its input, which would gather a DTensor.
+        return self._own_gradient if is_functional(gradient) else self._fastest_gradient
+
+    def _right_in_half_precision(
+        self, gradient: Tensor, x: Tensor, weight: Tensor
+    ) -> WeightGradient | None:
+        """A weight gradient that rounds each sum once, if there is one."""
+        by = self._gradient_for(gradient)
+        if not gradient.is_cpu:
+            return None if by.rounds_partial_sums else by
+        if is_transformed(gradient) or is_transformed(x):  # its convolution has other sizes
+            return None
+        candidates = [by]
+        # oneDNN may spread a NaN of the image only where it pads the image itself.
+        if not is_functional(gradient) and self._padded_gradient is not None:
+            candidates.append(self._padded_gradient)
+        orders = _orders(x, weight)
+        right = self._answers.gradient_is_right
+        return next((each for each in candidates if right(each, orders)), None)
 
     # Created on first use, since inference needs none of these six.
     @cached_property
@@ -287,15 +279,19 @@ class Convolution(Computation):
     @cached_property
     def _padded_gradient(self) -> WeightGradient | None:
         """The weight gradient on a padded copy of the image, if it is not the fastest one."""
-        other = self._narrow_gradient_kind is not PaddedWeightGradient
-        return (
-            PaddedWeightGradient(self.geometry) if other and Padded.applies(self.geometry) else None
-        )
+        if self._narrow_gradient_kind is PaddedWeightGradient or not Padded.applies(self.geometry):
+            return None
+        return PaddedWeightGradient(self.geometry)
 
     @cached_property
     def _own_gradient(self) -> WeightGradient:
         own = own_weight_gradient(self.geometry, type(self.lowering))
         return make_weight_gradient(self.geometry, cast(type[WeightGradient], own))
+
+
+def _orders(x: Tensor, weight: Tensor) -> tuple[bool, bool]:
+    """Whether each is channels-last in memory, see ``precision.Sample``."""
+    return not x.is_contiguous(), not weight.is_contiguous()
 
 
 class _Differentiable(torch.autograd.Function):

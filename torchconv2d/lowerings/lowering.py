@@ -111,12 +111,15 @@ def every(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
 
 
 def slices_for_stride(geometry: Geometry) -> bool:
-    """Whether slices of the input replace the stride of a 1x1 convolution.
-
-    For such a convolution without padding and with few input channels, oneDNN's weight gradient
-    writes out of bounds, and crashes. It was seen with fewer than 8, which is a vector of AVX2;
-    AVX-512's has 16.
-    """
+    """Whether slices of the input replace the stride of a 1x1 convolution."""
     one_tap = geometry.height.kernel == geometry.width.kernel == 1
-    few = geometry.in_per_group < 16
-    return one_tap and (geometry.stride.count(1) == 1 or (few and geometry.stride != (1, 1)))
+    return one_tap and crashes_onednn(geometry.in_per_group, list(geometry.stride))
+
+
+def crashes_onednn(in_per_group: int, stride: list[int]) -> bool:
+    """Whether oneDNN's weight gradient of an unpadded 1x1 convolution may write out of bounds.
+
+    With a stride on both axes it was seen with fewer than 8 input channels, which is a vector of
+    AVX2; AVX-512's has 16. TorchScript compiles this.
+    """
+    return stride != [1, 1] and (1 in stride or in_per_group < 16)

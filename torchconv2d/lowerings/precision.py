@@ -28,6 +28,8 @@ from torch.utils._python_dispatch import _disable_current_modes  # pyright: igno
 
 from ..geometry import Geometry
 from ..versions import constant_in_graphs, float32_is_reduced
+from .lowering import Lowering
+from .weight_gradient import WeightGradient
 
 # The dtypes that may need a wider dtype for their computation.
 NARROW = (torch.float16, torch.bfloat16, torch.complex64)
@@ -144,3 +146,39 @@ def sums_exactly(
             if not torch.equal(narrow.nan_to_num(nan=-1.0), exact.nan_to_num(nan=-1.0)):
                 return False
     return True
+
+
+class Answers:
+    """What this processor answered about one geometry. It is asked once, and the answer is kept."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry = geometry
+        self._kept: dict[tuple[Lowering | WeightGradient, tuple[bool, bool]], bool] = {}
+
+    def outputs_are_right(self, lowering: Lowering, channels_last: tuple[bool, bool]) -> bool:
+        """Whether it computes the outputs in bfloat16 correctly, see :func:`sums_exactly`."""
+
+        def outputs(sample: Sample, dtype: torch.dtype) -> Tensor:
+            return lowering.forward(sample.x.to(dtype), sample.weight.to(dtype), None)
+
+        return self._asked(lowering, outputs, channels_last)
+
+    def gradient_is_right(self, by: WeightGradient, channels_last: tuple[bool, bool]) -> bool:
+        """The same of a weight gradient."""
+
+        def weight_gradient(sample: Sample, dtype: torch.dtype) -> Tensor:
+            operands = sample.gradient, sample.x, sample.weight
+            return by(*(operand.to(dtype) for operand in operands))
+
+        return self._asked(by, weight_gradient, channels_last)
+
+    def _asked(
+        self,
+        what: Lowering | WeightGradient,
+        compute: Callable[[Sample, torch.dtype], Tensor],
+        channels_last: tuple[bool, bool],
+    ) -> bool:
+        key = what, channels_last
+        if key not in self._kept:
+            self._kept[key] = sums_exactly(compute, self._geometry, channels_last)
+        return self._kept[key]
