@@ -128,7 +128,7 @@ def test_an_array_is_copied() -> None:
     assert layer.w_mask.max() == 1
 
 
-@pytest.mark.parametrize("scalar", [2, 2.0, np.float64(2)])
+@pytest.mark.parametrize("scalar", [2, 2.0, True, np.float64(2)])
 def test_a_number_fills(scalar: Any) -> None:
     layer = Conv2d(**BASE, w_init=scalar, b_init=scalar)
     assert torch.all(layer.weight == float(scalar))

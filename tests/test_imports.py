@@ -130,7 +130,7 @@ PACKAGES = {
     "testing/networks": [
         *("terms", "moving", "functions", "slopes", "products", "normalizations"),
         *("backward", "rules", "bounded"),
-        *("kinds", "layouts", "matching", "recording", "progress", "recorder"),
+        *("kinds", "layouts", "recording", "matching", "progress", "recorder"),
         "differentiating",
         *("jax_recorders", "keras_recorder", "recorders", "result"),
         *("acceptance", "diagnosis", "gradients", "ends", "comparison"),

@@ -107,3 +107,70 @@ def test_a_bar_on_a_terminal_from_two_seconds_on(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", io.StringIO())  # no terminal
     compare(made, recording)
     assert sys.stderr.getvalue() == ""  # pyright: ignore
+
+
+class Swapped(nn.Module):
+    """Two layers of one shape, which run in the other order than they are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.p, self.q = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.p(self.q(x).relu())
+
+
+class Named(nn.Module):
+    """The same network with other names."""
+
+    def __init__(self, of: Swapped) -> None:
+        super().__init__()
+        self.first, self.second = of.q, of.p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).relu())
+
+
+def test_the_accumulated_difference_is_that_of_the_better_match() -> None:
+    port = Swapped().eval()
+    result = compare(port, record(Named(port).eval(), image()))
+    result.assert_ok()
+    assert {each.accumulated for each in result.layers} <= {0.0, None}
+    assert result.grows_most == ""
+
+
+class Sum(nn.Module):
+    """A layer with two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1,), 1.5))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.weight * (x + 2 * y)
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.sum = nn.Conv2d(3, 3, 3, padding=1), Sum()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sum(self.sum(self.conv(x), x), x.flip(1))
+
+
+def test_each_row_has_the_difference_of_its_own_call() -> None:
+    made = Twice().eval()
+    recording, wrong = record(made, image()), Twice().eval()
+    wrong.load_state_dict(made.state_dict())
+    with torch.no_grad():
+        wrong.conv.weight[0, 0, 0, 0] += 0.3
+    rows = [(each.layer, each.accumulated) for each in compare(wrong, recording).layers]
+    behind = [figure for name, figure in rows if name == "sum"]
+    before = [figure for name, figure in rows if name == "before sum"]
+    assert len(behind) == 2
+    assert None not in behind
+    assert behind[0] != behind[1]
+    assert len(before) == 4
+    assert before[0] == before[1] != before[2] == before[3]
+    assert before[2] == behind[0]

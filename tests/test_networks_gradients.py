@@ -145,3 +145,11 @@ def test_a_tie_in_a_max_pool_may_go_to_either() -> None:
     assert compare(pool, recording).ok
     gradient.copy_(3 * gradient)
     assert not compare(pool, recording).ok
+
+
+def test_a_layer_that_changes_its_input_is_differentiated_at_the_input_that_it_got() -> None:
+    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(inplace=True)).eval()
+    x = normal_numbers((2, 3, 7, 6), 3, torch.float32)
+    result = compare(made, record(made, x, gradients=True))
+    result.assert_ok()
+    assert rows(result) == {"gradients of 0": "agrees", "gradients of 1": "agrees"}

@@ -13,6 +13,7 @@ from .case import Case, Pair
 from .numbers import canvas
 
 DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128")
+HALF = ("bfloat16", "float16")
 
 # The first value of each option fits every value of the others. Sizes, strides, dilations and
 # padding differ between the axes where they can, so that swapped axes show.

@@ -9,14 +9,13 @@ import numpy as np
 
 from torchconv2d.testing import unit_roundoff
 
+from ..cases.grid import HALF
 from ..definition import expected
 from ..definition.arrays import Array, Arrays, Results
 from ..definition.convolution import convolve, gradients
 from ..sides import known_bugs, port
 from .findings import Finding, Verdict
 from .subject import Subject
-
-_HALF = ("float16", "bfloat16")
 
 
 def exact(subject: Subject) -> Iterator[Finding]:
@@ -71,7 +70,7 @@ def _bound(subject: Subject, arrays: Arrays, value: Results) -> Results:
     """The bound on the port's rounding errors."""
     case = subject.case
     limits = expected.bound(arrays, case.geometry, value, case.torch_dtype)
-    if arrays.bias is None or port.device().type != "cuda" or case.dtype not in _HALF:
+    if arrays.bias is None or port.device().type != "cuda" or case.dtype not in HALF:
         return limits
     # cuDNN rounds the sum of products, and then torch adds the bias, as for torch's own layer.
     extra = unit_roundoff(case.torch_dtype) * abs(value.output - arrays.bias)

@@ -19,6 +19,7 @@ def mobilenet_v2(size: Size, classes: int = 1000) -> Any:
 
 
 def efficientnet_b0(size: Size, classes: int = 1000) -> Any:
+    keras.utils.clear_session()  # else Keras numbers a name that this process has used
     return keras.applications.EfficientNetB0(
         input_shape=(*size, 3), weights=None, classes=classes, classifier_activation=None
     )

@@ -66,33 +66,25 @@ class _InvertedResiduals(nn.Module):
         return self.classifier(x.mean((2, 3)))
 
 
+def _stages(
+    kernel_sizes: Sequence[int], channels: Sequence[int], blocks: Sequence[int]
+) -> tuple[tuple[int, int, int, int, int], ...]:
+    """Seven stages; EfficientNet has MobileNetV2's strides and expansions."""
+    strides, expansions = (1, 2, 2, 2, 1, 2, 1), (1, 6, 6, 6, 6, 6, 6)
+    return tuple(zip(kernel_sizes, channels, blocks, strides, expansions, strict=True))
+
+
 class MobileNetV2(_InvertedResiduals):
     """MobileNetV2 of width 1, as in Keras. ``size`` is the height and width of the images."""
 
-    STAGES = (
-        (3, 16, 1, 1, 1),
-        (3, 24, 2, 2, 6),
-        (3, 32, 3, 2, 6),
-        (3, 64, 4, 2, 6),
-        (3, 96, 3, 1, 6),
-        (3, 160, 3, 2, 6),
-        (3, 320, 1, 1, 6),
-    )
+    STAGES = _stages((3,) * 7, (16, 24, 32, 64, 96, 160, 320), (1, 2, 3, 4, 3, 3, 1))
     ACTIVATION, GATED = nn.ReLU6, False
 
 
 class EfficientNetB0(_InvertedResiduals):
     """EfficientNet-B0 as in Keras, on pixels from 0 to 255."""
 
-    STAGES = (
-        (3, 16, 1, 1, 1),
-        (3, 24, 2, 2, 6),
-        (5, 40, 2, 2, 6),
-        (3, 80, 3, 2, 6),
-        (5, 112, 3, 1, 6),
-        (5, 192, 4, 2, 6),
-        (3, 320, 1, 1, 6),
-    )
+    STAGES = _stages((3, 3, 5, 3, 5, 5, 3), (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1))
     ACTIVATION, GATED = nn.SiLU, True
 
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import torch
 
-from ..cases.grid import DTYPES
+from ..cases.grid import DTYPES, HALF
 
 # Environment variables that select a code path. A setting unsets those that it does not name,
 # whatever the user's shell says. The last is an older name of the first.
@@ -124,7 +124,7 @@ def _denormals_are_zero() -> bool:
     return not (torch.full((1,), 2.0**-1040, dtype=torch.float64) * 1.5).any()
 
 
-_NOT_HALF = tuple(dtype for dtype in DTYPES if dtype not in ("float16", "bfloat16"))
+_NOT_HALF = tuple(dtype for dtype in DTYPES if dtype not in HALF)
 
 
 def _without_tf32() -> None:

@@ -88,7 +88,6 @@ def test_several_wrong_arguments_do_make_a_difference(thousand):
 
 # Other tests only lower the reference's pass.
 @pytest.mark.filterwarnings("ignore:divide by zero encountered:RuntimeWarning")  # by a NumPy 0
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")  # Quantity
 def test_a_reference_that_runs_gives_the_same_answer(thousand):
     for judgement in thousand[::50]:
 

@@ -12,7 +12,6 @@ from examples import faces
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     # On Python 3.13, when joblib reads the weights, lz4 flushes a file that is already closed.
     pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.BufferedReader"),
 ]

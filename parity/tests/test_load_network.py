@@ -23,7 +23,6 @@ from torchconv2d import Conv2d, interop
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     # Keras's use of NumPy warns.
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 
 SIZE = (32, 32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +13,7 @@ from onnx import helper, numpy_helper
 from docs.pages import ROOT, blocks_run_by
 
 from ..networks.mistakes import MISTAKES
+from .ports.tflite import Operation, written
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,40 +32,16 @@ def last(shape: tuple[int, ...]) -> list[int]:
 
 def tflite() -> bytes:
     """A convolution that pads as SAME, with stride 2, and a ReLU."""
-    arrays = {"weight": WEIGHT.transpose(0, 2, 3, 1), "bias": BIAS}
-    names = {"images": last(IMAGES), "stem": last(OUTPUTS), "relu": last(OUTPUTS)}
-    names |= {name: list(array.shape) for name, array in arrays.items()}
-    numbers = {name: i for i, name in enumerate(names)}
-    graph, model = schema.SubGraphT(), schema.ModelT()
-    model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT()]
-    graph.tensors = []
-    for name, shape in names.items():
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = name, shape, schema.TensorType.FLOAT32
-        if name in arrays:
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(arrays[name].tobytes(), np.uint8)
-            tensor.buffer = len(model.buffers)
-            model.buffers.append(buffer)
-        graph.tensors.append(tensor)
-    graph.inputs, graph.outputs = [numbers["images"]], [numbers["relu"]]
-    conv, relu = schema.OperatorT(), schema.OperatorT()
-    conv.inputs = [numbers[name] for name in ("images", "weight", "bias")]
-    conv.outputs = relu.inputs = [numbers["stem"]]
-    relu.outputs = [numbers["relu"]]
-    relu.opcodeIndex = 1
     settings = schema.Conv2DOptionsT()
     settings.padding, settings.strideH, settings.strideW = schema.Padding.SAME, 2, 2
-    conv.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
-    conv.builtinOptions = settings
-    graph.operators, model.operatorCodes = [conv, relu], []
-    for operator in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.RELU):
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = operator
-        model.operatorCodes.append(code)
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return written(
+        {"images": last(IMAGES), "stem": last(OUTPUTS), "relu": last(OUTPUTS)},
+        {"weight": WEIGHT.transpose(0, 2, 3, 1), "bias": BIAS},
+        [
+            Operation("CONV_2D", ("images", "weight", "bias"), "stem", settings),
+            Operation("RELU", ("stem",), "relu"),
+        ],
+    )
 
 
 def onnx_model() -> onnx.ModelProto:

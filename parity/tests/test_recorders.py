@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import brainstate
+import haiku
 import jax
 import keras
 import numpy as np
@@ -16,10 +17,7 @@ from torch import Tensor, nn
 
 from torchconv2d.testing import Recording, compare, record
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 X = np.random.default_rng(0).normal(size=(2, 9, 8, 3)).astype(np.float32)
 
@@ -98,7 +96,26 @@ def of_brainstate() -> Network:
     )  # fmt: skip
 
 
-NETWORKS = {"keras": of_keras, "linen": of_linen, "nnx": of_nnx, "brainstate": of_brainstate}
+def of_haiku() -> Network:
+    def network(x: Any) -> Any:
+        twice, head = haiku.Conv2D(3, (3, 2), name="twice"), haiku.Linear(4, name="head")
+        return head(twice(jax.nn.relu(twice(x))).mean((1, 2)))
+
+    model = haiku.without_apply_rng(haiku.transform(network))
+    params = model.init(jax.random.key(0), X)
+    return Network(
+        model, lambda x: model.apply(params, x), ("Conv2D", "Linear"),
+        lambda: jax.tree.leaves(params), (haiku.Conv2D, haiku.Linear, haiku.Module), params,
+    )  # fmt: skip
+
+
+NETWORKS = {
+    "haiku": of_haiku,
+    "keras": of_keras,
+    "linen": of_linen,
+    "nnx": of_nnx,
+    "brainstate": of_brainstate,
+}
 
 
 def recorded(network: Network) -> Recording:
@@ -188,7 +205,7 @@ def port_of(recording: Recording) -> Port:
     return port.eval()
 
 
-@pytest.mark.parametrize("framework", ["keras", "linen", "nnx"])
+@pytest.mark.parametrize("framework", ["haiku", "keras", "linen", "nnx"])
 def test_a_shared_layer_is_judged_for_each_call(framework: str) -> None:
     recording = recorded(NETWORKS[framework]())
     port = port_of(recording)
@@ -203,7 +220,7 @@ def test_a_shared_layer_is_judged_for_each_call(framework: str) -> None:
     assert all("1 of 54 numbers of `weight` differ" in each.detail for each in wrong.culprits)
 
 
-@pytest.mark.parametrize("framework", ["linen", "nnx"])
+@pytest.mark.parametrize("framework", ["haiku", "linen", "nnx"])
 def test_gradients_of_jax_are_judged_too(framework: str) -> None:
     network = NETWORKS[framework]()
     recording = record(network.model, X, variables=network.variables, gradients=True)
@@ -223,6 +240,34 @@ def test_gradients_of_jax_are_judged_too(framework: str) -> None:
     port.head.forward = forward
     wrong = compare(port, recording)
     assert [each.layer for each in wrong.culprits] == ["gradients of head"]
+
+
+class Block(linen.Module):
+    """Two layers as one, with two kernels."""
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        return linen.Conv(3, (3, 2), name="c2")(linen.Conv(3, (2, 3), name="c1")(x))
+
+
+class Whole(linen.Module):
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        return Block(name="block")(x)
+
+
+def test_parameters_and_their_gradients_have_the_same_names() -> None:
+    variables = Whole().init(jax.random.key(0), X)
+    recording = record(Whole(), X, variables=variables, names=["block"], gradients=True)
+    (call,) = (call for call in recording.calls if call.name == "block")
+    assert sorted(call.parameters) == sorted(call.parameter_gradients)
+    assert len(call.parameters) == 4
+    for name, number in call.parameters.items():
+        gradient = recording.tensor(call.parameter_gradients[name])
+        assert gradient.shape == recording.tensor(number).shape
+        path = name.split("/")[-2:]
+        expected = variables["params"]["block"][path[0]][path[1]]
+        np.testing.assert_array_equal(recording.tensor(number).numpy(), np.array(expected))
 
 
 def test_a_mapping_of_any_runtime() -> None:

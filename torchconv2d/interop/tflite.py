@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .. import arguments
-from ..geometry import Pair, dilate, same_padding
+from ..geometry import Axis, Pair, dilate, same_padding
 from ..messages import shown
 from ..typing import Ints
 from .padding import of_gradient
@@ -58,8 +58,7 @@ def tflite_padding(
     for n, out, k, s in zip(sizes, outs, kernel, strides, strict=True):
         # The operation is the gradient of a convolution, which makes the input of the output.
         pads = (0, 0) if padding == "VALID" else same_padding(out, k, s)
-        made = (out + sum(pads) - k) // s + 1
-        if made != n:
+        if Axis(out, k, s, 1, 1, *pads).out != n:
             raise ValueError(
                 f"`out_size` must be one of which a {padding} convolution with this kernel and "
                 f"stride makes `size`, {shown(sizes)}; got {shown(outs)}."

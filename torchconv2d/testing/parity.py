@@ -202,14 +202,15 @@ class _Run(NamedTuple):
 
     def truths(self, vjp: Function | None) -> list[Truth]:
         """The result and, with ``vjp``, the gradients for a random cotangent."""
-        forward = self.linear_truths(None, None)[0]
+        plain = self.linear_truths(vjp if self.activation is None else None, None)
+        forward = plain[0]
         if not forward.is_sharp(self.finest()):
             raise ValueError(
                 "`port` must be one linear layer: its bound on rounding errors is as large as its "
                 f"values, so that other values would pass too. {_NETWORKS}"
             )
         if self.activation is None:
-            return self.linear_truths(vjp, None)
+            return plain
         if forward.value.is_complex():
             raise ValueError("`activation` must be None for complex numbers.")
         behind = forward.activated(self.activation)

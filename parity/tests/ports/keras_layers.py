@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import keras
@@ -52,9 +51,7 @@ def _example(kind: Any, in_size: tuple[int, ...], *arguments: Any, **options: An
 
     def run(layer: Any) -> Run:
         def call(x: Any) -> Any:
-            with warnings.catch_warnings():  # Keras's use of NumPy warns
-                warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-                return keras.ops.convert_to_numpy(layer(np.asarray(x)))
+            return keras.ops.convert_to_numpy(layer(np.asarray(x)))
 
         return call
 

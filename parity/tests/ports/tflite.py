@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flatbuffers
 import numpy as np
@@ -92,18 +93,39 @@ def _params(conv: Conv2d) -> dict[str, Array]:
 
 def _file(conv: Conv2d, name: str, settings: Any, params: dict[str, Array], batch: int) -> bytes:
     """A file with one operation, named ``name`` in the schema."""
-    shapes = {"images": (batch, *conv.in_size), "output": (batch, *conv.out_size)}
-    arrays = {**params, "shape": np.array(shapes["output"], np.int32)}
+    arrays = {**params, "shape": np.array((batch, *conv.out_size), np.int32)}
     transposed = name == "TRANSPOSE_CONV"
     inputs = ("shape", "filter", "images", "bias") if transposed else ("images", "filter", "bias")
-    names = [*inputs, "output"]
-    graph, model, operator = schema.SubGraphT(), schema.ModelT(), schema.OperatorT()
+    shapes = {"images": (batch, *conv.in_size), "output": (batch, *conv.out_size)}
+    kept = {each: arrays[each] for each in inputs if each in arrays}
+    version = 3 if transposed else 1  # the third takes a bias
+    return written(shapes, kept, [Operation(name, inputs, "output", settings, version)])
+
+
+class Operation(NamedTuple):
+    """An operation by its name in the schema, and the names of its tensors."""
+
+    name: str
+    inputs: Sequence[str]
+    output: str
+    settings: Any = None
+    version: int = 1
+
+
+def written(
+    shapes: Mapping[str, Sequence[int]],
+    arrays: Mapping[str, Array],
+    operations: Sequence[Operation],
+) -> bytes:
+    """A file: the shapes of what is computed, first the input, last the output; and the weights."""
+    names = [*shapes, *arrays]
+    graph, model = schema.SubGraphT(), schema.ModelT()
     model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT()]
-    graph.tensors = []
-    for each in names:
-        tensor, array = schema.TensorT(), arrays.get(each)
-        tensor.name, tensor.type = each, schema.TensorType.FLOAT32
-        tensor.shape = list(shapes[each] if array is None else array.shape)
+    graph.tensors, graph.operators, model.operatorCodes = [], [], []
+    for name in names:
+        tensor, array = schema.TensorT(), arrays.get(name)
+        tensor.name, tensor.type = name, schema.TensorType.FLOAT32
+        tensor.shape = list(shapes[name] if array is None else array.shape)
         if array is not None:
             if array.dtype == np.int32:
                 tensor.type = schema.TensorType.INT32
@@ -112,15 +134,19 @@ def _file(conv: Conv2d, name: str, settings: Any, params: dict[str, Array], batc
             tensor.buffer = len(model.buffers)
             model.buffers.append(buffer)
         graph.tensors.append(tensor)
-    graph.inputs, graph.outputs = [names.index("images")], [names.index("output")]
-    operator.inputs, operator.outputs = list(range(len(inputs))), graph.outputs
-    kind = type(settings).__name__.removesuffix("T")
-    operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
-    operator.builtinOptions = settings
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
-    code.version = 3 if transposed else 1  # the third takes a bias
-    graph.operators, model.operatorCodes = [operator], [code]
+    graph.inputs, graph.outputs = [0], [len(shapes) - 1]
+    for number, each in enumerate(operations):
+        operator, code = schema.OperatorT(), schema.OperatorCodeT()
+        operator.inputs = [names.index(name) for name in each.inputs]
+        operator.outputs, operator.opcodeIndex = [names.index(each.output)], number
+        if each.settings is not None:
+            kind = type(each.settings).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = each.settings
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, each.name)
+        code.version = each.version
+        graph.operators.append(operator)
+        model.operatorCodes.append(code)
     builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

@@ -16,10 +16,10 @@ from .acceptance import check_both, ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
 from .differentiating import Arguments
-from .ends import from_end_to_end
+from .ends import Calls, EndToEnd, Place, placed
 from .gradients import judged_gradients
 from .layouts import ORDERS, fitting, turned
-from .matching import Matches, Seen, leftovers, match, numbers_of
+from .matching import Matches, Seen, leftovers, match, numbers_of, seen_of
 from .progress import Progress
 from .recorder import arrays_of
 from .recording import Call, Recording
@@ -93,8 +93,8 @@ class _Comparer:
         with patch.object(nn.Module, "__call__", seen):
             return run()
 
-    def observed(self, inputs: list[Tensor]) -> tuple[list[Seen], Any, Exception | None]:
-        """The calls of the port's layers that call no others, its result and its error."""
+    def observed(self, inputs: list[Tensor]) -> tuple[list[Seen], Exception | None]:
+        """The calls of the port's layers that call no others, and its error."""
         calls, inner = list[Seen](), [0]
 
         def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, run: Any) -> Any:
@@ -112,28 +112,28 @@ class _Comparer:
             return result
 
         try:
-            result = self.watch(lambda: self.port(*[t.clone() for t in inputs]), see)
+            self.watch(lambda: self.port(*[t.clone() for t in inputs]), see)
         except Exception as error:  # whatever a wrong port raises
-            return calls, None, error
-        return calls, result, None
+            return calls, error
+        return calls, None
 
     def result(self) -> Comparison:
         recorded = [
             t.to(self.device) for t in self.recording.tensors(self.recording.network.inputs)
         ]
-        best: tuple[list[Seen], Any, Exception | None] | None = None
+        best: tuple[list[Seen], Exception | None] | None = None
         inputs, layout = recorded, "the same"
         for name in ORDERS.get(recorded[0].dim(), {"the same": ()}) if recorded else ["the same"]:
             given = [turned(t, name).contiguous() for t in recorded]
             found = self.observed(given)
             if best is None or len(found[0]) > len(best[0]):
                 best, inputs, layout = found, given, name
-            if found[2] is None:
+            if found[1] is None:
                 break
         assert best is not None
-        calls, _, error = best
+        calls, error = best
         self.layouts[layout] += 1
-        theirs = [self.seen(call) for call in self.recording.calls]
+        theirs = [seen_of(call, self.recording) for call in self.recording.calls]
         matches = [match(calls, theirs, self.names, by_numbers=each) for each in (True, False)]
         if not any(found.pairs or found.ambiguous for found in matches):
             why = f" The port raised {type(error).__name__}: {elided(str(error))}" if error else ""
@@ -144,12 +144,14 @@ class _Comparer:
             )
         # Numbers tell layers apart that the order does not, but two layers may hold each other's.
         # The right way to match makes fewer layers look wrong.
-        tried = list[Comparison]()
+        tried = list[tuple[Comparison, Calls, dict[int, Place], Counter[str]]]()
         for found in matches if matches[0] != matches[1] else matches[:1]:
             self.comparison, self.layouts = Comparison(), Counter([layout])
             self.judge(calls, theirs, found, inputs, error)
-            tried.append(self.comparison)
-        self.comparison = min(tried, key=doubts)
+            tried.append((self.comparison, self.calls, self.places, self.layouts))
+        # From end to end, too, only the pairs of the better match count.
+        chosen = min(tried, key=lambda each: doubts(each[0]))
+        self.comparison, self.calls, self.places, self.layouts = chosen
         self.ends(inputs)
         return self.comparison
 
@@ -162,13 +164,14 @@ class _Comparer:
         error: Exception | None,
     ) -> None:
         pairs = [(calls[i], theirs[j], self.recording.calls[j]) for i, j in found.pairs.items()]
-        self.calls = {(own.name, own.number): call for own, _, call in pairs}
+        self.calls: Calls = {(own.name, own.number): call for own, _, call in pairs}
         self.same = {(own.name, it.name) for own, it, _ in pairs if own.numbers == it.numbers}
         for i, j in found.pairs.items():
             for own, other in zip(calls[i].shapes, theirs[j].shapes, strict=True):
                 for a, b in zip(own, other, strict=False):
                     options = fitting(b, a) if len(a) == 4 else []
                     self.layouts.update(options if len(options) == 1 else [])
+        self.places: dict[int, Place] = {}  # of the rows
         self.forced(inputs)
         if error is not None and not self.comparison.culprits:
             why = elided(f"{type(error).__name__}: {error}")
@@ -180,15 +183,6 @@ class _Comparer:
             f"Layouts, from the reference to the port: {used}.",
             *leftovers(calls, theirs, found),
         ]
-
-    def seen(self, call: Call) -> Seen:
-        tensors = self.recording.tensors
-        shapes = tuple(
-            tuple(tuple(t.shape) for t in tensors(n)) for n in (call.inputs, call.outputs)
-        )
-        arrays = tensors(list(call.parameters.values()))
-        sizes = tuple(sorted(t.numel() for t in arrays if t.dim()))
-        return Seen(call.name, 0, call.kind, (shapes[0], shapes[1]), sizes, numbers_of(arrays))
 
     def fitted(self, reference: Tensor, own: Tensor) -> list[Tensor]:
         """The reference's tensor in each layout that fits, the usual one first."""
@@ -210,7 +204,10 @@ class _Comparer:
                 return run(*args, **kwargs)
             self.progress.show(name, len(judged), len(self.calls))
             judged.add((name, number))
-            return self.layer(name, module, args, kwargs, run, call)
+            first = len(self.comparison.layers)
+            result = self.layer(name, module, args, kwargs, run, call)
+            self.places |= placed(self.comparison.layers, first, name, number)
+            return result
 
         result = None
         try:
@@ -308,7 +305,7 @@ class _Comparer:
             return
         ratio = ratio_of(recorded, own.term)
         arrays = {n: self.recording.tensor(i) for n, i in call.parameters.items()}
-        right = ratio <= 1 and (name, call.name) in self.same  # no number is even nearly another
+        right = ratio <= 1 and (name, call.name) in self.same  # the same numbers
         wrong = "" if right else parameter_mistakes(module, arrays, ratio <= 1)
         detail = ""
         if ratio > 1:
@@ -340,11 +337,10 @@ class _Comparer:
         result = self.comparison
         rows = [each for each in result.layers if not each.layer.startswith("gradients of ")]
         verdicts = {each.verdict for each in rows}
-        found = from_end_to_end(
-            self.port, inputs, self.watch, self.calls, self.recording, self.fitted, verdicts
-        )
+        run = EndToEnd(self.port, inputs, self.watch, self.calls, self.recording, self.fitted)
+        found = run.ends(verdicts)
         if found is None:
             result.end_to_end = "End to end: the outputs cannot be compared."
             return
         result.end_to_end, result.is_rounding = found.sentence, found.is_rounding
-        result.take(found.apart, found.most, found.growth)
+        result.take(self.places, found.apart, found.most, found.growth)

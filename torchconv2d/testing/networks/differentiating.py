@@ -40,16 +40,16 @@ class Arguments(NamedTuple):
 def by_autograd(module: nn.Module, args: Any, kwargs: Any) -> Pull:
     """The gradients of a torch module, which is not changed: its buffers are copied."""
     taken = Arguments.of(args, kwargs)
+    before = [each.detach().clone() for each in taken.arrays()]  # the call may change them
 
     def pull(cotangents: Sequence[Tensor]) -> Gradients:
         state = {name: each.detach().clone() for name, each in module.state_dict().items()}
         parameters = {name: state[name].requires_grad_() for name, each in
                       module.named_parameters() if each.is_floating_point()}  # fmt: skip
-        inputs = [each.detach().clone() for each in taken.arrays()]
-        floats = [each.requires_grad_() for each in inputs if each.is_floating_point()]
+        floats = [each.requires_grad_() for each in before if each.is_floating_point()]
         # Copies, since a layer may change its input in place.
         with torch.enable_grad():
-            given, named = taken.filled([each.clone() for each in inputs])
+            given, named = taken.filled([each.clone() for each in before])
             result = torch.func.functional_call(module, state, given, named)
         outputs = [each for each in arrays_of(result) if each.requires_grad]
         kept = [c.to(y) for c, y in zip(cotangents, outputs, strict=True)]

@@ -20,12 +20,13 @@ from torch.utils import _pytree as pytree
 from .bounded import Bounded
 from .recorder import arrays_of
 from .recording import Call, Recording
-from .result import DIFFERS, NOT_JUDGED
+from .result import DIFFERS, NOT_JUDGED, Judgement
 from .terms import Term
 
 DRAWS = 3
 
 Place = tuple[str, int, str]  # the name of a layer, the number of its call, "before" or "behind"
+Calls = Mapping[tuple[str, int], Call]  # by the name of a layer and the number of its call
 Watch = Callable[[Callable[[], Any], Callable[..., Any]], Any]
 Fitted = Callable[[Tensor, Tensor], list[Tensor]]
 
@@ -48,44 +49,121 @@ class Ends(NamedTuple):
     growth: float
 
 
-def from_end_to_end(
-    port: nn.Module,
-    inputs: Sequence[Tensor],
-    watch: Watch,
-    calls: Mapping[tuple[str, int], Call],
-    recording: Recording,
-    fitted: Fitted,
-    verdicts: Collection[str],
-) -> Ends | None:
-    """Run the port from end to end; None if its output cannot be compared.
+class EndToEnd(NamedTuple):
+    """A run of the port from end to end, with what the reference recorded."""
 
-    ``verdicts`` are those on the layers and on what stands between them.
-    """
-    outputs = recording.tensors(recording.network.outputs)
-    own, apart, growths = _accumulated(port, inputs, watch, calls, recording, fitted)
-    options = fitted(outputs[0], own[0]) if own and outputs else []
-    if not options:
-        return None
-    # With a reason for no bound, only values are computed, in float64.
-    truth = arrays_of(port(*_wide(inputs, "not asked for")))[0].term.value
-    theirs, ours = distance(options[0], truth), distance(own[0], truth)
-    if DIFFERS in verdicts:
-        is_rounding, why = False, "which rounding does not explain, since there are culprits"
-    elif NOT_JUDGED not in verdicts:
-        is_rounding, why = True, "which is rounding, since each layer agrees"
-    else:
-        most = _spread(port, inputs, watch, truth)
-        is_rounding = theirs <= most
-        verb = "explains" if is_rounding else "does not explain"
-        why = f"which rounding {verb}: errors as large as the layers' bounds make {most:.3g}"
-    sentence = (
-        f"End to end the outputs differ by {distance(own[0], options[0]):.3g} of their scale, "
-        f"{why}. In float64 the port is {theirs:.3g} away from the reference, and {ours:.3g} from "
-        f"itself in {str(own[0].dtype).removeprefix('torch.')}."
-    )
-    place = max(growths, key=growths.__getitem__, default=None)
-    growth = 0.0 if place is None else growths[place]
-    return Ends(sentence, is_rounding, apart, place if growth > 0 else None, growth)
+    port: nn.Module
+    inputs: Sequence[Tensor]
+    watch: Watch
+    calls: Calls
+    recording: Recording
+    fitted: Fitted
+
+    def ends(self, verdicts: Collection[str]) -> Ends | None:
+        """Run the port from end to end; None if its output cannot be compared.
+
+        ``verdicts`` are those on the layers and on what stands between them.
+        """
+        outputs = self.recording.tensors(self.recording.network.outputs)
+        own, apart, growths = self._accumulated()
+        options = self.fitted(outputs[0], own[0]) if own and outputs else []
+        if not options:
+            return None
+        # With a reason for no bound, only values are computed, in float64.
+        truth = arrays_of(self.port(*_wide(self.inputs, "not asked for")))[0].term.value
+        theirs, ours = distance(options[0], truth), distance(own[0], truth)
+        if DIFFERS in verdicts:
+            is_rounding, why = False, "which rounding does not explain, since there are culprits"
+        elif NOT_JUDGED not in verdicts:
+            is_rounding, why = True, "which is rounding, since each layer agrees"
+        else:
+            most = self._spread(truth)
+            is_rounding = theirs <= most
+            verb = "explains" if is_rounding else "does not explain"
+            why = f"which rounding {verb}: errors as large as the layers' bounds make {most:.3g}"
+        sentence = (
+            f"End to end the outputs differ by {distance(own[0], options[0]):.3g} of their scale, "
+            f"{why}. In float64 the port is {theirs:.3g} away from the reference, and {ours:.3g} "
+            f"from itself in {str(own[0].dtype).removeprefix('torch.')}."
+        )
+        place = max(growths, key=growths.__getitem__, default=None)
+        growth = 0.0 if place is None else growths[place]
+        return Ends(sentence, is_rounding, apart, place if growth > 0 else None, growth)
+
+    def _accumulated(self) -> tuple[list[Tensor], dict[Place, float], dict[Place, float]]:
+        """The port's outputs, its difference from the recording at each place, and how this grows.
+
+        A layer's growth is the difference of its outputs less that of its inputs. What stands
+        before a layer grows by what its inputs differ more than anything that came earlier.
+        """
+        apart, growths = dict[Place, float](), dict[Place, float]()
+        last: tuple[Tensor, int, int, float] | None = (
+            None  # an output is often the next one's input
+        )
+
+        def nearest(own: Tensor, number: int) -> float:
+            nonlocal last
+            known = last is not None and last[0] is own and last[1:3] == (own._version, number)
+            if last is None or not known:
+                options = (
+                    self.fitted(self.recording.tensor(number), own)
+                    if own.is_floating_point()
+                    else []
+                )
+                found = min((distance(own, option) for option in options), default=0.0)
+                last = own, own._version, number, found
+            return last[3]
+
+        def farthest(tree: Any, numbers: Sequence[int]) -> float:
+            pairs = zip(arrays_of(tree), numbers, strict=False)
+            return max((nearest(own, number) for own, number in pairs), default=0.0)
+
+        def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, go: Any) -> Any:
+            call = self.calls.get((name, number))
+            if call is None:
+                return go(*args, **kwargs)
+            given = farthest((args, kwargs), call.inputs)  # before a layer changes them in place
+            before, behind = (name, number, "before"), (name, number, "behind")
+            growths[before] = given - max(apart.values(), default=0.0)
+            apart[before] = given
+            result = go(*args, **kwargs)
+            apart[behind] = farthest(result, call.outputs)
+            growths[behind] = apart[behind] - given
+            return result
+
+        try:
+            result = self.watch(lambda: self.port(*[each.clone() for each in self.inputs]), see)
+        except Exception:  # whatever a wrong port raises; it was reported when the port ran first
+            return [], apart, growths
+        return arrays_of(result), apart, growths
+
+    def _spread(self, truth: Tensor) -> float:
+        """How far from ``truth`` the port is if each layer errs by its bound at random."""
+
+        def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, go: Any) -> Any:
+            args, kwargs = pytree.tree_map_only(Bounded, moved, (args, kwargs))
+            return pytree.tree_map_only(Bounded, moved, go(*args, **kwargs))
+
+        found, generator = list[float](), torch.Generator().manual_seed(0)
+
+        def moved(each: Bounded) -> Bounded:
+            value, error = each.term
+            if error is not None:
+                signs = torch.randint(0, 2, value.shape, generator=generator).to(value) * 2 - 1
+                value = value + signs * error.nan_to_num(posinf=0.0)
+            return Bounded(Term(value, None), each.dtype, each.rounded_to)
+
+        for _ in range(DRAWS):
+            result = self.watch(lambda: self.port(*_wide(self.inputs, None)), see)
+            found.append(distance(moved(arrays_of(result)[0]).term.value, truth))
+        return max(found)
+
+
+def placed(rows: Sequence[Judgement], first: int, name: str, number: int) -> dict[int, Place]:
+    """The places of the rows from ``first`` on, which judge this call of a layer."""
+    sides = {f"before {name}": "before", name: "behind"}
+    found = ((i, sides.get(rows[i].layer)) for i in range(first, len(rows)))
+    return {i: (name, number, side) for i, side in found if side is not None}
 
 
 def distance(first: Tensor, second: Tensor) -> float:
@@ -99,77 +177,6 @@ def distance(first: Tensor, second: Tensor) -> float:
 def _norm(tensor: Tensor) -> float:
     # A conversion to float64 would take a copy.
     return cast(Any, torch.linalg).vector_norm(tensor, dtype=torch.float64).item()
-
-
-def _accumulated(
-    port: nn.Module,
-    inputs: Sequence[Tensor],
-    watch: Watch,
-    calls: Mapping[tuple[str, int], Call],
-    recording: Recording,
-    fitted: Fitted,
-) -> tuple[list[Tensor], dict[Place, float], dict[Place, float]]:
-    """The port's outputs, its difference from the recording at each place, and how this grows.
-
-    A layer's growth is the difference of its outputs less that of its inputs. What stands before a
-    layer grows by what its inputs differ more than anything that came earlier.
-    """
-    apart, growths = dict[Place, float](), dict[Place, float]()
-    last: tuple[Tensor, int, int, float] | None = None  # an output is often the next one's input
-
-    def nearest(own: Tensor, number: int) -> float:
-        nonlocal last
-        known = last is not None and last[0] is own and last[1:3] == (own._version, number)
-        if last is None or not known:
-            options = fitted(recording.tensor(number), own) if own.is_floating_point() else []
-            found = min((distance(own, option) for option in options), default=0.0)
-            last = own, own._version, number, found
-        return last[3]
-
-    def farthest(tree: Any, numbers: Sequence[int]) -> float:
-        pairs = zip(arrays_of(tree), numbers, strict=False)
-        return max((nearest(own, number) for own, number in pairs), default=0.0)
-
-    def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, go: Any) -> Any:
-        call = calls.get((name, number))
-        if call is None:
-            return go(*args, **kwargs)
-        given = farthest((args, kwargs), call.inputs)  # before a layer changes them in place
-        before, behind = (name, number, "before"), (name, number, "behind")
-        growths[before] = given - max(apart.values(), default=0.0)
-        apart[before] = given
-        result = go(*args, **kwargs)
-        apart[behind] = farthest(result, call.outputs)
-        growths[behind] = apart[behind] - given
-        return result
-
-    try:
-        result = watch(lambda: port(*[each.clone() for each in inputs]), see)
-    except Exception:  # whatever a wrong port raises; it was reported when the port ran first
-        return [], apart, growths
-    return arrays_of(result), apart, growths
-
-
-def _spread(port: nn.Module, inputs: Sequence[Tensor], watch: Watch, truth: Tensor) -> float:
-    """How far from ``truth`` the port is, if each layer errs by its rounding bound at random."""
-
-    def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, go: Any) -> Any:
-        args, kwargs = pytree.tree_map_only(Bounded, moved, (args, kwargs))
-        return pytree.tree_map_only(Bounded, moved, go(*args, **kwargs))
-
-    found, generator = list[float](), torch.Generator().manual_seed(0)
-
-    def moved(each: Bounded) -> Bounded:
-        value, error = each.term
-        if error is not None:
-            signs = torch.randint(0, 2, value.shape, generator=generator).to(value) * 2 - 1
-            value = value + signs * error.nan_to_num(posinf=0.0)
-        return Bounded(Term(value, None), each.dtype, each.rounded_to)
-
-    for _ in range(DRAWS):
-        result = watch(lambda: port(*_wide(inputs, None)), see)
-        found.append(distance(moved(arrays_of(result)[0]).term.value, truth))
-    return max(found)
 
 
 def _wide(inputs: Sequence[Tensor], unjudged: str | None) -> list[Tensor]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from inspect import signature
 from typing import Any
 from unittest.mock import patch
 
@@ -31,8 +33,8 @@ def _interceptor(
             return flat(tree_of(module))
 
         kind = type(module).__name__
-        pull = pull_of(module, next_function, args, kwargs)
-        return recorder.called(name_of(module), kind, (args, kwargs), run, parameters, pull=pull)
+        pull = partial(pull_of, module, next_function, args, kwargs)
+        return recorder.called(name_of(module), kind, (args, kwargs), run, parameters, pull_of=pull)
 
     return recorded
 
@@ -59,7 +61,9 @@ def linen_modules(model: Any, variables: Any, recorder: Recorder) -> Generator[C
         def applied(parameters: Any, args: Any, kwargs: Any) -> Any:
             return alone.apply({**tree, "params": parameters}, *args, **kwargs)
 
-        return by_jax(applied, tree.get("params", {}), args, kwargs)
+        return by_jax(
+            applied, tree.get("params", {}), args, kwargs, lambda tree: flat({"params": tree})
+        )
 
     recorded = _interceptor(recorder, name_of, tree_of, pull_of)
 
@@ -79,6 +83,8 @@ def haiku_modules(model: Any, variables: Any, recorder: Recorder) -> Generator[C
         raise TypeError("`variables` must be the parameters of the Haiku transform, got None.")
     has_state = type(model).__name__ == "TransformedWithState"
     parts = tuple(variables) if has_state else (variables,)
+    # `haiku.without_apply_rng` takes the random key away.
+    keys = (None,) if "rng" in signature(model.apply).parameters else ()
 
     def tree_of(module: Any) -> Any:
         return [tree.get(module.module_name, {}) for tree in parts]
@@ -97,7 +103,7 @@ def haiku_modules(model: Any, variables: Any, recorder: Recorder) -> Generator[C
 
     def run(*inputs: Any, **keywords: Any) -> Any:
         with haiku.intercept_methods(recorded):  # pyright: ignore
-            result = model.apply(*parts, None, *inputs, **keywords)
+            result = model.apply(*parts, *keys, *inputs, **keywords)
         return result[0] if has_state else result
 
     yield run
@@ -128,9 +134,9 @@ def _nodes(
             def parameters() -> dict[str, Any]:
                 return flat(state(module))
 
-            pull = pull_of(module, args, kwargs)
+            pull = partial(pull_of, module, args, kwargs)
             return recorder.called(
-                name, type(module).__name__, (args, kwargs), run, parameters, pull=pull
+                name, type(module).__name__, (args, kwargs), run, parameters, pull_of=pull
             )
 
         return recorded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -69,12 +70,12 @@ def keras_layers(model: Any, variables: Any, recorder: Recorder) -> Generator[Ca
         def parameters() -> dict[str, Any]:
             return {f"{v.name}": np.asarray(v) for v in layer.weights}
 
-        pull = _keras_pull(layer, None, args, kwargs)
+        pull = partial(_keras_pull, layer, None, args, kwargs)
         try:
             if splits:
                 layer.activation = activated
             result = recorder.called(
-                name, type(layer).__name__, (args, kwargs), run, parameters, pull=pull
+                name, type(layer).__name__, (args, kwargs), run, parameters, pull_of=pull
             )
         finally:
             stack.pop()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...messages import listed, shown
 from .kinds import kind_of
+from .recording import Call, Recording
 
 Shape = tuple[int, ...]
 
@@ -48,6 +49,17 @@ class Matches(NamedTuple):
 
     pairs: dict[int, int]
     ambiguous: list[int]
+
+
+def seen_of(call: Call, recording: Recording) -> Seen:
+    """A recorded call."""
+    shapes = [
+        tuple(tuple(t.shape) for t in recording.tensors(numbers))
+        for numbers in (call.inputs, call.outputs)
+    ]
+    arrays = recording.tensors(list(call.parameters.values()))
+    sizes = tuple(sorted(t.numel() for t in arrays if t.dim()))
+    return Seen(call.name, 0, call.kind, (shapes[0], shapes[1]), sizes, numbers_of(arrays))
 
 
 def match(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Recorder:
         run: Runs,
         parameters: Callable[[], Mapping[str, Any]] = dict,
         early: bool = False,
-        pull: Pull | None = None,
+        pull_of: Callable[[], Pull | None] = lambda: None,
     ) -> Any:
         """Run a layer and record it, unless it called other layers.
 
@@ -63,6 +64,7 @@ class Recorder:
         self.progress.show(name, len(self.recording.calls))
         self._inner_calls[-1] += 1
         self._inner_calls.append(0)
+        pull = pull_of() if self.gradients and wanted else None
         result = run()
         inner = self._inner_calls.pop()
         self.seen.add(name)
@@ -141,11 +143,10 @@ def _is_jax(leaf: Any) -> bool:
 
 def flat(tree: Any) -> dict[str, Any]:
     """The arrays of a tree by their own names; a name that occurs twice gets its path."""
-    pairs = pytree.tree_flatten_with_path(tree)[0]
-    found = dict[str, Any]()
-    for path, leaf in pairs:
-        if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
-            continue
-        keys = [str(getattr(part, "key", getattr(part, "idx", part))) for part in path]
-        found["/".join(keys) if keys[-1] in found else keys[-1]] = leaf
-    return found
+    leaves = [
+        ([str(getattr(part, "key", getattr(part, "idx", part))) for part in path], leaf)
+        for path, leaf in pytree.tree_flatten_with_path(tree)[0]
+        if hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+    ]
+    counts = Counter(keys[-1] for keys, _ in leaves)
+    return {keys[-1] if counts[keys[-1]] == 1 else "/".join(keys): leaf for keys, leaf in leaves}

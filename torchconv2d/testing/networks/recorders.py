@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
@@ -112,7 +113,7 @@ def _torch(model: nn.Module, variables: Any, recorder: Recorder) -> Generator[Ca
         early = not any(module.children())
         return recorder.called(
             name, type(module).__name__, (args, kwargs), run, module.state_dict, early,
-            by_autograd(module, args, kwargs),
+            partial(by_autograd, module, args, kwargs),
         )  # fmt: skip
 
     with patch.object(nn.Module, "__call__", recorded):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,23 +81,21 @@ class Comparison:
 
     def take(
         self,
+        places: Mapping[int, tuple[str, int, str]],
         apart: Mapping[tuple[str, int, str], float],
         most: tuple[str, int, str] | None,
         growth: float,
     ) -> None:
         """Note the accumulated differences, by layer, number of the call and side of the layer."""
-        counts = Counter[str]()
-        for each in self.layers:
-            name, side = each.layer.removeprefix("before "), "behind"
-            if each.layer != name:
-                side = "before"
-            each.accumulated = apart.get((name, counts[each.layer], side))
-            counts[each.layer] += 1
+        for row, place in places.items():
+            self.layers[row].accumulated = apart.get(place)
         if most is not None:
-            self.grows_most = f"before {most[0]}" if most[2] == "before" else most[0]
+            name, _, side = most
+            self.grows_most = f"before {name}" if side == "before" else name
+            place = self.grows_most if side == "before" else f"in {name}"
             self.notes.append(
-                f"From end to end the difference grows most {_place(most)}, by {growth:.3g} of the "
-                "scale there."
+                f"From end to end the difference grows most {place}, by {growth:.3g} of the scale "
+                "there."
             )
 
     def assert_ok(self) -> None:
@@ -106,7 +103,8 @@ class Comparison:
         if not self.ok:
             named = [f"{each.layer} ({each.reference}): {each.detail}" for each in self.culprits]
             more = [f"and {len(named) - 5} more"] if len(named) > 5 else []
-            grows = [f"The difference grows most at {self.grows_most}."] if self.grows_most else []
+            at = "" if self.grows_most.startswith("before ") else "at "
+            grows = [f"The difference grows most {at}{self.grows_most}."] if self.grows_most else []
             raise AssertionError(
                 "\n".join(["The networks differ.", *named[:5], *more, self.end_to_end, *grows])
             )
@@ -141,11 +139,6 @@ class Comparison:
             _PAGE.format(verdict=verdict, end=html.escape(self.end_to_end), notes=notes, rows=rows),
             "utf-8",
         )
-
-
-def _place(most: tuple[str, int, str]) -> str:
-    name, _, side = most
-    return f"before {name}" if side == "before" else f"in {name}"
 
 
 def doubts(result: Comparison) -> int:

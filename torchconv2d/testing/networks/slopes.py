@@ -29,7 +29,8 @@ _OF_ONE_NUMBER: list[Any] = [
     aten.threshold_backward.default,
 ]
 
-# No slope of these functions has a larger one, kinks aside: 1.76 for SELU, 2 for a tanh's result.
+# With their usual settings no slope of these functions has a larger one, kinks aside: 1.76 for
+# SELU, 2 for a tanh's result.
 _STEEPEST = 2.0
 
 
