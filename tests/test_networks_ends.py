@@ -121,14 +121,14 @@ class Swapped(nn.Module):
 
 
 class Named(nn.Module):
-    """The same network with other names."""
+    """The same network, in which each layer has the other's name."""
 
     def __init__(self, of: Swapped) -> None:
         super().__init__()
-        self.first, self.second = of.q, of.p
+        self.p, self.q = of.q, of.p
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(self.first(x).relu())
+        return self.q(self.p(x).relu())
 
 
 def test_the_accumulated_difference_is_that_of_the_better_match() -> None:
