@@ -109,31 +109,33 @@ def test_a_bar_on_a_terminal_from_two_seconds_on(monkeypatch: pytest.MonkeyPatch
     assert sys.stderr.getvalue() == ""  # pyright: ignore
 
 
-class Swapped(nn.Module):
-    """Two layers of one shape, which run in the other order than they are made."""
+class Beside(nn.Module):
+    """Two layers of one shape beside each other."""
 
     def __init__(self) -> None:
         super().__init__()
         self.p, self.q = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.p(self.q(x).relu())
+        y = self.p(x)
+        return y + 2 * self.q(x)
 
 
-class Named(nn.Module):
-    """The same network, in which each layer has the other's name."""
+class Turned(nn.Module):
+    """The same network with other names, which calls the layers in the other order."""
 
-    def __init__(self, of: Swapped) -> None:
+    def __init__(self, of: Beside) -> None:
         super().__init__()
-        self.p, self.q = of.q, of.p
+        self.first, self.second = of.q, of.p
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.q(self.p(x).relu())
+        y = self.first(x)
+        return self.second(x) + 2 * y
 
 
 def test_the_accumulated_difference_is_that_of_the_better_match() -> None:
-    port = Swapped().eval()
-    result = compare(port, record(Named(port).eval(), image()))
+    port = Beside().eval()
+    result = compare(port, record(Turned(port).eval(), image()))
     result.assert_ok()
     assert {each.accumulated for each in result.layers} <= {0.0, None}
     assert result.grows_most == ""
