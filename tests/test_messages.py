@@ -55,7 +55,7 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str, Callable[[], Any
         lambda: layer()(x(2, 7, 6, 4)),
     ),
     "torch's in_channels": (
-        lambda: Conv2d(4, 8, 3),  # type: ignore[arg-type]
+        lambda: Conv2d(4, 8, 3),
         ValueError,
         r"got 4 of type int; the channels are a part of it, as in `Conv2d\(\(H, W, 4\), ...\)`",
         lambda: Conv2d((7, 6, 4), 8, 3),
@@ -167,7 +167,7 @@ def test_an_argument_of_another_layer_is_refused_with_its_name_here(argument: st
 
 
 def refuse_stride(conv: Conv2d) -> None:
-    conv.stride = 0  # type: ignore[assignment]
+    conv.stride = 0
 
 
 @pytest.mark.parametrize(
