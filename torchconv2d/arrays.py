@@ -38,9 +38,9 @@ _CONVERTED = {
 
 
 def check_shares(y: Any, of_layer: str) -> None:
-    """Refuse a DTensor that torch calls replicated although each process has only a part of it.
+    """Refuse an output DTensor that claims to be replicated while each process has only a part.
 
-    torch has no rule for a convolution of these placements, and runs it on each process's part.
+    For some placements torch has no rule for a convolution, and convolves each part by itself.
     """
     local = getattr(y, "_local_tensor", None)
     if local is None or any(not each.is_replicate() for each in y.placements):
@@ -106,7 +106,7 @@ def not_readable(tensor: Tensor) -> str | None:
 
 
 def not_converted(dtype: torch.dtype) -> str | None:
-    """The same for a dtype."""
+    """Why numbers of a dtype cannot be converted, and the remedy; None if they can."""
     if dtype not in _CONVERTED:
         return f"of numbers that torch can convert, got {dtype}; unpack them to float32"
     return None

@@ -85,17 +85,18 @@ class Conv2d(AllOrNothing):
         torch.Size([8, 112, 112, 64])
     """
 
-    if TYPE_CHECKING:  # Without this at run time, TorchScript sees a missing bias or mask as None.
+    if TYPE_CHECKING:  # At run time these would hide from TorchScript that bias or mask is None.
         weight: nn.Parameter
         bias: nn.Parameter | None
         w_mask: Tensor | None
         _scripted: ScriptedConvolution
-        _is_bare: bool
+        _is_one_call: bool
 
         def __call__(self, x: Tensor) -> Tensor: ...
 
-    # TorchScript keeps one branch of each test on a constant, and leaves out unused properties.
-    __constants__ = ["channels_last", "_is_bare"]
+    # Where a test is on one of these constants, TorchScript compiles only the branch that is taken.
+    __constants__ = ["channels_last", "_is_one_call"]
+    # TorchScript leaves out these properties.
     __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]
 
     @habits.explained
@@ -164,12 +165,14 @@ class Conv2d(AllOrNothing):
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in settings.NAMES or "convolution" not in self.__dict__:
             super().__setattr__(name, value)
-        else:  # In one step, so that an interrupt finds all of it changed, or nothing.
+        else:
+            # `setattr` would set one attribute after another, and an interrupt between two of them
+            # would leave a layer whose plan does not fit its settings. So this is one write.
             self.__dict__.update(settings.change(self, name, value))
 
     @property
     def itself(self) -> "Conv2d":
-        """The layer, by the name that a ``torch.fx`` graph of the layer alone has for it."""
+        """The layer. A ``torch.fx`` graph of the layer alone calls the layer by this name."""
         return self
 
     @property
@@ -183,13 +186,14 @@ class Conv2d(AllOrNothing):
     def __prepare_scriptable__(self) -> "Conv2d":
         """Called by ``torch.jit.script``, which compiles only registered modules.
 
-        Other tools treat a module with a child as a container, so the child is added only here. It
-        stays on the layer: torch tells nobody when it is done, and puts what this returns into the
-        user's network, so that a copy with the child would take the layer's place there.
+        The lowering is a child only from here on, because other tools take a module with a child
+        for a container. The child stays on the layer, because torch does not tell when it has
+        compiled. This cannot return a copy with the child instead: torch would put the copy into
+        the user's network, in place of the layer.
         """
         lowering = self.convolution.lowering_in_scripts(self.weight.is_complex())
         self._scripted = ScriptedConvolution(lowering)
-        self._is_bare = self.channel_first and lowering.is_one_call and self.w_mask is None
+        self._is_one_call = self.channel_first and lowering.is_one_call and self.w_mask is None
         return self
 
     def reset_parameters(self) -> None:
@@ -278,8 +282,8 @@ class Conv2d(AllOrNothing):
         """
         if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             weight, bias, mask = self.weight, self.bias, self.w_mask
-            if self._is_bare and not self.training:  # frozen, it is one call and has no check
-                return self._scripted(x, weight, bias)
+            if self._is_one_call and not self.training:
+                return self._scripted(x, weight, bias)  # no check: a frozen script is one operator
             operands.check(x, weight, self._sizes, self.channels_last, self._of_layer)
         else:
             weight, bias, mask = self._tensors()

@@ -15,6 +15,7 @@ from .geometry import Padding, Pair, Settings, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
 from .lowerings import AnySize, Convolution
+from .lowerings.per_size import are_known
 from .messages import shown, type_name
 from .typing import FunctionPadding, Ints
 from .versions import mixes_fakes
@@ -96,20 +97,12 @@ def conv_general_dilated(
         weight.size(0),
         groups=features * batches,
     )
-    if _has_known_sizes(x) and _has_known_sizes(weight):
+    if are_known(*x.shape, *weight.shape):
         convolve = _planned((x.size(2), x.size(3)), settings)
     else:
         convolve = AnySize(settings)
     y = convolve(x, weight, None)
     return y.permute(inverse(axes.out)).contiguous()
-
-
-def _has_known_sizes(x: Tensor) -> bool:
-    """Whether all sizes are plain numbers, and not symbols or a trace's tensors.
-
-    A compiled graph may serve other sizes later, and its symbols look like numbers.
-    """
-    return not torch.compiler.is_compiling() and all(type(size) is int for size in x.shape)
 
 
 @lru_cache(maxsize=1024)
@@ -147,7 +140,7 @@ def _check_operands(lhs: object, rhs: object) -> None:
 
 
 def _check_result(dtype: torch.dtype, precision: object, wanted: Any) -> None:
-    """Refuse what JAX lets a call ask for and torch does not."""
+    """Refuse a precision, or a dtype of the result, that torch cannot set for a single call."""
     if precision is not None:
         raise ValueError(
             f"`precision` must be None, got {shown(precision)}: torch has one precision for all "

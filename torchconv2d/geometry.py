@@ -58,23 +58,23 @@ class Axis(NamedTuple):
     @property
     def reads_input(self) -> bool:
         """Whether any tap of any window meets an entry, not only padded or inserted zeros."""
-        # The entry e and the tap u meet in the window w if before + e * L - u * r = w * s. This
-        # tries all entries or all taps, whichever are fewer, and solves for the other.
+        # Window w reads entry e with tap u if before + e * lhs_dilation - u * rhs_dilation is
+        # w * stride. This loops over the entries or over the taps, whichever are fewer, and solves
+        # the equation for the others.
         entries, taps = (self.size, self.lhs_dilation), (self.kernel, -self.rhs_dilation)
-        (few, step), (more, other) = sorted((entries, taps))
-        if other < 0:  # count from the last
-            start, other = self.before + (more - 1) * other, -other
-        else:
-            start = self.before
+        (fewer, step), (more, others_step) = sorted((entries, taps))
+        start = self.before
+        if others_step < 0:  # start at the last one, so that the step is positive
+            start, others_step = start + (more - 1) * others_step, -others_step
         windows = range(0, self.out * self.stride, self.stride)
-        return any(_meets(start + i * step, more, other, windows) for i in range(few))
+        return any(_meets(start + i * step, more, others_step, windows) for i in range(fewer))
 
     def simplified(self) -> Axis:
         """The same axis, without a stride, a dilation or a crop that has no effect.
 
-        The stride has no effect with a single window, nor a dilation with a single tap or entry.
-        oneDNN fails with them: in float32 its values and its input gradients are wrong for one
-        channel and a single column, and in bfloat16 it may crash.
+        A stride has no effect with a single window, and a dilation has none with a single tap or
+        entry. oneDNN does not handle these cases: in float32 its values and its input gradients are
+        wrong for one channel and a single column, and in bfloat16 it may crash.
         """
         axis = self if self.kernel > 1 else self._replace(rhs_dilation=1)
         axis = axis if axis.size > 1 else axis._replace(lhs_dilation=1)
@@ -101,8 +101,11 @@ class Axis(NamedTuple):
         ).simplified()
 
     def uncropped(self) -> Axis:
-        """The axis of what a crop leaves of the input; the axis itself if there is no such axis."""
-        if self.lhs_dilation > 1 or self.window.length == 0:  # a dilated input, or all is cropped
+        """The axis that has only what the crop leaves of the input.
+
+        It is the axis itself if the input is dilated, or cropped completely.
+        """
+        if self.lhs_dilation > 1 or self.window.length == 0:
             return self
         before, after = max(self.before, 0), max(self.after, 0)
         return self._replace(size=self.window.length, before=before, after=after)
@@ -212,7 +215,7 @@ def same_padding(dilated: int, extent: int, stride: int) -> Pair:
 
 
 def pads(padding: Padding, axis: int, dilated: int, extent: int, stride: int) -> Pair:
-    """Any padding as numbers, for one axis."""
+    """The zeros before and after one axis."""
     if padding == "VALID":
         return 0, 0
     if padding == "SAME":

@@ -57,14 +57,14 @@ def is_channels_innermost(x: Tensor) -> bool:
 
 
 def dense_as(model: Tensor, x: Tensor) -> Tensor:
-    """``x`` without gaps, channels-last or not as the model is; torch's gradients are like this."""
+    """``x`` without gaps, channels-last if the model is, as torch's own gradients are."""
     if is_channels_innermost(model):
         return _dense(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return _dense(x)
 
 
 def in_format_of(model: Tensor, x: Tensor) -> Tensor:
-    """``x`` contiguous, in torch's channels-last memory format if the model is; ``x`` if it is."""
+    """``x`` in the model's memory format, contiguous or channels-last; a copy only if needed."""
     if not is_channels_innermost(model):
         return x.contiguous()
     if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
@@ -78,10 +78,10 @@ def in_format_of(model: Tensor, x: Tensor) -> Tensor:
 
 
 def with_dense_gradient(x: Tensor) -> Tensor:
-    """The same tensor, whose gradient will be as `dense_as` says."""
+    """The same tensor; autograd will give it a gradient as :func:`dense_as` makes it."""
     if not x.requires_grad:
         return x
-    # The gradient takes the same way back, and is copied if it has gaps.
+    # Autograd applies the inverse of these views to the gradient, and copies it if it has gaps.
     if x.is_contiguous():
         return _dense(x)
     if is_channels_innermost(x) and (nhwc := x.permute(0, 2, 3, 1)).is_contiguous():
@@ -90,7 +90,7 @@ def with_dense_gradient(x: Tensor) -> Tensor:
 
 
 def _dense(x: Tensor) -> Tensor:
-    """Without gaps. The strides are those of the sizes even for an axis of size 1."""
+    """Contiguous. Unlike with ``contiguous``, an axis of size 1 gets the usual stride too."""
     return x.reshape(-1).reshape(x.shape)  # batched gradients do not know `flatten`
 
 

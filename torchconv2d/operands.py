@@ -29,11 +29,11 @@ def check(
         weight: the layer's weight.
         size: the shape without the batch, with ``ANY`` where the layer takes any.
         channels_last: the layer's layout.
-        of_layer: what errors add to a noun to tell which layer it is about.
+        of_layer: how errors mention the layer, as in ``The input of the layer 'stem' ...``
     """
     if (x.dim() != 4 and x.dim() != 3) or not fits(x, size):
         first, second, third = size
-        sizes = f"{_said(first)}, {_said(second)}, {_said(third)}"
+        sizes = f"{_size_text(first)}, {_size_text(second)}, {_size_text(third)}"
         raise ValueError(
             f"The input{of_layer} must have the shape (B, {sizes}) or ({sizes}), got "
             f"{list(x.shape)}{_shape_remedy(x, size, channels_last)}."
@@ -56,7 +56,7 @@ def check(
 
 
 def fits(x: Tensor, size: tuple[int, int, int]) -> bool:
-    """Whether the last three sizes of an input are those to check."""
+    """Whether the last three sizes of an input are the wanted ones."""
     first, second, third = size
     return (
         (first < 0 or x.size(-3) == first)
@@ -87,16 +87,16 @@ def _shape_remedy(x: Tensor, size: tuple[int, int, int], channels_last: bool) ->
     return ""
 
 
-def _said(size: int) -> str:
+def _size_text(size: int) -> str:
     return "any" if size < 0 else str(size)
 
 
 def is_usual_call(
     layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> bool:
-    """Whether a call is of the usual kind, which :func:`check_call` would not refuse.
+    """Whether a call is so plain that :func:`check_call` has nothing to refuse.
 
-    This takes a fourth of the time of all checks, and a layer asks at each call.
+    This takes a fourth of the time of :func:`check_call`, and each call of a layer needs it.
     """
     if type(x) is not Tensor or is_tracing() or x.is_nested or x.dim() != 4:
         return False

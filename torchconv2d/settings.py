@@ -35,11 +35,12 @@ _FIXED = {
 }
 # Settings of `torch.nn.Conv2d` that this layer calls otherwise, or does not have.
 _UNKNOWN = ("dilation", "padding_mode", "output_padding", "transposed")
+# The attributes for which an assignment does more than store the value.
 NAMES = frozenset({"name", *_PLANNED, *_FIXED, *_UNKNOWN})
 
 
 def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
-    """The changed settings, and the attributes that follow from all settings of a layer."""
+    """The attributes to set: the changed settings, and all that follows from a layer's settings."""
 
     def of(name: str) -> Any:
         return changed[name] if name in changed else getattr(layer, name)
@@ -75,7 +76,7 @@ def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
 
 
 def named(name: str | None) -> dict[str, Any]:
-    """The name, and what errors add to a noun to tell which layer it is about."""
+    """The name, and how errors mention it, as in ``The input of the layer 'stem' must ...``."""
     return {"name": name, "_of_layer": "" if name is None else f" of the layer {shown(name)}"}
 
 
@@ -133,7 +134,9 @@ def resized(layer: Layer, size: Sequence[SupportsIndex | None]) -> Layer:
     with naming(layer.name):
         plan = planned(layer, in_size=arguments.input_size(in_size, layer.channel_first))
     made = object.__new__(cast(type[Any], layer.__class__))
-    # Dictionaries of its own, so that a new parameter or hook on one layer leaves the other alone.
+    # The constructor would draw new parameters, and `copy.copy` refuses a parametrized layer, so
+    # the attributes are written directly. Each layer gets its own dictionaries of parameters, hooks
+    # and so on, so that adding to one layer does not change the other.
     state = cast(dict[str, Any], vars(layer))
     own: dict[str, Any] = {
         name: copy.copy(cast(object, held))

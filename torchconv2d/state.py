@@ -42,7 +42,7 @@ class Kept:
             for attributes in (vars(module), module._parameters, module._buffers):
                 self._objects.append((attributes, dict(attributes)))
             for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-                # The others cannot change.
+                # A tensor that cannot be written cannot change.
                 if tensor is not None and not_writable(name, tensor) is None:
                     tensors[id(tensor)] = tensor
         # Keep a second tensor of the same memory: loading can give the first one other memory.
@@ -79,15 +79,15 @@ class Kept:
 def write(module: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Copy values into parameters and buffers by name, all of them or none.
 
-    As in a state dict, dots lead to those of the modules below.
+    Names have dots as in a state dict: ``"stem.weight"`` is the ``weight`` of the module ``stem``.
 
-    Each process writes its part of a DTensor from the value that the first process has. On the meta
+    Each process writes its part of a DTensor, with the values of the first process. On the meta
     device this writes nothing.
 
     Raises:
         ValueError: a parameter or buffer has another shape than its value.
         RuntimeError: torch cannot write into one of them; or a parametrization or pruning computes
-            it, so that nothing would be left of what is written.
+            it in each forward pass, so the written values would be lost.
     """
     targets: list[Tensor] = []
     fresh: list[Tensor] = []
@@ -276,7 +276,7 @@ class AllOrNothing(nn.Module):
                 kept.restore()
 
     def _refusals(self, state_dict: Any, prefix: str, metadata: Any) -> list[str]:
-        """Errors about values that torch loads, but that the layer cannot compute with or write."""
+        """Errors about values that torch would load, but that the layer could not use."""
         assign = metadata.get("assign_to_params_buffers", False)
         found: list[str] = []
         for name, tensor in (*self._parameters.items(), *self._buffers.items()):

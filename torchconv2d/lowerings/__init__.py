@@ -70,7 +70,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     new = _RENAMED[name]
     warnings.warn(
-        f"`{__name__}.{name}` is now called `{new}`; the old name goes in version 0.3.",
+        f"`{__name__}.{name}` is now called `{new}`; version 0.3 removes the old name.",
         DeprecationWarning,
         stacklevel=2,
     )

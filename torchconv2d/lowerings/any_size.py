@@ -1,8 +1,9 @@
 """The convolution in a graph whose image size may change.
 
-Nothing is planned here. Sizes may be symbols, or in a trace tensors, so they are only added,
-multiplied and divided. A choice depends on them only if it is the same for every size of the graph.
-A script has plain integers, and chooses while it runs. TorchScript compiles the functions below.
+Here a size may be a symbol, or in a trace a tensor, so nothing is planned: sizes are only added,
+multiplied and divided. A choice may depend on a size only if it is the same for every size of the
+graph. A script has plain integers, and chooses while it runs. TorchScript compiles the functions
+below.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def _convolve(
 
 
 def dilated_size(size: int, dilation: int) -> int:
-    """As :func:`torchconv2d.geometry.dilate`; a size that is no plain integer is positive."""
+    """As :func:`torchconv2d.geometry.dilate`. Outside scripts the size must not be 0."""
     if dilation == 1:
         return size
     dilated = (size - 1) * dilation + 1
@@ -244,7 +245,7 @@ def _dilated(x: Tensor, lhs_dilation: list[int]) -> Tensor:
 
 
 def _numbers(amounts: list[Any]) -> list[Any]:
-    """The amounts to pad. Fake tensors that no graph records take no symbols, but numbers."""
+    """The amounts to pad. Where no graph is recorded, fake tensors need numbers, not symbols."""
     if is_exporting() or is_recording():
         return amounts
     return [int(n) if isinstance(n, torch.SymInt) else n for n in amounts]
@@ -261,7 +262,7 @@ def _larger(one: int, other: int) -> int:
 def _larger_of_symbols(one: Any, other: int) -> Any:
     if isinstance(one, Tensor):
         return one.clamp(min=other)
-    # It knows `max` of symbols, but in torch 2.11 not `sym_max` of numbers.
+    # torch.compile knows `max` of symbols, but in torch 2.11 not `sym_max` of numbers.
     if torch.compiler.is_dynamo_compiling():
         return max(one, other)
     return cast(Any, torch).sym_max(one, other)

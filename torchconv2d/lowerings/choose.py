@@ -187,9 +187,10 @@ def _has_one_phase(geometry: Geometry) -> bool:
 
 
 def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
-    """Whether torch's own gradients are slow for this lowering, spread NaN too far, or save a view.
+    """Whether ``Convolution`` computes the gradients of this lowering, and not torch.
 
-    For a plain convolution they are right, and fast unless the input has few channels.
+    It does where torch's are slow, spread NaN too far, or save a view (:func:`_starts_within`). For
+    a plain convolution torch's are right, and fast unless the input has few channels.
     """
     if lowering in (BiasOnly, ZeroInsertion):
         return False
@@ -202,7 +203,7 @@ def _starts_within(geometry: Geometry) -> bool:
     """Whether a crop makes torch save a view whose memory starts after that of the input.
 
     Under ``torch.autograd.graph.allow_mutation_on_saved_tensors`` torch copies a saved tensor
-    before a program changes it. It finds the tensor by its address, so it does not find this view.
+    before a program changes it. torch finds saved tensors by their address, so it misses this view.
     """
     return any(axis.window.start > 0 for axis in geometry.axes)
 

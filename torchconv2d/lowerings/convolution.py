@@ -69,14 +69,14 @@ class Computation:
 
     def _in_dtype(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The same without autocast."""
-        if x.dtype not in NARROW or self._is_right_in_its_own(x, weight):
+        if x.dtype not in NARROW or self._is_right_in_own_dtype(x, weight):
             return self._differentiable(x, weight, bias)
         wide = wider(x)
         bias = None if bias is None else bias.to(wide)
         return self._differentiable(x.to(wide), weight.to(wide), bias).to(x.dtype)
 
-    def _is_right_in_its_own(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether a narrow dtype can be computed in itself, by the rules of `precision`."""
+    def _is_right_in_own_dtype(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether to compute a narrow dtype in that dtype, by the rules in ``precision``."""
         if x.dtype == torch.complex64:
             return not float32_is_reduced(x.device.type)
         if torch.onnx.is_in_onnx_export():
@@ -99,9 +99,9 @@ class Computation:
 class Convolution(Computation):
     """The convolution of one geometry: a function of input, weight and bias.
 
-    It decides in which dtype the lowering computes. It computes the gradients itself if torch's are
-    slow or spread NaN too far. In scripts, in traces and under ``torch.compile``, torch
-    differentiates the lowering instead. An instance holds no tensors: copies of a layer share it.
+    It decides in which dtype the lowering computes, and whether it computes the gradients or torch
+    does, see :func:`.choose.has_own_gradients`. In scripts, in traces and under ``torch.compile``,
+    torch always does. An instance holds no tensors: copies of a layer share it.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
@@ -151,7 +151,7 @@ class Convolution(Computation):
         return self
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # A short way for inference, in which nothing is to be decided.
+        # A shortcut for inference in float32, for which there is nothing to decide.
         if self._is_same_in_graphs and x.dtype is torch.float32:
             if not torch.is_grad_enabled() and not is_any_autocast_enabled():
                 return self.lowering.outputs(x, self.lowering.readable(weight), bias)
@@ -206,7 +206,10 @@ class Convolution(Computation):
         return self._functional if is_functional(x) else self.lowering
 
     def lowering_in_scripts(self, is_complex: bool) -> Lowering:
-        """What a script runs. torch derives a scripted product of complex matrices wrongly."""
+        """The lowering for scripts.
+
+        For complex numbers it uses no matrix product, which TorchScript differentiates wrongly.
+        """
         return self._functional if is_complex else self.lowering
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -250,10 +253,10 @@ class Convolution(Computation):
         right = self._answers.gradient_is_right
         return next((each for each in candidates if right(each, orders)), None)
 
-    # Created on first use, since inference needs none of these six.
+    # These are created on first use, since inference needs none of them.
     @cached_property
     def _narrow_gradient_kind(self) -> type[WeightGradient] | None:
-        """A weight gradient for bfloat16 on a CPU, in which torch's own may be wrong."""
+        """The weight gradient for bfloat16 on a CPU, where torch's own may be wrong."""
         return self._gradient_kind or choose_weight_gradient(self.geometry, type(self.lowering))
 
     @cached_property
@@ -302,7 +305,7 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, convolve: Convolution) -> Tensor:
         y = convolve.outputs(x, weight, bias)
-        # Forward mode does not accept a view here. The copy is dense, so the layer makes no other.
+        # Forward mode does not accept a view here. The layer needs no second copy: this is dense.
         return y.clone() if y._is_view() else y
 
     @staticmethod
@@ -318,7 +321,7 @@ class _Differentiable(torch.autograd.Function):
             with torch.autocast(device, enabled=False):
                 return _Differentiable.backward(ctx, *grad_outputs)
         (x, weight), convolve, (gradient,) = ctx.saved_tensors, ctx.convolve, grad_outputs
-        # Under autocast the outputs, and so their gradient, have another dtype than x and weight.
+        # Under autocast the gradient has the dtype of the outputs, and x and weight have another.
         like = x.to(gradient.dtype), weight.to(gradient.dtype)
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
         of_x = of_weight = of_bias = None

@@ -29,7 +29,7 @@ class Lowering(nn.Module, ABC):
     True
     """
 
-    # TorchScript keeps one branch of each test on these.
+    # Where a test is on one of these, TorchScript compiles only the branch that is taken.
     __constants__ = ["copies_weight"]
 
     # Whether half-precision sums would be rounded before they are complete.
@@ -90,18 +90,18 @@ class Lowering(nn.Module, ABC):
 
 
 def is_functional(x: Tensor) -> bool:
-    """Whether in-place writes must be avoided: where a graph is recorded, and for a DTensor.
+    """Whether to compute without in-place writes: where a graph is recorded, and for a DTensor.
 
-    A trace and ``torch.func.linearize`` lose such writes. A new DTensor of another shape is
-    replicated on every process, and writing a sharded result into it gathers the batch.
+    A trace and ``torch.func.linearize`` lose such writes. To write sharded results into a new
+    DTensor, torch would gather the whole batch on every process.
     """
     return is_recording() or hasattr(x, "device_mesh")
 
 
 def every(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-    """Some rows and columns of ``(B, C, H, W)``, each given as the first one and the step.
+    """The rows and columns of ``(B, C, H, W)`` that two slices, ``(first, step)``, select.
 
-    A slice of everything would be an alias, which has no rule for batched gradients.
+    ``(0, 1)`` selects all; torch has no batched gradients for a slice that does.
     """
     if rows != (0, 1):
         x = x[:, :, rows[0] :: rows[1]]
@@ -119,7 +119,8 @@ def slices_for_stride(geometry: Geometry) -> bool:
 def crashes_onednn(in_per_group: int, stride: list[int]) -> bool:
     """Whether oneDNN's weight gradient of an unpadded 1x1 convolution may write out of bounds.
 
-    With a stride on both axes it was seen with fewer than 8 input channels, which is a vector of
-    AVX2; AVX-512's has 16. TorchScript compiles this.
+    With a stride on both axes this was seen with fewer than 8 input channels per group, on AVX2,
+    whose vectors hold 8 numbers. Those of AVX-512 hold 16, so the limit is 16. TorchScript compiles
+    this function.
     """
     return stride != [1, 1] and (1 in stride or in_per_group < 16)

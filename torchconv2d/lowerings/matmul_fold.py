@@ -15,11 +15,11 @@ from ..geometry import Geometry
 from ..layout import adjoint_weight
 from .lowering import Lowering
 from .partial_sums import PartialSums
-from .transposed import Transposed, computed, crop
+from .transposed import Transposed, computed, paddings
 
 
 class MatmulFold(PartialSums):
-    """A matrix product, then ``F.fold``, with the crop of a transposed convolution.
+    """A matrix product, then ``F.fold``, with the ``padding`` of a transposed convolution.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((28, 28, 32), 1, 3).lowering
@@ -31,14 +31,14 @@ class MatmulFold(PartialSums):
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         # Otherwise ``F.fold`` would expect one more entry.
-        counted = all(crop(axis)[1] < axis.lhs_dilation for axis in geometry.axes)
+        counted = all(paddings(axis)[1] < axis.lhs_dilation for axis in geometry.axes)
         return counted and PartialSums.applies(geometry) and Transposed.applies(geometry)
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
         self.kernel = (geometry.height.kernel, geometry.width.kernel)
         height, width = geometry.axes
-        self.padding = (crop(height)[0], crop(width)[0])
+        self.padding = (paddings(height)[0], paddings(width)[0])
         self.computed = (computed(height), computed(width))
         self.cut = self.out != self.computed
         self.stride, self.dilation = geometry.lhs_dilation, geometry.rhs_dilation

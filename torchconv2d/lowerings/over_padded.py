@@ -29,7 +29,11 @@ class Part(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One axis: a padding that is enough for both ends, and the parts of the outputs."""
+    """How to pad one axis by the same number on both sides, and the parts of its outputs.
+
+    ``padding`` gives ``computed`` outputs. The first ``dropped`` of them and those after the wanted
+    ones are cut. ``main`` and ``borders`` are for the weight gradient.
+    """
 
     padding: int
     dropped: int
@@ -51,7 +55,7 @@ def _border(axis: Axis, first: int, out: int) -> list[Part]:
 
 
 def solve(axis: Axis) -> Side:
-    """How to pad an axis evenly: for all outputs, and for the main part."""
+    """How to pad an axis by the same number on both sides: for all outputs, and for ``main``."""
     stride, before = axis.stride, axis.before
     after = (axis.out - 1) * stride + axis.extent - before - axis.size
     dropped = max(0, -(-(after - before) // stride))

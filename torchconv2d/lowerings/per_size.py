@@ -55,19 +55,18 @@ class PerSize:
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The same as :class:`Convolution` computes."""
-        if has_known_sizes(x):
-            return self.of_size(x.size(2), x.size(3))(x, weight, bias)
+        rows, columns = x.size(2), x.size(3)
+        if are_known(rows, columns):
+            return self.of_size(rows, columns)(x, weight, bias)
         return self.in_graphs(x, weight, bias)
 
     def lowering_in_scripts(self, is_complex: bool) -> AnySizeLowering:
         return self.lowering
 
 
-def has_known_sizes(x: Tensor) -> bool:
-    """Whether height and width are plain numbers, and not symbols or a trace's tensors.
+def are_known(*sizes: object) -> bool:
+    """Whether the sizes are plain numbers, and not symbols or a trace's tensors.
 
     A compiled graph may serve other sizes later, and its symbols look like numbers.
     """
-    if torch.compiler.is_compiling():
-        return False
-    return type(x.size(2)) is int and type(x.size(3)) is int
+    return not torch.compiler.is_compiling() and all(type(size) is int for size in sizes)

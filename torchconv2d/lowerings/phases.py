@@ -128,7 +128,7 @@ class Phases(Lowering):
         outputs: list[Tensor] = []
         for i, convolution in enumerate(self.convolutions):
             v, h = self.taps[i]
-            # A phase without taps ignores the weight; an empty slice ends the older ONNX exporter.
+            # A phase without taps ignores the weight. The older ONNX exporter fails on empty ones.
             reads = self.reads[i]
             if reads or constants:
                 taps = every(weight, (v, self.step_v), (h, self.step_h)) if reads else weight

@@ -7,10 +7,9 @@ processor, and for every precision that the user allows for float32. ``Computati
   precision of float32, float32 layers follow it.
 - complex64 is computed in complex64, unless reduced float32 precision would affect it.
 - On a CPU float16 is computed in float32: torch sums it in float16 there, and is many times slower.
-- On a CPU bfloat16 is computed in float32, unless the processor has instructions for it and
-  computes this very convolution correctly, which it is asked once (:func:`sums_exactly`). Some of
-  oneDNN's convolutions are wrong. Exported programs and traces may run on another processor, so
-  they compute in float32.
+- On a CPU bfloat16 is computed in float32, unless the processor has instructions for it and passes
+  a test of this very convolution (:func:`sums_exactly`), since some of oneDNN's are wrong. The test
+  runs once. Exported programs and traces may run on another processor, so they compute in float32.
 - On other devices half precision is computed in its own dtype, unless that rounds partial sums.
 """
 
@@ -36,10 +35,11 @@ NARROW = (torch.float16, torch.bfloat16, torch.complex64)
 
 
 def wider(x: Tensor) -> torch.dtype:
-    """The dtype in which to compute an input of a narrow dtype that is not computed in its own.
+    """The wider dtype in which to compute an input of a narrow dtype.
 
-    On a CPU reduced float32 precision is that of bfloat16, so float64 replaces float32. On CUDA it
-    is TF32, which represents every number of half precision.
+    That is float32 for half precision. But where the user lets torch reduce the precision of
+    float32, a CPU rounds it to bfloat16, so there it is float64. CUDA rounds it to TF32, which
+    represents every number of half precision.
 
     >>> wider(torch.ones(1, dtype=torch.float16))
     torch.float32
@@ -66,7 +66,7 @@ _LIMITS_WITH_BFLOAT16 = {
 
 @constant_in_graphs
 def has_bfloat16() -> bool:
-    """Whether torch uses the processor's instructions for bfloat16, if it has them.
+    """Whether the processor has instructions for bfloat16, and torch uses them.
 
     Without such instructions float32 is faster (``python -m benchmarks --bfloat16``).
     """
@@ -77,17 +77,17 @@ def has_bfloat16() -> bool:
 def _has_instructions() -> bool:
     if not torch.cpu._is_avx512_bf16_supported():  # pyright: ignore
         return False
-    # oneDNN reads these variables, but torch's answer above ignores them.
+    # These variables forbid oneDNN some instructions. torch's answer above ignores them.
     limits = {os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
     return limits <= _LIMITS_WITH_BFLOAT16
 
 
 class Sample:
-    """Integers as operands, whose sums are exact in float32 and not in bfloat16, with NaN or not.
+    """Random integers as operands. Their sums are exact in float32, and not in bfloat16.
 
     Args:
         geometry: all sizes.
-        images: how many; from the second image on, one entry of each is NaN.
+        images: how many; in the second to the fourth image one entry is NaN.
         channels_last: whether the images, and whether the weight, are channels-last in memory.
     """
 
@@ -129,12 +129,13 @@ def sums_exactly(
     geometry: Geometry,
     channels_last: tuple[bool, bool],
 ) -> bool:
-    """Ask this processor whether it computes bfloat16 correctly.
+    """Test whether this processor computes a function in bfloat16 correctly.
 
-    Correct means that each sum of products is rounded once, and a NaN stays where it is read.
+    Correct means that each sum of products is rounded once, and a NaN reaches only outputs that
+    read it.
 
     Args:
-        compute: the function in question, of a sample in a dtype.
+        compute: the function, of a sample and the dtype to compute it in.
         geometry: its sizes.
         channels_last: see :class:`Sample`.
     """
@@ -149,7 +150,7 @@ def sums_exactly(
 
 
 class Answers:
-    """What this processor answered about one geometry. It is asked once, and the answer is kept."""
+    """The results of :func:`sums_exactly` for one geometry; each test runs once."""
 
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
@@ -161,18 +162,18 @@ class Answers:
         def outputs(sample: Sample, dtype: torch.dtype) -> Tensor:
             return lowering.forward(sample.x.to(dtype), sample.weight.to(dtype), None)
 
-        return self._asked(lowering, outputs, channels_last)
+        return self._tested(lowering, outputs, channels_last)
 
     def gradient_is_right(self, by: WeightGradient, channels_last: tuple[bool, bool]) -> bool:
-        """The same of a weight gradient."""
+        """The same for a weight gradient."""
 
         def weight_gradient(sample: Sample, dtype: torch.dtype) -> Tensor:
             operands = sample.gradient, sample.x, sample.weight
             return by(*(operand.to(dtype) for operand in operands))
 
-        return self._asked(by, weight_gradient, channels_last)
+        return self._tested(by, weight_gradient, channels_last)
 
-    def _asked(
+    def _tested(
         self,
         what: Lowering | WeightGradient,
         compute: Callable[[Sample, torch.dtype], Tensor],

@@ -20,7 +20,7 @@ from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
-def crop(axis: Axis) -> tuple[int, int]:
+def paddings(axis: Axis) -> tuple[int, int]:
     """``(padding, output_padding)`` that give this axis's outputs, and perhaps more at the end.
 
     Without them, a transposed convolution gives the outputs for ``extent - 1`` zeros on both sides.
@@ -33,12 +33,12 @@ def crop(axis: Axis) -> tuple[int, int]:
 
 def computed(axis: Axis) -> int:
     """The number of outputs before any are cut."""
-    padding, output_padding = crop(axis)
+    padding, output_padding = paddings(axis)
     return axis.dilated + axis.extent - 1 - 2 * padding + output_padding
 
 
-def _folds(axis: Axis) -> bool:
-    padding, output_padding = crop(axis)
+def _is_expressible(axis: Axis) -> bool:
+    padding, output_padding = paddings(axis)
     # torch requires an ``output_padding`` below the larger of the two dilations.
     limit = max(axis.lhs_dilation, axis.rhs_dilation)
     return axis.stride == 1 and padding >= 0 and output_padding < limit
@@ -101,8 +101,8 @@ def runs(axis: Axis) -> list[Run]:
 class Transposed(Lowering):
     """One call of ``F.conv_transpose2d`` with the kernel's channels swapped and its taps flipped.
 
-    It applies if ``padding`` and ``output_padding`` of that function can express the crop. Extra
-    outputs at the end are cut.
+    It applies if ``padding`` and ``output_padding`` of that function can express the zeros around
+    the input. Extra outputs at the end are cut.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((28, 28, 64), 32, 3, lhs_dilation=2).lowering
@@ -113,11 +113,11 @@ class Transposed(Lowering):
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
-        return geometry.reads_input and all(map(_folds, geometry.axes))
+        return geometry.reads_input and all(map(_is_expressible, geometry.axes))
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
-        height, width = map(crop, geometry.axes)
+        height, width = map(paddings, geometry.axes)
         self.padding = (height[0], width[0])
         self.output_padding = (height[1], width[1])
         self.stride = geometry.lhs_dilation
@@ -129,8 +129,8 @@ class Transposed(Lowering):
         self.is_one_call = not self.cut
         # torch does not use oneDNN for such a call. Its own code rounds the sum over the channels
         # to the input's dtype for each tap, and then adds these sums.
-        paddings = zip(self.output_padding, self.stride, strict=True)
-        self.rounds_partial_sums = any(padding >= stride for padding, stride in paddings)
+        pairs = zip(self.output_padding, self.stride, strict=True)
+        self.rounds_partial_sums = any(padding >= stride for padding, stride in pairs)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv_transpose2d(
