@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +17,6 @@ from parity.definition.expected import layer_gradients
 from torchconv2d import Conv2d, conv_general_dilated, versions
 from torchconv2d.geometry import Geometry, plan
 from torchconv2d.lowerings import Convolution, precision
-from torchconv2d.testing import rounding_bound, unit_roundoff
 
 HALF = [torch.float16, torch.bfloat16]
 PRODUCTS = ("convolution", "_convolution", "mm", "bmm", "addmm", "mkldnn_convolution")
@@ -236,31 +234,6 @@ def test_a_precision_for_float32_is_obeyed_in_float32() -> None:
     torch.set_float32_matmul_precision("medium")
     assert multiplied(layer, make_input(layer, normal_numbers)) == {torch.float32}
     assert torch.get_float32_matmul_precision() == "medium"
-
-
-@pytest.mark.usefixtures("_settings_put_back")
-@pytest.mark.parametrize("name", ["pointwise", "same_stride", "lone_output_channel", "lhs_same"])
-@pytest.mark.parametrize("training", [False, True])
-def test_reduced_float32_is_within_the_bound_of_its_precision(name: str, training: bool) -> None:
-    """Each operand may be rounded to bfloat16, on a processor that has instructions for it."""
-    layer = make_layer(name, numbers=normal_numbers)
-    x = make_input(layer, normal_numbers)
-    largest = copy.deepcopy(layer).double()
-    with torch.no_grad():
-        for parameter in largest.parameters():
-            parameter.abs_()
-        y64, magnitude = copy.deepcopy(layer).double()(x.double()), largest(x.double().abs())
-        full = layer(x)
-    torch.set_float32_matmul_precision("medium")
-    with torch.set_grad_enabled(training):
-        error = (layer(x).detach().double() - y64).abs()
-    products = math.prod(layer.kernel_shape[:3])
-    bound = rounding_bound(y64, magnitude, products, torch.float32)
-    assert ((full.double() - y64).abs() <= bound).all()
-    if not torch.equal(error, (full.double() - y64).abs()):  # it has an effect here
-        u = unit_roundoff(torch.bfloat16)
-        bound += (2 * u + u**2) * magnitude
-    assert (error <= bound).all()
 
 
 def test_the_functional_form_follows_the_same_rule(native: bool) -> None:
