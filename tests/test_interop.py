@@ -76,7 +76,9 @@ def test_what_is_refused_is_named_and_changes_nothing(params: Any, parts: list[s
 
 
 def test_a_bias_too_many() -> None:
-    with pytest.raises(ValueError, match=r"has `bias` \(6,\), which the layer has not.*`b_init`"):
+    with pytest.raises(
+        ValueError, match=r"has `bias` \(6,\), which the layer does not have.*`b_init`"
+    ):
         interop.load_params(make(b_init=None), flax(), "flax")
 
 

@@ -36,8 +36,8 @@ def test_torch_s_other_paddings_are_refused(mode: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (nn.Conv1d(4, 6, 3), "Conv1d. It has not two spatial dimensions"),
-        (nn.ConvTranspose3d(4, 6, 3), "ConvTranspose3d. It has not two"),
+        (nn.Conv1d(4, 6, 3), "Conv1d. It does not have two spatial dimensions"),
+        (nn.ConvTranspose3d(4, 6, 3), "ConvTranspose3d. It does not have two"),
         (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. It is no conv.*a torch.nn.Linear"),
         (nn.Sequential(nn.Conv2d(4, 6, 3)), "Sequential. To replace .* use `replace_convs`"),
         (nn.Conv2d, "got builtins.type. Conv2d is a class; give an instance of it"),
@@ -128,7 +128,7 @@ IN_THE_WAY = {
 
 @pytest.mark.parametrize(("conv", "first", "second"), IN_THE_WAY.values(), ids=IN_THE_WAY)
 def test_what_stands_in_the_way_is_named(conv: Conv2d, first: str, second: str) -> None:
-    with pytest.raises(ValueError, match="No plain torch layer says the same") as caught:
+    with pytest.raises(ValueError, match="No plain torch layer computes the same") as caught:
         interop.to_torch(conv)
     assert first in str(caught.value)
     assert second in str(caught.value)

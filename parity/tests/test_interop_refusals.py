@@ -82,9 +82,12 @@ def test_an_option_that_this_layer_lacks_is_refused_by_name(layer, message):
 UNKNOWN = {
     "linen subclass": (Standardized(5, (3, 2)), "its own __call__"),
     "linen local": (linen.ConvLocal(5, (3, 2)), "got flax.linen.linear.ConvLocal"),
-    "brainstate 1-d": (brainstate.nn.Conv1d((7, 3), 5, 2), "has not two spatial dimensions"),
+    "brainstate 1-d": (brainstate.nn.Conv1d((7, 3), 5, 2), "does not have two spatial dimensions"),
     "brainstate scaled": (brainstate.nn.ScaledWSConv2d((7, 6, 3), 5, 2), "ScaledWSConv2d"),
-    "keras 1-d": (keras.layers.Conv1D(5, 2, padding="causal"), "has not two spatial dimensions"),
+    "keras 1-d": (
+        keras.layers.Conv1D(5, 2, padding="causal"),
+        "does not have two spatial dimensions",
+    ),
     "keras dense": (keras.layers.Dense(5), "make a torch.nn.Linear, and use `load_network`"),
     "keras model": (
         keras.Sequential([keras.layers.Conv2D(5, 2)]),

@@ -32,11 +32,11 @@ _MODULES: Mapping[str, Callable[[], nn.Module]] = {
 }
 
 
-def beside(activation: Any, wanted: object) -> list[nn.Module]:
-    """The modules that follow a layer with this activation; None is no activation.
+def following(activation: Any, wanted: object) -> list[nn.Module]:
+    """The modules to put behind a layer for its activation, at most one.
 
     Args:
-        activation: the framework's function.
+        activation: the framework's function, or None.
         wanted: ``'refused'``, ``'left'`` or ``'beside'``, see :func:`from_layer`.
 
     Raises:

@@ -17,8 +17,9 @@ _OURS = "GOIHW"
 class Kernel(NamedTuple):
     """The order of a kernel's axes: group, output, input, height and width.
 
-    Groups have no axis of their own: ``G`` is the slower part of the axis that follows it. So a
-    depthwise kernel of ``(kh, kw, channels, multiplier)`` is ``HWGIO`` with one input per group.
+    Groups have no axis of their own: ``G`` and the letter after it share an axis, of which ``G`` is
+    the slower part. So a depthwise kernel, ``(kh, kw, channels, multiplier)``, is ``HWGIO`` with
+    one input per group.
     """
 
     axes: str
@@ -51,9 +52,9 @@ class Framework(NamedTuple):
         masks: whether layers hold a mask in addition to their parameters.
         dense: the axes of a dense layer's kernel.
         norm: the names of a norm's scale, offset, mean and variance. A slash separates levels.
-        beside: arrays of a norm that only its training needs.
-        levels: levels at the top of a tree that hold different arrays of the same layers.
-        positions: whether files and lists have an array's position in the layer as its name.
+        training_only: arrays of a norm that only its training needs.
+        levels: names at the top of a tree, below each of which the same layers may have arrays.
+        positions: whether an array may have its position in the layer as its name.
     """
 
     weight: tuple[str, ...]
@@ -64,7 +65,7 @@ class Framework(NamedTuple):
     masks: bool
     dense: str
     norm: tuple[tuple[str, ...], ...]
-    beside: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
     positions: bool = False
 
@@ -121,7 +122,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
         masks=True,
         dense="IO",
         norm=(("scale",), ("offset",), ("~/mean_ema/average",), ("~/var_ema/average",)),
-        beside=(
+        training_only=(
             *("~/mean_ema/hidden", "~/mean_ema/counter"),
             *("~/var_ema/hidden", "~/var_ema/counter"),
         ),

@@ -17,7 +17,7 @@ from ..messages import elided, shown
 from ..state import write
 from ..typing import InSizeLike
 from . import leaves
-from .activations import beside
+from .activations import following
 from .frameworks import FRAMEWORKS
 from .numbers import dtype_of
 from .params import load_params
@@ -68,7 +68,7 @@ def from_layer(
         (8, 28, 32)
     """
     source = read(layer)
-    behind = beside(source.activation, activation)
+    behind = following(source.activation, activation)
     if source.second is None:
         made = [convert(source, in_size, params)]
     elif params is None:
@@ -80,7 +80,7 @@ def from_layer(
 
 
 def convert(source: Source, in_size: InSizeLike | None, params: Any = None) -> Conv2d:
-    """The layer with these properties; the same for properties that were already read."""
+    """As :func:`from_layer`, for properties that were read before."""
     in_size = source.in_size if in_size is None else in_size
     if in_size is None:
         order = "(C, H, W)" if source.channel_first else "(H, W, C)"
@@ -128,7 +128,7 @@ def convert(source: Source, in_size: InSizeLike | None, params: Any = None) -> C
 
 
 def _dtype(found: Mapping[str, Any]) -> torch.dtype:
-    """A dtype that holds all parameters."""
+    """The smallest dtype that holds all parameters."""
     dtypes = [dtype_of(name, each) for name, each in found.items()]
     for name, dtype in zip(found, dtypes, strict=True):
         if dtype not in arrays.DTYPES:

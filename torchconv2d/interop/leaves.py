@@ -75,7 +75,7 @@ def _flat(
 
     if isinstance(tree, Mapping):
         for name, each in cast("Mapping[object, Any]", tree).items():
-            # An empty tuple stays one, and is refused, as it names nothing.
+            # `by_path` refuses an empty tuple, which names nothing.
             parts = cast(Names, name) if isinstance(name, tuple) and name else (cast(object, name),)
             yield from within(each, *parts)
     elif isinstance(tree, (list, tuple)):

@@ -70,7 +70,7 @@ class Matching:
                 self.places[name] = _path(value, levels)
 
     def by_name(self) -> None:
-        """The same names, up to what joins their parts: dots, slashes and underscores."""
+        """Match equal names. Dots, slashes and underscores count as the same."""
         modules, layers = self.unmatched()
         here, there = _by_parts(modules, parts), _by_parts(layers, tuple)
         for name, found in here.items():
@@ -79,10 +79,10 @@ class Matching:
                 self.places[found[0]] = partners[0]
 
     def by_other_name(self, others: Mapping[str, str]) -> None:
-        """A module at several places: the tree may have it at each of them, or at any one.
+        """Match a module at several places, which the tree may have at each of them or at one.
 
         Args:
-            others: the module's other names, with its first one.
+            others: the further names of modules, each with the module's first name.
         """
         there = _by_parts(self.unmatched()[1], tuple)
         for words, found in _by_parts(others, parts).items():
@@ -97,9 +97,10 @@ class Matching:
                 self.places[found[0]] = partners[0]
 
     def by_shape(self, in_order: bool) -> None:
-        """The only pairs that fit; of several alike, in order if both sides number them.
+        """Match modules and layers that fit each other and nothing else.
 
-        With ``in_order`` it takes the order in any case.
+        Where several fit several, it takes the order of the numbers in their names. If these give
+        no order, it takes the order of model and tree with ``in_order``, and else notes a problem.
         """
         for modules, layers in self._alike():
             if len(modules) != len(layers):
@@ -117,7 +118,7 @@ class Matching:
                 self.places.update(pairs)
 
     def _alike(self) -> list[tuple[list[str], list[Path]]]:
-        """Modules, and the layers that fit any of them, in groups that share none."""
+        """Groups of modules and of all layers that fit any of them; groups share nothing."""
         modules, layers = self.unmatched()
         groups: list[tuple[list[str], list[Path]]] = []
         known = dict[Any, list[Path]]()
@@ -159,7 +160,7 @@ class Matching:
 
 
 def find(slot: Slot, layer: Mapping[str, Leaf]) -> str | None:
-    """The framework's name under which a layer has the parameter: of several the one that fits."""
+    """The framework's name under which a layer has the parameter; of several, one that fits."""
     there = [name for name in slot.names if name in layer]
     for name in there:
         shape = shape_or_none(layer[name].value)
@@ -195,7 +196,7 @@ def _by_parts(names: Iterable[Any], split: Callable[[Any], Path]) -> dict[Path, 
 
 
 def _numbered(paths: Iterable[Path]) -> bool:
-    """Whether the paths differ in their numbers only, so that these tell the order."""
+    """Whether the paths differ in their numbers only, so that the numbers give an order."""
     stems, numbers = zip(*map(natural, paths), strict=True)
     return len(set(stems)) == 1 and len(set(numbers)) == len(numbers)
 

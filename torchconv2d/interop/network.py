@@ -91,26 +91,29 @@ def load_network(
     a norm's ``eps``, are no parameters: give the model those of the other network.
 
     A module and a layer of the tree belong together if they have the same name (``.``, ``/`` and
-    ``_`` count as the same), or if only these two fit each other. If several on each side are
-    alike, then their numbers tell, if they differ in these only.
+    ``_`` count as the same), or if only these two fit each other. Where several modules fit several
+    layers, they are matched in the order of the numbers in their names, if the names on each side
+    differ in their numbers only.
 
     Args:
-        model: the torch module. Of a module at several places the tree may have the arrays at each,
-            if they are equal.
+        model: the torch module. If a module is at several places in it, the tree may have its
+            arrays at each of them; they must be equal.
         params: the tree: nested mappings of Flax, Haiku, Orbax or brainstate (``model.states()``),
             a state of nnx, a module of Equinox, a model of Keras, a state dict, an open HDF5 file;
             the path of a file that Keras wrote (``.weights.h5``, ``.h5``), or of a safetensors
             file; or a tuple of several such trees, as Haiku's and Equinox's parameters and state.
         framework: as for :func:`load_params`.
-        names: a mapping, or a function, from the names of modules to paths in the tree; to a
-            mapping from parameters to paths of arrays; or to None, which leaves the module as it is
-            (with all below it). Modules that a mapping does not name are matched as without it.
+        names: what belongs to a module, as a mapping from its name or a function of it: a path in
+            the tree; a mapping from the module's parameters to paths of arrays; or None, to leave
+            the module and all modules in it as they are. Modules that a mapping does not name are
+            matched as usual.
         prefix: the path to the part of the tree to use.
         ignore: parts of paths; arrays with these in their paths are not used.
         kinds: for modules by name, the framework's kind of convolution, as for :func:`load_params`.
-        in_order: match layers that are alike in the order of the tree and of ``model.modules()``,
-            even if their numbers do not tell. Look at the result, and compare the networks.
-        dry_run: only return what would be moved, and all that is in the way.
+        in_order: where several modules fit several layers, match them in the order of
+            ``model.modules()`` and of the tree, even if their names give no order. Check the
+            result, and compare the networks.
+        dry_run: only return what would be moved, and all problems.
 
     Returns:
         What was moved.
@@ -148,7 +151,7 @@ def load_network(
         matching.by_name()
         matching.by_other_name(_other_names(model, modules))
         matching.by_shape(in_order)
-        found, values = _moves(matching, row.beside)
+        found, values = _moves(matching, row.training_only)
         if not dry_run:
             _check(found)
             write(model, _read(model, values))
@@ -170,12 +173,12 @@ def _modules(model: nn.Module, framework: str, kinds: dict[str, Kind]) -> Module
         if any(not slot.optional for slot in found):
             modules[name] = found
     if kinds:
-        raise ValueError(f"`kinds` has {listed(list(kinds), shown)}, which the model has not.")
+        raise ValueError(f"`kinds` has {listed(list(kinds), shown)}, and the model does not.")
     return modules
 
 
 def _other_names(model: nn.Module, modules: Modules) -> dict[str, str]:
-    """The further names of modules that the model has at several places, with the first one."""
+    """For modules at several places in the model: each further name, and the first name."""
     first = {id(model.get_submodule(name)): name for name in modules}
     named = cast("Iterable[tuple[str, nn.Module]]", model.named_modules(remove_duplicate=False))
     return {
@@ -197,7 +200,7 @@ def _told_of(name: str) -> Generator[None]:
 Value = tuple[str, Slot, Leaf]
 
 
-def _moves(matching: Matching, beside: Sequence[str]) -> tuple[Moves, list[Value]]:
+def _moves(matching: Matching, training_only: Sequence[str]) -> tuple[Moves, list[Value]]:
     values: list[Value] = []
     unfilled: list[str] = []
     problems = list(matching.problems)
@@ -232,7 +235,7 @@ def _moves(matching: Matching, beside: Sequence[str]) -> tuple[Moves, list[Value
         f"{leaf.path} {shape_told(leaf.value)}"
         for layer in matching.layers.values()
         for name, leaf in layer.items()
-        if id(leaf) not in used and name not in beside
+        if id(leaf) not in used and name not in training_only
     ]
     return Moves(tuple(moves), tuple(unfilled), tuple(unused), tuple(problems)), values
 
@@ -262,7 +265,7 @@ def _holds(target: Tensor, source: torch.dtype) -> bool:
 
 
 def _check(found: Moves) -> None:
-    """Raise an error that names the first of what is in the way."""
+    """Raise an error that names the first problems, if there are any."""
     wrong = list(found.problems[:2])
     if found.unfilled:
         wrong.append(f"no array for {listed(found.unfilled, elided)}")

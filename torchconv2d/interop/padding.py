@@ -34,7 +34,7 @@ def named(extent: int, stride: int, padding: str, output_padding: int | None = N
 
 
 def same_of_gradient(extent: int, stride: int, padding: str, output_padding: int) -> Pair:
-    """SAME and SAME_LOWER of Equinox, where ``output_padding`` changes the padding."""
+    """SAME and SAME_LOWER of Equinox's transposed layer, which depend on ``output_padding``."""
     total = extent - stride + output_padding
     smaller, larger = max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
     pads = (larger, smaller) if padding == "SAME_LOWER" else (smaller, larger)

@@ -43,8 +43,9 @@ def load_params(
         kind: the framework's kind of layer: ``'conv'``, ``'transposed'`` (in Flax only with
             ``transpose_kernel=True``; its other transposed layers are ``'conv'``) or, in Keras and
             TFLite, ``'depthwise'``. With None it is the kind of the layer that ``conv`` was ported
-            from. If there is none, an input-dilated layer is ``'transposed'`` if the framework's
-            plain layer cannot dilate its input; the shape tells ``'depthwise'`` from ``'conv'``.
+            from. A layer that was not ported is ``'transposed'`` if it dilates its input and the
+            framework's plain layer cannot; else the shape decides between ``'depthwise'`` and
+            ``'conv'``.
 
     Raises:
         TypeError: a wrong layer or container, or a leaf that is not an array of numbers.
@@ -82,13 +83,13 @@ def _checked(
     if conv.bias is not None:
         wanted[_name(row.bias, found)] = _bias_shape(conv, row)
     _check_names(found, wanted)
-    # Dtypes and shapes come first, so that an array that does not fit is not even read.
-    said = {name: shape_of(name, found[name], conv.weight.dtype) for name in wanted}
-    kind = next((each for each in kinds if shapes[each] == said[of_weight]), kinds[0])
+    # Dtypes and shapes come first, so that the numbers of an array that does not fit are not read.
+    claimed = {name: shape_of(name, found[name], conv.weight.dtype) for name in wanted}
+    kind = next((each for each in kinds if shapes[each] == claimed[of_weight]), kinds[0])
     wanted[of_weight] = shapes[kind]
     fresh: list[Tensor] = []
     for name, shape in wanted.items():
-        _check_shape(name, said[name], shape, framework, shapes)
+        _check_shape(name, claimed[name], shape, framework, shapes)
         fresh.append(arrays.as_tensor(name, found[name], conv.weight.dtype))
         _check_shape(name, tuple(fresh[-1].shape), shape, framework, shapes)
     made = {"weight": row.kernels[kind].weight(fresh[0], conv.groups)}
@@ -231,7 +232,7 @@ def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]
         raise ValueError(f"`params` lacks {listed(missing, needed)}; it has {listed(found, told)}.")
     if unknown:
         raise ValueError(
-            f"`params` has {listed(unknown, told)}, which the layer has not; it has "
+            f"`params` has {listed(unknown, told)}, which the layer does not have; it has "
             f"{listed(wanted, needed)}. A bias comes with `b_init`."
         )
 
@@ -250,7 +251,7 @@ def _kinds(conv: Conv2d, framework: str, kind: str | None) -> Sequence[str]:
 
 
 def default_kinds(conv: Conv2d, framework: str) -> Sequence[str]:
-    """The same for a layer whose kind is not given."""
+    """The possible kinds of a layer where the user gives none, the most likely first."""
     row = FRAMEWORKS[framework]
     origin = ported_from(conv)
     if origin is not None and origin[0] == framework:

@@ -101,9 +101,9 @@ def parts(name: object) -> Path:
 
 
 def natural(path: Iterable[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """What a path has besides its numbers, and the numbers: frameworks number layers by creation.
+    """A path without its numbers, and the numbers; frameworks number layers as they create them.
 
-    The first of its kind may have no number.
+    The first layer of a kind may have no number, which counts as -1.
 
     >>> natural(("blocks", "10", "Conv_2")) == (("blocks", "", "Conv"), (-1, 10, 2))
     True
@@ -115,10 +115,10 @@ def natural(path: Iterable[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def ordered(paths: Iterable[Path]) -> list[Path]:
-    """The paths in the order in which the layers were made, as far as it can be told.
+    """The paths in the order in which the layers were made, as far as it is known.
 
-    That is the order given, but at a level that is sorted by letters, as JAX's functions leave it,
-    numbers decide.
+    That is the given order. But JAX's functions sort names by their letters: where names are sorted
+    so, they are sorted by their numbers instead.
     """
     given = list(dict.fromkeys(paths))
     below = dict[Path, dict[str, None]]()

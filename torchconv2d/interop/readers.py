@@ -5,7 +5,6 @@ A property that has no equivalent here raises an error that names it and says wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -250,6 +249,14 @@ _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
 
 _OURS = "torchconv2d.conv2d.Conv2d"
 
+# The frameworks' layers of one or three spatial dimensions.
+_OTHER_RANKS = {
+    f"{kind}{rank}{letter}"
+    for kind in ("Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv")
+    for rank in (1, 3)
+    for letter in "dD"
+} | {"Conv1DTranspose", "Conv3DTranspose"}
+
 # The methods that compute the output. A subclass that overrides one computes something else.
 COMPUTING = {
     *("__call__", "forward", "call", "update"),
@@ -309,8 +316,8 @@ def _advice(layer: Any) -> str:
     names = {cls.__name__ for cls in type(layer).__mro__}
     if isinstance(layer, type):
         return f"{elided(layer.__name__)} is a class; give an instance of it."
-    if re.search("[13]d", type(layer).__name__, re.IGNORECASE):
-        return "It has not two spatial dimensions; a one-dimensional layer is one of height 1."
+    if names & _OTHER_RANKS:
+        return "It does not have two spatial dimensions; for one, use images of height 1."
     if any(f"{cls.__module__}.{cls.__name__}" == _OURS for cls in type(layer).__mro__):
         return "It is a layer of this package already; copy it with `copy.deepcopy`."
     if names & {"Dense", "Linear"}:
@@ -328,7 +335,7 @@ def _is_trained(layer: Any, variable: Any) -> bool:
 
 
 def _named(source: Source, output_padding: Any = None) -> Source:
-    """The transposed layer, for string padding of lax or Keras, or numbers as they are here."""
+    """The transposed layer; string padding is that of ``lax.conv_transpose`` or of Keras."""
     if not isinstance(source.padding, str):
         return source.upsampling()
     if source.padding not in ("SAME", "VALID"):

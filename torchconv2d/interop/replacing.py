@@ -148,13 +148,13 @@ def _reason(module: nn.Module, model: nn.Module) -> str | None:
     if isinstance(module, nn.ConvTranspose2d):
         weights = [p for m in model.modules() for p in m._parameters.values()]
         if sum(each is module.weight for each in weights) > 1:
-            return "another module has the same `weight`, but here its layout is another"
+            return "another module has the same `weight`, which the new layer stores otherwise"
     return None
 
 
 @dataclass
 class _Calls:
-    """The calls of a convolution: the sizes ``(H, W)``, and whether its image was all it got."""
+    """The calls of a convolution: the sizes ``(H, W)``, and whether each gave only an image."""
 
     sizes: set[Size] = field(default_factory=set[Size])
     is_usual: bool = True
@@ -206,8 +206,8 @@ def _recognized(
 ) -> Source:
     """The properties with the padding that the module's own ``forward`` turns out to have.
 
-    Sums of products of small whole numbers have no rounding errors in float64, in any order. So the
-    two agree to the last bit, or they compute different functions.
+    Sums of products of small whole numbers have no rounding errors in float64, in any order. So two
+    functions that differ in any bit are not the same.
 
     Raises:
         TypeError, ValueError: no padding explains what it computes.

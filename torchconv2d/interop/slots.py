@@ -20,7 +20,8 @@ from .params import default_kinds, kernel_shapes
 
 Shape = tuple[int, ...]
 Restore = Callable[[Tensor], Tensor]
-# The parameters' names in a framework, and what makes of an array of this shape the module's own.
+# For each of a module's parameters: its names in a framework; and, for each shape that an array for
+# it may have, the function that turns such an array into the parameter.
 Row = Mapping[str, tuple[tuple[str, ...], Mapping[Shape, Restore]]]
 
 
@@ -31,7 +32,7 @@ class Slot(NamedTuple):
         name: the module's name for it.
         target: the tensor.
         names: the framework's names for it, the usual one first.
-        forms: what makes of an array of a shape the module's own.
+        forms: the shapes that an array for it may have; a function for each makes the parameter.
         optional: whether the module may keep what it has.
     """
 
@@ -42,7 +43,7 @@ class Slot(NamedTuple):
     optional: bool = False
 
     def restore(self, shape: Shape) -> Restore | None:
-        """What makes of an array of this shape the module's own; None if it does not fit."""
+        """The function that turns an array of this shape into the parameter; None if none fits."""
         known = self.forms.get(shape)
         if known is None and self.target.dim() == 1 and _bare(shape) == _bare(self.target.shape):
             return lambda stored: stored.reshape(-1)  # numbers per channel may have other axes
@@ -88,7 +89,7 @@ def _row(module: nn.Module, framework: str, kind: str | None) -> Row:
         if isinstance(module, known):
             return make(module, framework, kind)
     if kind is not None:
-        raise ValueError(f"`kinds` has {shown(kind)} for what is no convolution.")
+        raise ValueError(f"`kinds` has {shown(kind)} for a module that is not a convolution.")
     return {}
 
 

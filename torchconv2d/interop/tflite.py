@@ -40,8 +40,8 @@ def tflite_padding(
 
     Raises:
         TypeError: a wrong type.
-        ValueError: another padding; sizes that are not two positive integers, or that do not
-            belong together: a convolution with this padding must make ``size`` of ``out_size``.
+        ValueError: another padding; sizes that are not two positive integers; or no convolution of
+            an image of ``out_size`` with this padding gives ``size``.
 
     Example:
         >>> from torchconv2d import Conv2d

@@ -33,7 +33,7 @@ def to_torch(module: nn.Module) -> nn.Module:
         copy, with such layers in the place of each ``Conv2d``.
 
     Raises:
-        TypeError: ``module`` is not, and has not, a ``Conv2d``.
+        TypeError: ``module`` is not a ``Conv2d``, and contains none.
         ValueError: there is no such layer; the message says which property prevents it. Or a
             parameter was replaced by one of another shape.
         RuntimeError: a layer is on the meta device, or a parameter was replaced by one that is
@@ -66,7 +66,7 @@ def to_torch(module: nn.Module) -> nn.Module:
 def _within(path: str, conv: Conv2d) -> nn.Module:
     """The plain layer for the module at ``path`` of a model."""
     if not conv.channel_first:
-        raise _none(
+        raise _no_equivalent(
             "channel_first", False, "torch's take channel-first images, as your model must", path
         )
     return _converted(conv, path)
@@ -75,11 +75,11 @@ def _within(path: str, conv: Conv2d) -> nn.Module:
 def _converted(conv: Conv2d, path: str = "") -> nn.Module:
     if conv.w_mask is not None:
         why = "torch has none; first call `fold_mask()` on a copy"
-        raise _none("w_mask", "a mask", why, path)
+        raise _no_equivalent("w_mask", "a mask", why, path)
     if None in conv.in_size:
-        raise _none("in_size", conv.in_size, "first call `conv.resized((H, W))`", path)
+        raise _no_equivalent("in_size", conv.in_size, "first call `conv.resized((H, W))`", path)
     if 0 in conv.out_size:
-        raise _none("out_size", conv.out_size, "torch makes no empty outputs", path)
+        raise _no_equivalent("out_size", conv.out_size, "torch makes no empty outputs", path)
     kind = "conv" if conv.lhs_dilation == (1, 1) else "transposed"
     before, layer = _plain(conv, path) if kind == "conv" else (None, _transposed(conv, path))
     weight = numbers_of(conv, "weight")
@@ -105,7 +105,9 @@ def _plain(conv: Conv2d, path: str) -> tuple[nn.ZeroPad2d | None, nn.Conv2d]:
         if uneven == same and conv.stride == (1, 1):
             padding = "same"  # torch also puts the extra zero after
         elif min(top, bottom, left, right) < 0:
-            raise _none("padding", uneven, "torch's layers do not crop; slice the input", path)
+            raise _no_equivalent(
+                "padding", uneven, "torch's layers do not crop; slice the input", path
+            )
         else:
             padding, before = (0, 0), nn.ZeroPad2d((left, right, top, bottom))
     return before, nn.Conv2d(
@@ -125,7 +127,7 @@ def _plain(conv: Conv2d, path: str) -> tuple[nn.ZeroPad2d | None, nn.Conv2d]:
 def _transposed(conv: Conv2d, path: str) -> nn.ConvTranspose2d:
     if conv.stride != (1, 1):
         why = f"torch has one or `lhs_dilation` (={conv.lhs_dilation})"
-        raise _none("stride", conv.stride, why, path)
+        raise _no_equivalent("stride", conv.stride, why, path)
     axes = _axes(conv)
     padding = (axes[0].extent - 1 - axes[0].before, axes[1].extent - 1 - axes[1].before)
     extra = (axes[0].after - axes[0].before, axes[1].after - axes[1].before)
@@ -134,7 +136,7 @@ def _transposed(conv: Conv2d, path: str) -> nn.ConvTranspose2d:
         for more, axis in zip(extra, axes, strict=True)
     ):
         there = tuple((axis.before, axis.after) for axis in axes)
-        raise _none(
+        raise _no_equivalent(
             "padding",
             there,
             "torch has at most `rhs_dilation * (kernel_size - 1)` before, and after as many or more"
@@ -169,6 +171,6 @@ def _axes(conv: Conv2d) -> tuple[Axis, Axis]:
     return axis(0), axis(1)
 
 
-def _none(name: str, value: object, why: str, path: str) -> ValueError:
+def _no_equivalent(name: str, value: object, why: str, path: str) -> ValueError:
     of = f" as the layer {shown(path)}" if path else ""
-    return ValueError(f"No plain torch layer says the same{of}: `{name}` is {value}; {why}.")
+    return ValueError(f"No plain torch layer computes the same{of}: `{name}` is {value}; {why}.")

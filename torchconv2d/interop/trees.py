@@ -74,7 +74,7 @@ def read(params: Any, row: Framework, prefix: str, ignore: Iterable[str]) -> Lay
             raise ValueError(
                 f"`params` has two arrays for the same: {both}; leave one of them out."
             )
-        # Modules also hold functions and settings; these are no weights that could be forgotten.
+        # Trees also hold functions and settings. They are left out, as they need no parameter.
         if name in known or is_array(leaf.value):
             layer[name] = leaf
     return {at: layer for at, layer in layers.items() if layer}
@@ -89,7 +89,7 @@ def _leaves(tree: Any, pick: Any) -> dict[Path, Any]:
     found = dict[Path, Any]()
     entries = list[tuple[Names, Any]]()
     for each in trees:
-        # Of the type: the states of brainstate raise a KeyError for names that they do not have.
+        # This asks the type, since brainstate's states raise a KeyError for unknown attributes.
         kind = cast("type[object]", type(each))
         if hasattr(kind, "attrs") and hasattr(kind, "keys"):  # an open file of h5py
             entries += _of_hdf5(each)
@@ -141,7 +141,7 @@ def _split(path: Path, row: Framework) -> tuple[Path, str]:
     """The layer's path, and the framework's name for the array, which may have several parts."""
     while len(path) > 1 and path[0] in row.levels:
         path = path[1:]
-    for names in (row.weight, row.bias, *row.norm, row.beside):
+    for names in (row.weight, row.bias, *row.norm, row.training_only):
         for name in names:
             own = tuple(name.split("/"))
             if len(own) > 1 and path[-len(own) :] == own:
