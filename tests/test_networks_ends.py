@@ -31,7 +31,7 @@ def test_where_the_difference_grows_most(tmp_path: Path) -> None:
     assert json.loads(result.json())["grows_most"] == "pool"
     result.save_html(tmp_path / "page.html")
     assert "grows most in pool" in (tmp_path / "page.html").read_text()
-    with pytest.raises(AssertionError, match="The difference grows most at pool"):
+    with pytest.raises(AssertionError, match="It grows most here: pool"):
         result.assert_ok()
 
 

@@ -17,9 +17,10 @@ def why_not_one_layer(
 ) -> str | None:
     """What shows that ``function`` is more than one linear layer; None if nothing does.
 
-    A layer is linear in each argument, except for a bias. Two layers are too, but their parameters
-    multiply each other. In one layer only a kernel and its mask do that, entry by entry. Results
-    that are 0 are left out, so a ReLU behind the layer does not matter.
+    A layer is linear in each argument, except for a bias. So are two layers in a row, but there the
+    parameters of one multiply those of the other. In one layer only a kernel and its mask multiply
+    each other, entry by entry. Results that are 0 are left out, so a ReLU behind the layer does not
+    matter.
 
     Args:
         function: it returns a tensor.
@@ -61,7 +62,10 @@ def _cancel(*terms: Tensor) -> bool:
 
 
 def _signs(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Random signs for both that an entrywise product of both, in some order of axes, cancels."""
+    """Random signs for two tensors that cancel in their entrywise product, for each order of axes.
+
+    If the tensors are a kernel and its mask, one of these pairs leaves the result as it is.
+    """
     if first.numel() < second.numel():
         yield from ((signs, turned) for turned, signs in _signs(second, first))
         return

@@ -47,17 +47,17 @@ def assert_parity(
     algorithm may exceed the bound.
 
     With ``activation`` the reference has that activation behind the layer, and it is applied to
-    the port's result. Its bound is the most that it changes within the layer's bound, which for a
-    small bound is its slope times the bound, and its own rounding errors.
+    the port's result. The bound is then the largest change of the activation within the layer's
+    bound (for a small bound, its slope times the bound), plus its own rounding errors.
 
     If the assertion fails, it tries common porting mistakes in the port, in float64, and the
     message names each one that by itself explains the difference: an argument or the result
     flipped, transposed (or reshaped instead), regrouped (channels dealt to the groups in turn) or
     shifted by one (compared away from the border); an argument left out, replaced by ones,
-    multiplied by another, or rounded to half precision or TF32; a factor; a bias; an activation
-    that is another one, or missing. The message also
-    says if the port rounds an argument even in float64. This takes hundreds of runs: use small
-    arrays of different sizes without symmetry. After ``search_seconds`` it gives up, and says so.
+    multiplied by another, or rounded to half precision or TF32; a factor; a bias; another
+    activation, or none. The message also says if the port rounds an argument even in float64. This
+    takes hundreds of runs: use small arrays of different sizes without symmetry. After
+    ``search_seconds`` it gives up, and says so.
 
     Args:
         port: a function of tensors, one per input, in their dtype, that multiplies by nothing else;
@@ -82,8 +82,8 @@ def assert_parity(
         TypeError: the arrays are not floating or complex; or the port or the reference is not
             callable; or the port does not compute with torch's tensors, or not in float64.
         ValueError: the port is more than one layer, for which the bound says nothing: compare
-            networks with :func:`compare`. Or no activation has this name, or this activation no
-            bound.
+            networks with :func:`compare`. Or no activation has this name, or there is no bound for
+            it.
 
     Example:
         >>> x, weight = torch.randn(2, 3, 5, 7), torch.randn(4, 3, 3, 3)
@@ -134,7 +134,7 @@ class _Mistaken(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A function of tensors, its arguments, their names in messages, and what is behind it."""
+    """A function of tensors, its arguments, their names in messages, and the activation behind."""
 
     function: Function
     arguments: list[Tensor]
@@ -162,7 +162,7 @@ class _Run(NamedTuple):
         return cls(function, [*moved, *state.values()], [*names, *state], behind)
 
     def whole(self, *arguments: Tensor) -> Any:
-        """The function, and the activation behind it."""
+        """The function, followed by the activation."""
         y = self.function(*arguments)
         return y if self.activation is None else self.activation(y)
 
@@ -221,7 +221,7 @@ class _Run(NamedTuple):
         sizes = [widened(argument).abs() for argument in self.arguments]
 
         def bound(i: int, dtype: torch.dtype) -> Tensor:
-            """The slope's error times the layer, besides the layer's own error."""
+            """The layer's own error, plus what the layer makes of the slope's error."""
             passed = results(self.function, sizes, vjp, lambda _: slope(dtype).shown)
             return gradients[i].bound(dtype) + passed[1 + i].abs()
 
@@ -305,7 +305,7 @@ class _Run(NamedTuple):
                 yield _Mistaken(f"a bias along {axis}", value + bias)
 
     def other_activations(self, i: int) -> Iterator[tuple[str, Activation | None]]:
-        """What the reference may have behind the layer; gradients differ in more than that."""
+        """Activations to try in place of the given one; only for the result, not for gradients."""
         if i == 0 and not any(argument.is_complex() for argument in self.arguments):
             yield from {"nothing": None, **ACTIVATIONS}.items()
 

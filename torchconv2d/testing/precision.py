@@ -1,4 +1,4 @@
-"""float32 as it is: TF32 and bfloat16 in its place are switched off."""
+"""Switches off TF32 and bfloat16 where torch or JAX would use them for float32."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def full_precision() -> Generator[None]:
         if "jax" in sys.modules:
             jax: Any = sys.modules["jax"]
             stack.enter_context(jax.default_matmul_precision("highest"))
-        # A setting that is "none" reads as the next more general one. So each shows its own value
-        # once the more general ones, which come first, are "none". (In torch 2.13, setting mkldnn's
-        # also sets the most general one, which does no harm.)
+        # A setting without a value of its own reads as the next more general one. The more general
+        # ones come first here and are set to "none", so then each shows only its own value. (In
+        # torch 2.13, setting mkldnn's also sets the most general one, which does no harm.)
         for setting in settings:
             stack.callback(setattr, setting, "fp32_precision", setting.fp32_precision)
             setting.fp32_precision = "none"

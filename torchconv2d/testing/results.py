@@ -29,7 +29,7 @@ def results(
     vjp: Function | None,
     cotangent_of: Change = cotangent_for,
 ) -> list[Tensor]:
-    """The value and, with ``vjp``, the gradients for a cotangent."""
+    """The function's value and, with ``vjp``, its gradients for a cotangent."""
     if vjp is None:
         return [floating("the result", function(*arguments)).cpu()]
     value, pullback = vjp(function, *arguments)
@@ -44,7 +44,7 @@ def results(
 
 
 def autograd_vjp(function: Function, *arguments: Tensor) -> tuple[Tensor, Function]:
-    """What ``torch.func.vjp`` returns, for functions that it does not take too."""
+    """As ``torch.func.vjp``, also for functions that ``torch.func`` cannot transform."""
     leaves = [argument.detach().requires_grad_() for argument in arguments]
     with torch.enable_grad():
         y = function(*leaves)

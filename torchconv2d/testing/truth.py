@@ -35,10 +35,10 @@ class Truth:
         return cls(value, bound)
 
     def activated(self, function: Activation) -> Truth:
-        """The result of an activation of it.
+        """The result of an activation of this result.
 
-        Its bound is the most that the activation changes over the interval that the bound allows
-        for its argument, and its own rounding errors.
+        Its bound is the largest change of the activation while its argument stays within this
+        bound, plus the activation's own rounding errors.
 
         Raises:
             ValueError: the activation consists of operations whose errors have no bound.
@@ -51,7 +51,7 @@ class Truth:
         return Truth(wide.value, bound)
 
     def slope(self, function: Activation, cotangent: Tensor, dtype: torch.dtype) -> Term:
-        """The gradient of ``<function(result), cotangent>`` by the result, with its bound."""
+        """The gradient of ``sum(function(result) * cotangent)`` by the result, with its bound."""
         argument = self._argument(dtype).requires_grad_()
         with torch.enable_grad():
             y = function(argument)

@@ -14,7 +14,7 @@ from .terms import SMALLEST_NORMAL, Term
 
 
 def check_both(port: nn.Module, recording: Recording) -> None:
-    """Refuse what is no port or no recording, a port in training mode, a recording with NaN."""
+    """Refuse wrong types, a port in training mode, and a recording with NaN."""
     if not isinstance(port, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"`port` must be a torch module, got {shown(port)}.")
     if not isinstance(recording, Recording):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -53,3 +53,9 @@ def ratio_of(observed: Tensor, term: Term) -> float:
         worst = torch.where(same, 0.0, apart / bound).nan_to_num(nan=torch.inf).amax().item()
     exact = term.error is None and worst > 1
     return float("inf") if exact else worst
+
+
+def coarsest(tensor: Tensor, module: nn.Module) -> torch.dtype:
+    """The dtype of a tensor and of a module's parameters with the largest rounding errors."""
+    dtypes = [t.dtype for t in (tensor, *module.parameters()) if t.is_floating_point()]
+    return max(dtypes or [torch.float32], key=lambda dtype: torch.finfo(dtype).eps)

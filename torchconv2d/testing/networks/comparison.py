@@ -1,4 +1,4 @@
-"""Holds a port against a recording of its reference, layer by layer and from end to end."""
+"""Compares a port with a recording of its reference, layer by layer and from end to end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ...messages import elided, listed
-from .acceptance import check_both, ratio_of
+from .acceptance import check_both, coarsest, ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
 from .differentiating import Arguments
@@ -23,7 +23,7 @@ from .matching import Matches, Seen, leftovers, match, numbers_of, seen_of
 from .progress import Progress
 from .recorder import arrays_of
 from .recording import Call, Recording
-from .result import AGREES, AMBIGUOUS, DIFFERS, NOT_JUDGED, Comparison, Judgement, doubts
+from .result import AGREES, AMBIGUOUS, DIFFERS, NOT_JUDGED, Comparison, Judgement, Quantity, doubts
 from .terms import Term
 
 
@@ -33,11 +33,11 @@ def compare(
     """Compare a torch module with a recording of its reference, layer by layer.
 
     Each layer of the port runs in float64 on the reference's own input. The reference's output must
-    be within the bound on rounding errors of that value; the bound is computed along. While the
-    port runs, the output of each layer is replaced by the reference's. So what stands between the
-    layers is judged by itself too: the input that arrives at a layer must be the recorded one. No
-    wrong layer makes another look wrong. Where the recording has gradients, those of each layer
-    that agrees are held to their bounds too, for the recorded cotangent.
+    be within the bound on rounding errors of that value, which is computed with the value. Then the
+    layer returns the reference's output, so that a wrong layer does not make the next one look
+    wrong. What stands between the layers is judged too: the input that arrives at a layer must be
+    the recorded one. Where the recording has gradients, those of each layer that agrees must be
+    within their bounds too, for the recorded cotangent.
 
     Args:
         port: a module in evaluation mode. It is not changed.
@@ -46,7 +46,7 @@ def compare(
             name, or by kind, shape and order.
 
     Raises:
-        TypeError: the port is no module, or the recording no recording.
+        TypeError: ``port`` is not a module, or ``recording`` is not a Recording.
         ValueError: the port is in training mode; the recording has NaN, or no layer in common.
 
     Example:
@@ -77,7 +77,8 @@ class _Comparer:
         self.explaining = False  # calls of layers for a diagnosis are not calls of the port
 
     def watch(self, run: Callable[[], Any], see: Callable[..., Any]) -> Any:
-        """Run while ``see(name, number, module, args, kwargs, call)`` stands for each layer."""
+        """Run with ``see(name, number, module, args, kwargs, call)`` in place of a layer's call."""
+        # Hooks of torch cannot do this: they do not run where the layer raises an error.
         call, counts = nn.Module.__call__, Counter[str]()
 
         def seen(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -142,14 +143,14 @@ class _Comparer:
                 "`recording` must be of the same network, but no layer of the port fits one of "
                 f"its {len(theirs)} layers, for inputs of shape {shapes}.{why}"
             )
-        # Numbers tell layers apart that the order does not, but two layers may hold each other's.
-        # The right way to match makes fewer layers look wrong.
+        # Matching by the numbers that layers hold is wrong if two layers hold each other's. Then
+        # matching by order alone finds fewer layers that differ.
         tried = list[tuple[Comparison, Calls, dict[int, Place], Counter[str]]]()
         for found in matches if matches[0] != matches[1] else matches[:1]:
             self.comparison, self.layouts = Comparison(), Counter([layout])
             self.judge(calls, theirs, found, inputs, error)
             tried.append((self.comparison, self.calls, self.places, self.layouts))
-        # From end to end, too, only the pairs of the better match count.
+        # The run from end to end uses the better match.
         chosen = min(tried, key=lambda each: doubts(each[0]))
         self.comparison, self.calls, self.places, self.layouts = chosen
         self.ends(inputs)
@@ -195,7 +196,7 @@ class _Comparer:
         return Bounded.exact(turned(recorded, self.layouts.most_common(1)[0][0]).to(self.device))
 
     def forced(self, inputs: list[Tensor]) -> None:
-        """Run the port while each layer gets, and gives, what the reference recorded."""
+        """Run the port; each layer gets the recorded inputs and returns the recorded outputs."""
         judged = set[tuple[str, int]]()
 
         def see(name: str, number: int, module: nn.Module, args: Any, kwargs: Any, run: Any) -> Any:
@@ -214,7 +215,7 @@ class _Comparer:
             result = self.watch(lambda: self.port(*map(Bounded.exact, inputs)), see)
         except Exception as error:  # whatever a wrong port raises
             why = f"raises {type(error).__name__}: {elided(str(error))}"
-            self.add("between the layers", "", "", DIFFERS, None, why)
+            self.add("between the layers", "", "", DIFFERS, None, why, "input")
         outputs = self.recording.tensors(self.recording.network.outputs)
         for own, reference in zip(arrays_of(result), outputs, strict=False):
             self.between("the output", own, self.fitted(reference, own), reference)
@@ -223,9 +224,11 @@ class _Comparer:
                 self.add(name, "", call.name, NOT_JUDGED, None, "the port did not reach it")
 
     def add(
-        self, layer: str, kind: str, reference: str, verdict: str, ratio: float | None, detail: str
-    ) -> None:
-        self.comparison.layers.append(Judgement(layer, kind, reference, verdict, ratio, detail))
+        self, layer: str, kind: str, reference: str, verdict: str, ratio: float | None, detail: str,
+        quantity: Quantity = "output",
+    ) -> None:  # fmt: skip
+        row = Judgement(layer, kind, reference, verdict, ratio, detail, quantity=quantity)
+        self.comparison.layers.append(row)
 
     def between(
         self, name: str, own: Tensor, options: list[Tensor], recorded: Tensor
@@ -235,19 +238,19 @@ class _Comparer:
         if not options:
             shapes = f"{tuple(own.shape)}, recorded {tuple(recorded.shape)}"
             if name == "the output":
-                self.add(place, "", "", DIFFERS, None, f"has the shape {shapes}")
+                self.add(place, "", "", DIFFERS, None, f"has the shape {shapes}", "input")
             return None
         if not isinstance(own, Bounded):
             return options[0]
         if own.unjudged is not None:
-            self.add(place, "", "", NOT_JUDGED, None, own.unjudged)
+            self.add(place, "", "", NOT_JUDGED, None, own.unjudged, "input")
             return options[0]
         ratios = [ratio_of(option, own.term) for option in options]
         best = min(range(len(options)), key=ratios.__getitem__)
         ratio, tensor = ratios[best], options[best]
         detail = "" if ratio <= 1 else explain_between(own.term, tensor)
-        self.add(place, "", "", AGREES if ratio <= 1 else DIFFERS, ratio, detail)
-        # What else is computed of this tensor, such as a residual, goes on with the recorded one.
+        self.add(place, "", "", AGREES if ratio <= 1 else DIFFERS, ratio, detail, "input")
+        # The recorded tensor replaces this one everywhere, for example in a residual connection.
         own.term = Term(own.term.value if ratio == 0 else tensor.double(), None)
         return tensor
 
@@ -262,7 +265,7 @@ class _Comparer:
                 given.append(tensor)
         leaves, spec = pytree.tree_flatten((args, kwargs))
         if len(given) == len(own) == len(recorded):
-            inputs = iter([Bounded.exact(t, self.coarser(t, module)) for t in given])
+            inputs = iter([Bounded.exact(t, coarsest(t, module)) for t in given])
             leaves = [next(inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         args, kwargs = pytree.tree_unflatten(leaves, spec)
         first = len(self.comparison.layers)
@@ -283,7 +286,7 @@ class _Comparer:
                 self.add(name, kind, call.name, DIFFERS, None, f"has the shape {shapes}")
                 forced[i] = self.forwarded(theirs)
                 continue
-            forced[i] = Bounded.exact(options[0], self.coarser(options[0], module))
+            forced[i] = Bounded.exact(options[0], coarsest(options[0], module))
             self.output(name, module, given, mine, options[0], call)
         if not any(each.verdict == DIFFERS for each in self.comparison.layers[first:]):
             self.gradients(name, module, args, kwargs, given, call)
@@ -316,10 +319,6 @@ class _Comparer:
             ratio, detail = max(ratio, 1.0), wrong
         self.add(name, kind, call.name, DIFFERS if detail else AGREES, ratio, detail)
 
-    def coarser(self, tensor: Tensor, module: nn.Module) -> torch.dtype:
-        dtypes = [t.dtype for t in (tensor, *module.parameters()) if t.is_floating_point()]
-        return max(dtypes or [torch.float32], key=lambda dtype: torch.finfo(dtype).eps)
-
     def gradients(
         self, name: str, module: nn.Module, args: Any, kwargs: Any, given: list[Tensor], call: Call
     ) -> None:
@@ -330,13 +329,13 @@ class _Comparer:
         )
         self.explaining = False
         if found is not None:
-            self.add(f"gradients of {name}", type(module).__name__, call.name, *found)
+            kind = type(module).__name__
+            self.add(f"gradients of {name}", kind, call.name, *found, quantity="gradients")
 
     def ends(self, inputs: list[Tensor]) -> None:
         """The difference of the outputs, where it grows, and whether rounding explains it."""
         result = self.comparison
-        rows = [each for each in result.layers if not each.layer.startswith("gradients of ")]
-        verdicts = {each.verdict for each in rows}
+        verdicts = {each.verdict for each in result.layers if each.quantity != "gradients"}
         run = EndToEnd(self.port, inputs, self.watch, self.calls, self.recording, self.fitted)
         found = run.ends(verdicts)
         if found is None:

@@ -1,11 +1,10 @@
 """A port from end to end: how its difference from the reference accumulates, and what explains it.
 
-The criterion: the difference of the outputs is rounding if each layer, and what stands between the
-layers, agrees. For then the reference computes what the port computes in float64, but for an error
-within the rounding bound after each of them, and nothing else. Where something could not be judged
-this does not follow. Then the reference must not be farther from the port in float64 than a port
-whose every layer errs by its whole rounding bound, with random signs: farther than the farthest of
-``DRAWS`` such runs.
+The difference of the outputs is rounding if each layer, and what stands between the layers, agrees:
+then the reference differs from the port in float64 only by errors within the rounding bounds. If
+something could not be judged, this does not follow. Then the port runs ``DRAWS`` times in float64
+with an error at each layer, as large as the bound and with random signs. The difference is rounding
+if the reference is not farther from the port in float64 than the farthest of these runs.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class EndToEnd(NamedTuple):
         options = self.fitted(outputs[0], own[0]) if own and outputs else []
         if not options:
             return None
-        # With a reason for no bound, only values are computed, in float64.
+        # Inputs that are not judged have no bounds, so this computes only values, in float64.
         truth = arrays_of(self.port(*_wide(self.inputs, "not asked for")))[0].term.value
         theirs, ours = distance(options[0], truth), distance(own[0], truth)
         if DIFFERS in verdicts:

@@ -29,9 +29,9 @@ def judged_gradients(
     recording: Recording,
     fitted: Callable[[Tensor, Tensor], list[Tensor]],
 ) -> Verdict | None:
-    """The verdict on the gradients of a layer, given the reference's inputs in its own layout.
+    """The verdict on the gradients of a layer for the reference's inputs, in the port's layout.
 
-    None if the reference's were not recorded, or if there are none.
+    None if the reference's gradients were not recorded, or if the layer has none.
     """
     if call.no_gradients:
         return NOT_JUDGED, None, call.no_gradients

@@ -8,7 +8,7 @@ from torch import Tensor
 
 Order = tuple[int, ...]
 
-# By the rank of a tensor; the first one leaves it as it is.
+# By the rank of a tensor.
 ORDERS: dict[int, dict[str, Order]] = {
     4: {
         "the same": (0, 1, 2, 3),

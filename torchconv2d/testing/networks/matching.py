@@ -21,9 +21,8 @@ Shape = tuple[int, ...]
 class Seen(NamedTuple):
     """One call of a layer, on either side.
 
-    ``shapes`` are those of its inputs and of its outputs, ``sizes`` those of its arrays, and
-    ``numbers`` tells what the arrays hold, whatever their layout: two calls with the same arrays
-    have the same.
+    ``shapes`` are those of its inputs and of its outputs, ``sizes`` those of its arrays.
+    ``numbers`` has a digest for each array, which does not depend on the order of its numbers.
     """
 
     name: str
@@ -171,7 +170,10 @@ def _alike(first: Sequence[Shape], second: Sequence[Shape]) -> bool:
 
 
 def _aligned(ours: Calls, theirs: Calls) -> tuple[dict[int, int], list[int]]:
-    """The best match that keeps the order on both sides, and what another best one matches."""
+    """The best match that keeps the order on both sides, and the calls that are ambiguous.
+
+    A call is ambiguous if a match that is as good gives it another partner.
+    """
     if not ours or not theirs:
         return {}, []
     scores = [[_score(a, b) for _, b in theirs] for _, a in ours]
@@ -213,7 +215,7 @@ def _best(scores: list[list[int]]) -> list[list[int]]:
 
 
 def _only_ones(ours: Calls, theirs: Calls) -> dict[int, int]:
-    """Leftovers that fit in everything, and fit nothing else: the order of calls may differ."""
+    """Match the only leftovers of a kind with the same shapes and sizes, in whatever order."""
     sides: list[dict[Any, list[int]]] = []
     for calls in (ours, theirs):
         side: dict[Any, list[int]] = defaultdict(list)

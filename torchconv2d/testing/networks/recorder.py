@@ -54,8 +54,8 @@ class Recorder:
     ) -> Any:
         """Run a layer and record it, unless it called other layers.
 
-        ``early`` copies the inputs before the call, which may change them in place. ``pull`` takes
-        the layer's gradients.
+        With ``early`` it copies the inputs before the call, which may change them in place.
+        ``pull_of`` is called before the layer runs, and returns a function for its gradients.
         """
         if self.paused:
             return run()

@@ -7,18 +7,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 AGREES, DIFFERS, NOT_JUDGED = "agrees", "differs", "not judged"
 AMBIGUOUS = "ambiguous: several layers of the reference fit it; `names` decides"
 
+Quantity = Literal["input", "output", "gradients"]
+
 
 @dataclass
 class Judgement:
-    """One layer, or what stands before it.
+    """What was found about one layer, about its gradients, or about what arrives at it.
 
     Attributes:
-        layer: the port's name; ``before NAME`` for what stands between the layers.
+        layer: the port's name for the layer; ``before NAME`` for what arrives at it.
         kind: the type of the layer.
         reference: the reference's name.
         verdict: ``'agrees'``, ``'differs'`` or ``'not judged'``.
@@ -26,6 +28,8 @@ class Judgement:
         detail: the explanation, or why it was not judged.
         accumulated: how far the port is from the recording at this place when it runs from end to
             end, in units of scale; None if that was not seen.
+        quantity: what was judged: ``'output'``, ``'input'`` (what arrives at a layer or at the
+            end of the network) or ``'gradients'``.
 
     Example:
         >>> Judgement("stem", "Conv2d", "Conv_0", "agrees", 0.12).verdict
@@ -39,6 +43,7 @@ class Judgement:
     ratio: float | None = None
     detail: str = ""
     accumulated: float | None = None
+    quantity: Quantity = "output"
 
 
 @dataclass
@@ -49,8 +54,9 @@ class Comparison:
         layers: the judgements in the order of the calls.
         notes: layouts, leftovers and ambiguous matches, as sentences.
         end_to_end: the difference of the outputs, as a sentence.
-        is_rounding: whether rounding explains that difference: each layer agrees; or, where a layer
-            was not judged, a port whose layers err by their whole bounds is as far away.
+        is_rounding: whether rounding explains that difference. It does if each layer agrees. If
+            something was not judged, it does if errors as large as the layers' bounds make a
+            difference as large.
         grows_most: the layer at which the difference grows most from end to end, by the name
             that it has in ``layers``; empty if it grows nowhere.
 
@@ -86,7 +92,7 @@ class Comparison:
         most: tuple[str, int, str] | None,
         growth: float,
     ) -> None:
-        """Note the accumulated differences, by layer, number of the call and side of the layer."""
+        """Add what a run from end to end showed, see ``ends.Ends``; ``places`` are the rows'."""
         for row, place in places.items():
             self.layers[row].accumulated = apart.get(place)
         if most is not None:
@@ -103,8 +109,7 @@ class Comparison:
         if not self.ok:
             named = [f"{each.layer} ({each.reference}): {each.detail}" for each in self.culprits]
             more = [f"and {len(named) - 5} more"] if len(named) > 5 else []
-            at = "" if self.grows_most.startswith("before ") else "at "
-            grows = [f"The difference grows most {at}{self.grows_most}."] if self.grows_most else []
+            grows = [f"It grows most here: {self.grows_most}."] if self.grows_most else []
             raise AssertionError(
                 "\n".join(["The networks differ.", *named[:5], *more, self.end_to_end, *grows])
             )

@@ -27,7 +27,7 @@ RULES = {
 
 
 def applied(func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
-    """The results of an operation as terms; ``dtype`` is what each result is rounded to."""
+    """The results of an operation as terms, with the errors of rounding each to ``dtype``."""
     if any(
         isinstance(t, Term) and t.value.is_complex()
         for t in pytree.tree_leaves(args, is_leaf=is_term)

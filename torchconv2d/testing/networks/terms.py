@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-# Processors and compilers may put 0 in the place of a smaller number.
+# Processors and compilers may replace a smaller number by 0.
 SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
 
 
