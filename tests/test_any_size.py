@@ -261,6 +261,29 @@ def test_an_exported_unet(strict: bool) -> None:
         torch.testing.assert_close(run(x), network(x))
 
 
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "padding"),
+    [
+        (3, 1, 2, "SAME"),
+        (16, 1, (3, 2), "VALID"),
+        (3, 2, (4, 3), "SAME"),
+        (3, (1, 3), 2, "SAME"),
+        (3, (1, 2), (1, 3), "SAME"),
+    ],
+)
+def test_strides_beyond_the_kernel_export_for_every_size(
+    channels: int, kernel: Any, stride: Any, padding: Any
+) -> None:
+    layer = Conv2d((None, None, channels), 4, kernel, stride, padding, w_init=whole_numbers)
+    # torch makes another program for an output of a single row.
+    sizes = {1: torch.export.Dim("h", min=9), 2: torch.export.Dim("w", min=7)}
+    x = whole_numbers((2, 20, 23, channels))
+    run = torch.export.export(layer, (x,), dynamic_shapes=(sizes,)).module()
+    for size in zip(range(9, 21), (7, 9, 8, 10, 13, 11, 25, 24, 23, 22, 20, 12), strict=True):
+        x = whole_numbers((2, *size, channels))
+        assert torch.equal(run(x), defined(layer, x)), size
+
+
 def test_onnx_of_a_unet(tmp_path: Path) -> None:
     package("onnx", "onnxscript", "onnxruntime")
     network = UNet().eval()

@@ -116,7 +116,10 @@ def _convolve(
         x = _dilated(x, lhs_dilation)
     is_known = True  # whether the padding is the same for every size
     if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-        is_known = (padding != "SAME" and padding != "SAME_LOWER") or stride == [1, 1]
+        is_same = padding == "SAME" or padding == "SAME_LOWER"
+        is_known = not is_same or all(
+            s == 1 or k == 1 for s, k in zip(stride, extents, strict=True)
+        )
     return _undilated(x, weight, bias, pads, extents, is_known, stride, rhs_dilation, groups)
 
 
@@ -131,14 +134,17 @@ def dilated_size(size: int, dilation: int) -> int:
 
 
 def same_pads(dilated: int, extent: int, stride: int, lower: bool) -> tuple[int, int]:
-    """SAME padding of one axis, before and after. A negative amount crops what no window reads."""
+    """SAME padding of one axis, before and after.
+
+    The last window starts as many entries before the last one as the remainder says. torch knows
+    that a remainder is smaller than the divisor, so it needs no guard for padding of at least zero.
+    """
     total = extent - 1  # the same for every size
-    if stride > 1:
-        out = (dilated + stride - 1) // stride
-        total = (out - 1) * stride + extent - dilated
-    zeros = total if extent >= stride else _larger(total, 0)
-    before = (zeros + 1) // 2 if lower else zeros // 2
-    return before, total - before
+    if stride > 1 and extent > 1:
+        total -= (dilated + stride - 1) % stride
+        total = total if extent >= stride else _larger(total, 0)
+    less, more = total // 2, (total + 1) // 2
+    return (more, less) if lower else (less, more)
 
 
 def _undilated(
@@ -169,7 +175,7 @@ def _undilated(
         zeros, crops = list(pads), [False, False]
         for i in range(2):
             before, after = pads[2 * i], pads[2 * i + 1]
-            crops[i] = min(before, after) < 0 if is_known else extents[i] < stride[i]
+            crops[i] = is_known and min(before, after) < 0
             if crops[i]:
                 zeros[2 * i], zeros[2 * i + 1] = _larger(before, 0), _larger(after, 0)
         # Zeros first, since a crop may take some of them.
@@ -179,16 +185,24 @@ def _undilated(
         x = F.pad(x, amounts)
         for i in range(2):
             if crops[i]:
-                start = max(-pads[2 * i], 0) if is_known else 0
-                x = x.narrow(2 + i, start, padded[i] + missing[i])
+                x = x.narrow(2 + i, max(-pads[2 * i], 0), padded[i] + missing[i])
     one_tap = weight.size(2) == 1 and weight.size(3) == 1
     if one_tap and even == [0, 0] and crashes_onednn(weight.size(1), stride):
-        x, stride = every(x, (0, stride[0]), (0, stride[1])), [1, 1]
+        x, stride = _picked(x, stride), [1, 1]
     y = F.conv2d(x, weight, bias, stride, even, rhs_dilation, groups)
     for i in range(2):
         if not has_room[i]:
             y = y.narrow(2 + i, 0, _larger((padded[i] - extents[i]) // stride[i] + 1, 0))
     return y
+
+
+def _picked(x: Tensor, stride: list[int]) -> Tensor:
+    """Every ``stride``-th row and column."""
+    if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+        # The strides of a slice would need a guard there. An average of one number is slower.
+        if is_exporting() and not x.is_complex():
+            return F.avg_pool2d(x, 1, stride)
+    return every(x, (0, stride[0]), (0, stride[1]))
 
 
 def _is_transposed(x: Tensor, pads: list[int], extents: list[int], lhs_dilation: list[int]) -> bool:
