@@ -94,6 +94,7 @@ class Terminal(io.StringIO):
 def test_a_bar_on_a_terminal_from_two_seconds_on(monkeypatch: pytest.MonkeyPatch) -> None:
     made, terminal = network(), Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    # Whether a run takes two seconds depends on the machine, so the limit is replaced.
     monkeypatch.setattr(progress, "SECONDS", 1e9)
     compare(made, record(made, image()))
     assert terminal.getvalue() == ""

@@ -42,8 +42,8 @@ def multiplied(layer: Conv2d, x: Tensor, *, training: bool = False) -> set[torch
 
 
 @pytest.fixture
-def _asked_again() -> Iterator[None]:
-    """Instances of ``Convolution`` keep the processor's answers."""
+def _tested_again() -> Iterator[None]:
+    """Instances of ``Convolution`` keep what the tests of the processor gave, so make new ones."""
     Convolution.of.cache_clear()
     yield
     Convolution.of.cache_clear()
@@ -51,9 +51,12 @@ def _asked_again() -> Iterator[None]:
 
 @pytest.fixture(params=[False, True], ids=["no bfloat16 here", "bfloat16 here"])
 def native(
-    _asked_again: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    _tested_again: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> bool:
-    """Processors without bfloat16 instructions, and with them; odd channels are wrong there."""
+    """Processors without bfloat16 instructions, and with them; odd channels are wrong there.
+
+    This machine has only one processor, so what the package finds out about it is replaced.
+    """
 
     def sums_exactly(compute: Any, geometry: Geometry, channels_last: Any) -> bool:
         return geometry.in_per_group % 2 == 0
@@ -165,12 +168,12 @@ def test_the_question_tells_right_from_wrong(channels: tuple[int, int], wrong: A
         assert precision.sums_exactly(compute, geometry, channels_last) is (wrong is None)
 
 
-@pytest.mark.usefixtures("_asked_again")
+@pytest.mark.usefixtures("_tested_again")
 @pytest.mark.parametrize("name", ["same_stride", "lhs_upsample", "lhs_stride", "groups"])
-def test_gradients_are_right_where_the_processor_answers(
+def test_gradients_are_right_where_the_processor_passes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The question is not replaced here: what it allows must be within the bound."""
+    """Here the processor is really tested: what passes must be within the bound."""
     monkeypatch.setattr(precision, "_has_instructions", lambda: True)
     layer = make_layer(name, torch.bfloat16, normal_numbers)
     x = make_input(layer, normal_numbers).requires_grad_()

@@ -49,7 +49,7 @@ def test_initializers_equal_the_reference_bit_for_bit(dtype: str) -> None:
 def test_bounds_equal_the_reference_bit_for_bit(
     name: str, dtype: str, fused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Arrays and denormal numbers."""
+    """Arrays and denormal numbers, on processors with and without a fused multiply-add."""
     if not fused:
         monkeypatch.setattr(xla_math, "_addcmul_rounds_once", lambda dtype: False)
     seed, draw = BOUNDED[name]

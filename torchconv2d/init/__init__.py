@@ -108,7 +108,7 @@ class VarianceScaling(Initializer):
     def draw(self, source: Source, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> Any:
         fan_in, fan_out = fans(shape, self.in_axis, self.out_axis)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
-        # Round to the dtype at each step, as the reference does. The fan of an empty kernel is 0.
+        # This rounds to the dtype at each step, as the reference does. An empty kernel has fan 0.
         variance = flushed(np.asarray(self.scale / fan if fan else 0.0, dtype))
         if self.distribution == "truncated_normal":
             drawn = source.truncated_normal(shape, dtype)
@@ -264,11 +264,11 @@ class TruncatedNormal(Initializer):
     them. The cut changes mean and variance.
 
     With wide bounds, draws without a seed follow the normal distribution up to 8.2 ``scale`` from
-    ``loc``, in every dtype. With a seed they are the reference's: in float32 one of 2^23 values, of
-    which the outermost are -5.42 and 5.12 ``scale`` (:class:`Normal`: 5.22); in float64 -8.29 and
-    8.10 (8.16). As many as there should be are beyond 4.5 ``scale``, up to 2%; beyond 5 it is up to
-    25% more or less. If only a tail is left between the bounds, float32 draws still end at 5.42
-    ``scale``, and those near the end are few values, each drawn often.
+    ``loc``, in every dtype. With a seed they are the reference's. Then a float32 draw is one of
+    2^23 values from -5.42 to 5.12 ``scale`` (:class:`Normal`: to 5.22), and a float64 draw is
+    between -8.29 and 8.10 (8.16). Of float32 draws, the number beyond 4.5 ``scale`` is right within
+    2%, and the number beyond 5 within 25%. If the bounds leave only a tail, seeded float32 draws
+    still end at 5.42 ``scale``; near that end there are few values, and each is drawn often.
 
     >>> TruncatedNormal(lower=0.0, seed=7)((1, 3))
     tensor([[0.9238, 1.2497, 0.4903]])

@@ -61,7 +61,7 @@ class Initializer(ABC):
         stream draws on the CPU, a generator on its device. On the meta device nothing is drawn.
 
         Args:
-            shape: an int or several; each class says what its axes mean.
+            shape: an int or a sequence of ints.
             dtype: torch's default dtype if None.
             device: torch's default device if None.
 

@@ -62,9 +62,9 @@ def bounded_shape(shape: Shape | None, **bounds: Floats) -> tuple[int, ...]:
 
 
 def entries(array: Floats, sizes: tuple[int, ...]) -> Callable[[slice], Floats]:
-    """For a part of a draw of these sizes, in row-major order, the entries of a bound.
+    """A function that gives a bound's entries for a slice of a draw, in row-major order.
 
-    A bound of one number gives this one.
+    For a bound of one number it gives this number.
     """
     if array.size == 1:
         return lambda part: array.reshape(1)
@@ -78,9 +78,9 @@ Then = Callable[[Floats, slice], Floats]
 def uniform_between(
     key: Words, sizes: tuple[int, ...], low: Floats, high: Floats, then: Then | None = None
 ) -> Floats:
-    """Uniform numbers of the bounds' dtype; ``then`` is applied to each block.
+    """Uniform numbers between bounds from :func:`bound`, in their dtype.
 
-    Bounds are as :func:`bound` makes them.
+    ``then`` is applied to each block of numbers, with the block's slice.
     """
     one = low.dtype.type(1)
     width, mantissa = 8 * one.itemsize, np.finfo(one).nmant
@@ -159,7 +159,7 @@ def truncated_normal(
 ) -> Floats:
     """Standard normal, cut to the open interval ``(lower, upper)``.
 
-    As in JAX, float32 draws between wide bounds end at 5.17, but one of 2^23 is next to ``lower``.
+    As in JAX, float32 draws between wide bounds go up to 5.17. One of 2^23 is next to ``lower``.
 
     Bounds may be arrays that broadcast to ``shape``; with None, they give the shape.
 

@@ -103,9 +103,10 @@ def drawn(
     dtype: npt.DTypeLike,
     make: Callable[[tuple[Words, Words], slice], npt.NDArray[Any]],
 ) -> npt.NDArray[Any]:
-    """``make`` applied to each entry's words, which are the encrypted row-major index.
+    """The numbers that ``make`` computes from each entry's random words.
 
-    It is called for one part of the entries after another, with the part's slice.
+    The words are the entry's row-major index, encrypted with the key. ``make`` is called for one
+    block of entries after another, with the block's words and slice.
     """
     key, sizes = _key(key), sizes_of(shape)
     out = np.empty(math.prod(sizes), dtype)

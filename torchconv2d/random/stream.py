@@ -121,7 +121,7 @@ def cumulative(distance: Floats, spread: Floats, root: Floats) -> Floats:
     """The normal distribution function, in steps that each round."""
     one = root.dtype.type(1)
     with np.errstate(over="ignore", divide="ignore"):
-        # A scale that rounds to 0 leaves all of a distribution at its centre.
+        # Where the scale rounds to 0, all of the distribution is at its centre: 0 / 0 must be 0.
         ratio = distance / spread / root if distance else distance
     return np.asarray((one + xla_math.erf(np.asarray(ratio))) / (one + one))
 
