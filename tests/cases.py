@@ -65,6 +65,8 @@ VALID: dict[str, dict[str, Any]] = {
     "lhs_equals_stride": {"lhs_dilation": 3, "stride": 3, "padding": [(2, 1), (1, 3)]},
     "lhs_stride_rhs": {"lhs_dilation": (2, 3), "stride": (3, 2), "rhs_dilation": (2, 1)},
     "lhs_rhs": {"lhs_dilation": (3, 2), "rhs_dilation": (2, 3)},
+    # an output padding above the stride, which ONNX does not have
+    "lhs_rhs_apart": {"kernel_size": (3, 4), "lhs_dilation": (4, 1), "rhs_dilation": (1, 3)},
     # channels
     "groups": {"groups": 2},
     "groups_lhs": {"groups": 2, "lhs_dilation": (2, 3)},

@@ -105,7 +105,7 @@ LAYERS = [
     "layout",
     "state",
 ]
-LAYERS += ["random", "init", "lowerings", "functional", "settings", "symbolic", "conv2d", "interop"]
+LAYERS += ["random", "init", "lowerings", "symbolic", "functional", "settings", "conv2d", "interop"]
 LAYERS += ["testing", "__init__", "__main__"]
 # The same within each package; so no lowering imports ``choose``.
 PACKAGES = {

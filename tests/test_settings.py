@@ -6,6 +6,7 @@ import copy
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from cases import whole_numbers
@@ -102,6 +103,10 @@ def test_a_layer_that_torch_compiled_is_compiled_anew() -> None:
         ("in_size", (9, 7, 5), ValueError, "in_size.*4 channels.*make a new layer"),
         ("in_size", (9, 7), ValueError, "in_size"),
         ("name", 5, TypeError, "name.*5"),
+        ("out_size", np.array([1, 2, 3]), AttributeError, "out_size.*follows"),
+        ("w_init", None, ValueError, "w_init.*got None"),
+        ("b_init", None, AttributeError, "b_init.*a bias; make a new layer"),
+        ("param_type", nn.Buffer, AttributeError, "param_type.*requires_grad_"),
     ],
 )
 def test_a_refused_change_changes_nothing(
@@ -119,11 +124,36 @@ def test_a_refused_change_changes_nothing(
 
 def test_the_same_value_is_no_change() -> None:
     conv = layer()
-    for name in ("groups", "kernel_size", "out_channels", "channel_first", "out_size"):
+    for name in ("groups", "kernel_size", "out_channels", "channel_first", "out_size", "lowering"):
         setattr(conv, name, getattr(conv, name))
+    conv.kernel_size, conv.out_size = [3, 2], np.array(conv.out_size)
+    assert (conv.kernel_size, conv.out_size) == ((3, 2), (12, 14, 6))
     conv.name = "stem"
     with pytest.raises(ValueError, match="the layer 'stem'"):
         conv(torch.zeros(2, 12, 14, 5))
+
+
+def test_a_changed_initializer_is_used_by_the_next_reset() -> None:
+    conv = layer()
+    conv.w_init, conv.b_init = 2.0, -3.0
+    conv.reset_parameters()
+    assert conv.weight.unique().tolist() == [2.0]
+    assert conv.bias.unique().tolist() == [-3.0]
+    without = layer(b_init=None)
+    with pytest.raises(AttributeError, match=r"b_init.*no bias; make a new layer"):
+        without.b_init = 1.0
+
+
+@pytest.mark.parametrize("changes", [{}, {"in_size": (None, None, 4)}, {"padding": [(1, 0)]}])
+def test_a_script_refuses_changes(changes: dict[str, Any]) -> None:
+    """It holds one plan, and has no code to make another one."""
+    conv = layer(**changes)
+    script = torch.jit.script(conv)
+    for name in ("in_size", "stride", "padding", "lhs_dilation", "rhs_dilation", "groups"):
+        before = getattr(script, name)
+        assert before == getattr(conv, name)
+        with pytest.raises(RuntimeError, match=f"constant '{name}'"):
+            setattr(script, name, before)
 
 
 def test_copies_do_not_follow() -> None:
@@ -137,6 +167,13 @@ def test_copies_do_not_follow() -> None:
         (12, 14, 6),
         (12, 14, 6),
     ]
+
+
+def test_a_weight_that_is_none_is_refused() -> None:
+    conv = layer(name="stem")
+    conv.weight = None
+    with pytest.raises(TypeError, match=r"`weight` of the layer 'stem' must be a torch\.Tensor"):
+        conv(image(conv))
 
 
 @pytest.mark.parametrize("shape", [(7, 4, 3, 2), (6, 4, 2, 3), (6, 2, 3, 2), (6, 4, 3)])

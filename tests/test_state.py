@@ -185,6 +185,22 @@ def test_a_bias_that_cannot_be_written_keeps_the_weight(
     assert [each[-1] for each in state_of(layer)] != [each[-1] for each in before]
 
 
+@torch.inference_mode()
+def test_in_inference_mode_layers_are_made_and_written_as_elsewhere() -> None:
+    """torch counts no writes there, so everything is restored after an error."""
+    layer, other = layer_of(), layer_of()
+    load(other, assign=False)
+    layer.load_state_dict(other.state_dict())
+    assert [each[-1] for each in state_of(layer)] == [each[-1] for each in state_of(other)]
+    before = state_of(layer)
+    layer.b_init = "no number"
+    with pytest.raises(TypeError, match="b_init"):
+        layer.reset_parameters()
+    assert state_of(layer) == before
+    layer.fold_mask()
+    assert layer.w_mask is None
+
+
 def test_a_weight_that_cannot_be_written_keeps_its_mask() -> None:
     layer = layer_of()
     layer.weight = nn.Parameter(inferred(layer.weight), requires_grad=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ from cases import VALID, make_input, make_layer, normal_numbers, whole_numbers
 from needs import needs, package
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils import prune
 
 from parity.definition.expected import layer_output
 from parity.targets import here
@@ -35,6 +37,75 @@ def test_fx_records_one_call(name: str) -> None:
         calls = [node.op for node in graph.graph.nodes if node.op.startswith("call")]
         assert calls == ["call_module"] * (2 if network is not layer else 1)
         assert graph.get_submodule("0" if network is not layer else "itself") is layer
+
+
+class Scaled(Conv2d):
+    """A subclass with a ``forward`` of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + 1) * 2
+
+
+def pruned(layer: Conv2d) -> Conv2d:
+    return prune.l1_unstructured(layer, "weight", 0.5)
+
+
+def shifted(layer: Conv2d) -> Conv2d:
+    layer.register_forward_pre_hook(lambda _, args: (args[0] + 1,))
+    layer.register_forward_pre_hook(lambda _, args, more: (args, more), with_kwargs=True)
+    return layer
+
+
+def doubled(layer: Conv2d) -> Conv2d:
+    layer.register_forward_hook(lambda _, args, y: y * 2)
+    return layer
+
+
+SIZES: Any = ((12, 14, 4), 6, 3)
+SURROUNDED = {
+    "subclass": lambda: Scaled(*SIZES),
+    "hooked subclass": lambda: doubled(Scaled(*SIZES)),
+    "forward hook": lambda: doubled(Conv2d(*SIZES)),
+    "hook before": lambda: shifted(Conv2d(*SIZES)),
+    "pruned": lambda: pruned(Conv2d(*SIZES)),
+    "pruned, hooks": lambda: doubled(shifted(pruned(Conv2d(*SIZES)))),
+    "weight norm": lambda: nn.utils.parametrizations.weight_norm(Conv2d(*SIZES)),
+    "older weight norm, hook": lambda: doubled(nn.utils.weight_norm(Conv2d(*SIZES))),
+}
+
+
+@pytest.mark.parametrize("name", SURROUNDED)
+def test_fx_records_what_surrounds_a_convolution_once(name: str) -> None:
+    """Hooks and the ``forward`` of a subclass, also after a step of an optimizer."""
+    layer = SURROUNDED[name]()
+    network = nn.Sequential(nn.Identity(), layer, nn.ReLU())
+    graph = fx.symbolic_trace(network)
+    graph.graph.lint()
+    x = normal_numbers((2, *layer.in_size), 4, torch.float32)
+    assert torch.equal(graph(x), network(x))
+    with torch.no_grad():
+        for parameter in graph.parameters():
+            parameter.mul_(3).add_(0.25)
+    assert torch.equal(graph(x), network(x))
+
+
+def test_fx_records_a_subclass_that_is_traced_alone() -> None:
+    layer = Scaled(*SIZES)
+    x = normal_numbers((2, *layer.in_size), 4, torch.float32)
+    graph = fx.symbolic_trace(layer)
+    for each in (graph, copy.deepcopy(graph)):
+        assert torch.equal(each(x), layer(x))
+
+
+def test_fx_records_one_call_of_the_function() -> None:
+    def run(x: Tensor, kernel: Tensor) -> Tensor:
+        y = conv_general_dilated(x, kernel * 2, (2, 1), "SAME", rhs_dilation=(1, 2))
+        return y.relu()
+
+    graph = fx.symbolic_trace(run)
+    x, kernel = torch.randn(2, 4, 9, 8), torch.randn(6, 4, 3, 2)
+    assert torch.equal(graph(x, kernel), run(x, kernel))
+    assert conv_general_dilated in [node.target for node in graph.graph.nodes]
 
 
 @pytest.mark.parametrize("name", VALID)

@@ -95,7 +95,8 @@ class Conv2d(AllOrNothing):
         def __call__(self, x: Tensor) -> Tensor: ...
 
     # Where a test is on one of these constants, TorchScript compiles only the branch that is taken.
-    __constants__ = ["channels_last", "_is_one_call"]
+    # Nobody can set a constant of a script, which cannot make a new plan.
+    __constants__ = ["channels_last", "_is_one_call", *settings.IN_SCRIPTS]
     # TorchScript leaves out these properties.
     __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]
 
@@ -137,16 +138,12 @@ class Conv2d(AllOrNothing):
         out, in_per_group = self.out_channels, self.in_channels // self.groups
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
         self._weight_shape = (out, in_per_group, *self.kernel_size)
+        self.w_init, self.b_init, self._w_mask = settings.check_w_init(w_init), b_init, w_mask
         self.out_size: InSize = plan["out_size"]
         self.convolution: Convolution | PerSize = plan["convolution"]
         self._sizes: tuple[int, int, int] = plan["_sizes"]
 
         dtype = arrays.layer_dtype(dtype)
-        if w_init is None:
-            raise ValueError(
-                "`w_init` must be a callable of the shape, an array or a number, got None."
-            )
-        self.w_init, self.b_init, self._w_mask = w_init, b_init, w_mask
         weight = torch.empty(self._weight_shape, device=device, dtype=dtype)
         self.weight = cast(nn.Parameter, arrays.as_parameter(param_type, weight))
         if b_init is None:
@@ -171,9 +168,9 @@ class Conv2d(AllOrNothing):
             self.__dict__.update(settings.change(self, name, value))
 
     @property
-    def itself(self) -> "Conv2d":
-        """The layer. A ``torch.fx`` graph of the layer alone calls the layer by this name."""
-        return self
+    def itself(self) -> nn.Module:
+        """What a ``torch.fx`` graph calls, if that has no name of its own in the network."""
+        return symbolic.itself(self, Conv2d.forward)
 
     @property
     def geometry(self) -> Geometry | None:
@@ -289,7 +286,7 @@ class Conv2d(AllOrNothing):
             weight, bias, mask = self._tensors()
             if not is_usual_call(self, x, weight, bias, mask):
                 if symbolic.is_symbolic(x):
-                    return symbolic.call(self, x)
+                    return symbolic.call(self, x, Conv2d.forward)
                 check_call(self, x, weight, bias, mask)
                 if is_tracing():
                     x = checked(x, list(self._sizes))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import arguments, arrays
+from . import arguments, arrays, symbolic
 from .geometry import Padding, Pair, Settings, plan
 from .layout import dimension_numbers as parse_dimension_numbers
 from .layout import inverse
@@ -73,6 +73,8 @@ def conv_general_dilated(
         >>> conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=spec).shape
         torch.Size([2, 3, 4, 8])
     """
+    if symbolic.is_symbolic(lhs) or symbolic.is_symbolic(rhs):
+        return symbolic.call_function(conv_general_dilated, locals())
     _check_operands(lhs, rhs)
     _check_result(lhs.dtype, precision, preferred_element_type)
     axes = parse_dimension_numbers(dimension_numbers)

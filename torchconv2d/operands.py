@@ -140,13 +140,18 @@ def check_call(
 
 
 def _check_call(
-    layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+    layer: Any, x: Any, weight: Tensor | None, bias: Tensor | None, mask: Tensor | None
 ) -> None:
     of_layer: str = layer._of_layer
     if not isinstance(x, Tensor):
         raise TypeError(f"The input{of_layer} must be a torch.Tensor, got {type_name(x)}.")
     if x.dtype in arrays.DTYPES and (refusal := arrays.not_readable(x)) is not None:
         raise TypeError(f"The input{of_layer} must be {refusal}.")
+    if weight is None:
+        raise TypeError(
+            f"The layer's `weight`{of_layer} must be a torch.Tensor, got None; set it "
+            f"again, or replace the layer by `torch.nn.Identity()`."
+        )
     stored = {"weight": weight, "bias": bias, "w_mask": mask}
     for name, tensor in stored.items():
         if tensor is not None:

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex, cast
 
+import numpy as np
+
 from . import arguments
 from .arguments import InSize
 from .geometry import Settings, check_kernel, plan, plan_axis
@@ -35,8 +37,14 @@ _FIXED = {
 }
 # Settings of `torch.nn.Conv2d` that this layer calls otherwise, or does not have.
 _UNKNOWN = ("dilation", "padding_mode", "output_padding", "transposed")
+_AT_CONSTRUCTION = (
+    "`param_type` makes weight and bias at construction only; make a new layer, or freeze this one "
+    "with `layer.requires_grad_(False)`."
+)
 # The attributes for which an assignment does more than store the value.
-NAMES = frozenset({"name", *_PLANNED, *_FIXED, *_UNKNOWN})
+NAMES = frozenset({"name", "w_init", "b_init", "param_type", *_PLANNED, *_FIXED, *_UNKNOWN})
+# Those of them that a script has.
+IN_SCRIPTS = [*_PLANNED, *(name for name in _FIXED if name not in ("geometry", "lowering"))]
 
 
 def planned(layer: Layer, **changed: Any) -> dict[str, Any]:
@@ -97,13 +105,38 @@ def _change(layer: Layer, name: str, value: Any) -> dict[str, Any]:
     if name in _PLANNED:
         return planned(layer, **{name: _PLANNED[name](value, layer)})
     if name in _FIXED:
-        if value == getattr(layer, name):
+        if name == "kernel_size":
+            value = arguments.pair(name, value)
+        if value is getattr(layer, name) or np.array_equal(value, getattr(layer, name)):
             return {}
         raise AttributeError(
             f"`{name}` cannot be changed after construction: {_FIXED[name]}. It is "
             f"{getattr(layer, name)!r}, not {shown(value)}."
         )
+    if name in ("w_init", "b_init"):
+        return {name: _initializer(name, value, layer)}
+    if name == "param_type":
+        raise AttributeError(_AT_CONSTRUCTION)
     raise AttributeError(f"A `torchconv2d.Conv2d` has no `{name}`: {FOREIGN[name]}.")
+
+
+def _initializer(name: str, value: object, layer: Layer) -> object:
+    """What the next ``reset_parameters`` uses."""
+    if name == "b_init" and (value is None) != (layer.bias is None):
+        raise AttributeError(
+            f"`b_init` cannot become {shown(value)}: the layer has "
+            f"{'no' if layer.bias is None else 'a'} bias; make a new layer."
+        )
+    return check_w_init(value) if name == "w_init" else value
+
+
+def check_w_init(value: object) -> object:
+    """Refuse None, which is no initializer of a weight."""
+    if value is None:
+        raise ValueError(
+            "`w_init` must be a callable of the shape, an array or a number, got None."
+        )
+    return value
 
 
 def _in_size(value: object, layer: Layer) -> InSize:

@@ -48,7 +48,7 @@ class Kept:
         # Keep a second tensor of the same memory: loading can give the first one other memory.
         self._tensors = [(each, each.detach(), each.requires_grad) for each in tensors.values()]
         self._values = [_here(each).detach().clone() for each in tensors.values()]
-        self._versions = [_here(each)._version for each in tensors.values()]
+        self._versions = [_version(each) for each in tensors.values()]
 
     def __enter__(self) -> Kept:
         return self
@@ -71,7 +71,7 @@ class Kept:
             if tensor.requires_grad != requires_grad:
                 tensor.requires_grad_(requires_grad)
             # A tensor that nobody wrote is left alone: a backward pass may still need it.
-            if moved or _here(tensor)._version != version:
+            if moved or version is None or _version(tensor) != version:
                 changed.append((tensor, value))
         _copy([tensor for tensor, _ in changed], [value for _, value in changed])
 
@@ -168,6 +168,12 @@ def _copy(targets: list[Tensor], values: list[Tensor]) -> None:
             cast(Any, torch)._foreach_copy_(places, values)
     for each in filter(arrays.is_dtensor, targets):
         torch.autograd.graph.increment_version(each)  # as a write into the DTensor itself does
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often it was written; torch does not count that under ``torch.inference_mode``."""
+    here = _here(tensor)
+    return None if here.is_inference() else here._version
 
 
 def _here(tensor: Tensor) -> Tensor:

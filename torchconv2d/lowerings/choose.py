@@ -18,7 +18,7 @@ from .phases import Phases, PhasesWeightGradient
 from .plain import Plain, PlainWeightGradient
 from .row_sums import RowSums
 from .subpixel import Subpixel
-from .transposed import RunsWeightGradient, Transposed, runs
+from .transposed import RunsWeightGradient, Transposed, pads_beyond_stride, runs
 from .weight_gradient import WeightGradient
 from .zero_insertion import ZeroInsertion
 
@@ -108,6 +108,8 @@ def choose_for_export(geometry: Geometry) -> type[Lowering]:
     chosen = choose(geometry)
     if issubclass(chosen, PartialSums) or chosen is Subpixel:
         chosen = one_convolution(geometry)
+    if chosen is Transposed and pads_beyond_stride(geometry):
+        chosen = Phases if Phases.applies(geometry) else ZeroInsertion
     return Padded if chosen is OverPadded else chosen
 
 

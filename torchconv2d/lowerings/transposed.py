@@ -37,6 +37,11 @@ def computed(axis: Axis) -> int:
     return axis.dilated + axis.extent - 1 - 2 * padding + output_padding
 
 
+def pads_beyond_stride(geometry: Geometry) -> bool:
+    """Whether ``output_padding`` reaches the stride, which torch allows and ONNX does not."""
+    return any(paddings(axis)[1] >= axis.lhs_dilation for axis in geometry.axes)
+
+
 def _is_expressible(axis: Axis) -> bool:
     padding, output_padding = paddings(axis)
     # torch requires an ``output_padding`` below the larger of the two dilations.
@@ -129,8 +134,7 @@ class Transposed(Lowering):
         self.is_one_call = not self.cut
         # torch does not use oneDNN for such a call. Its own code rounds the sum over the channels
         # to the input's dtype for each tap, and then adds these sums.
-        pairs = zip(self.output_padding, self.stride, strict=True)
-        self.rounds_partial_sums = any(padding >= stride for padding, stride in pairs)
+        self.rounds_partial_sums = pads_beyond_stride(geometry)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv_transpose2d(
