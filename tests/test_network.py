@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import copy
-import pickle
-from pathlib import Path
 from typing import Any
 
-import needs
 import numpy as np
 import pytest
 import torch
-from needs import package
-from safetensors.torch import save_file
 from torch import nn
 
 from torchconv2d import Conv2d, interop
@@ -176,39 +171,6 @@ def test_a_shared_parameter_cannot_have_two_values() -> None:
     assert np.array_equal(model["a"].weight.numpy(force=True), draw(3, 3).T)
 
 
-def test_files(tmp_path: Path) -> None:
-    package("h5py")
-    network, other = Network(), Network()
-    nn.init.normal_(network.norm.running_mean)
-    save_file(network.state_dict(), tmp_path / "a.safetensors")
-    interop.load_network(other, tmp_path / "a.safetensors", "torch")
-    assert all(
-        torch.equal(each, network.state_dict()[name]) for name, each in other.state_dict().items()
-    )
-    for content in (pickle.dumps({"a": 1}), b"\x89HDF\r\n\x1a\n damaged", b""):
-        (tmp_path / "b").write_bytes(content)
-        with pytest.raises(ValueError, match=r"no safetensors file|cannot be read"):
-            interop.load_network(other, tmp_path / "b", "torch")
-
-
-def test_hdf5_follows_no_link_out_of_the_file(tmp_path: Path) -> None:
-    needs.package("h5py")
-    import h5py
-
-    model = nn.Sequential(nn.Linear(3, 2))
-    with h5py.File(tmp_path / "w.h5", "w") as file:
-        file["layers/dense/vars/0"], file["layers/dense/vars/1"] = draw(3, 2), draw(2).astype(">f4")
-        file["layers/dense/vars"].attrs["name"] = "first"
-    interop.load_network(model, tmp_path / "w.h5", "keras", {"0": "first"})
-    assert np.array_equal(model[0].bias.numpy(force=True), draw(2))
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["layers/dense/vars/0"] = h5py.ExternalLink(
-            str(tmp_path / "w.h5"), "layers/dense/vars/0"
-        )
-    with pytest.raises(ValueError, match=r"layers/dense/vars/0 is a link"):
-        interop.load_network(model, tmp_path / "x.h5", "keras")
-
-
 def test_computed_lazy_and_meta_parameters_are_refused() -> None:
     params = {"0": {"kernel": draw(3, 2), "bias": draw(2)}}
     for layer, error in (
@@ -246,6 +208,70 @@ def test_a_module_at_two_places_may_have_its_arrays_at_both() -> None:
     ):
         interop.load_network(model, {**both, "again": dense(5)}, "flax")
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_module_at_two_places_may_be_asked_for_by_each_of_its_names() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(3, 2)
+            self.other = nn.ModuleList([nn.Linear(3, 2), self.head])
+
+    first, second = ({"kernel": draw(3, 2) * n, "bias": draw(2) + n} for n in (1, 2))
+    tree = {"x": first, "y": second, "z": {**second}}
+    for names in (
+        {"head": "y", "other.0": "x"},
+        {"other.1": "y", "other.0": "x"},
+        {"other.1": "y", "head": "z", "other.0": "x"},
+    ):
+        model = Twice()
+        left = () if len(names) == 3 else ("z",)
+        interop.load_network(model, tree, "flax", names, ignore=left)
+        assert np.array_equal(model.head.weight.numpy(force=True), second["kernel"].T)
+    with pytest.raises(ValueError, match=r"`head.weight` and `other.1.weight` are the same"):
+        interop.load_network(Twice(), tree, "flax", {"other.1": "x", "head": "y", "other.0": "z"})
+    model = Twice()
+    before = model.head.weight.detach().clone()
+    interop.load_network(model, {"x": first}, "flax", {"other.1": None, "other.0": "x"})
+    assert torch.equal(model.head.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("framework", "names", "scale", "shift"),
+    [
+        ("keras", ("group_normalization", "layer_normalization_1"), "gamma", "beta"),
+        ("flax", ("GroupNorm_0", "LayerNorm_0"), "scale", "bias"),
+        ("haiku", ("group_norm", "layer_norm"), "scale", "offset"),
+    ],
+)
+def test_norms_of_one_width_by_the_names_of_their_kinds(
+    framework: Any, names: tuple[str, str], scale: str, shift: str
+) -> None:
+    model = nn.Sequential(nn.LayerNorm(6), nn.GroupNorm(2, 6))
+    tree = {name: {scale: draw(6) + i, shift: draw(6) - i} for i, name in enumerate(names)}
+    interop.load_network(model, tree, framework)
+    for layer, name in ((model[1], names[0]), (model[0], names[1])):
+        assert np.array_equal(layer.weight.numpy(force=True), tree[name][scale])
+        assert np.array_equal(layer.bias.numpy(force=True), tree[name][shift])
+    others = dict(zip("ab", tree.values(), strict=True))
+    with pytest.raises(ValueError, match="`0`, `1` have the same shapes, and so have a, b"):
+        interop.load_network(model, others, framework)
+
+
+def test_haiku_statistics_of_a_norm_of_another_name() -> None:
+    def statistics(seed: int) -> dict[str, Any]:
+        average = draw(1, 1, 1, 4) ** 2 + seed
+        return {"average": average, "hidden": average + 1, "counter": np.int32(3)}
+
+    params = {"net/~/batch_norm": {"scale": draw(4), "offset": draw(4) + 1}}
+    state = {
+        f"net/~/batch_norm/~/{name}_ema": statistics(i) for i, name in enumerate(("mean", "var"))
+    }
+    model = nn.Sequential(nn.BatchNorm2d(4))
+    interop.load_network(model, (params, state), "haiku")
+    for name in ("mean", "var"):
+        expected = state[f"net/~/batch_norm/~/{name}_ema"]["average"].reshape(4)
+        assert np.array_equal(getattr(model[0], f"running_{name}"), expected)
 
 
 def test_nan_is_a_number_like_others() -> None:

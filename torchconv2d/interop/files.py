@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable
+import zipfile
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import Any, cast
 
 from ..messages import elided, shown
@@ -31,12 +33,21 @@ def read_file(
     path = _decoded(path)
     header = _header(path)
     try:
-        with cast(Any, safetensors).safe_open(path, framework="pt") as file:
+        with cast(Any, safetensors).safe_open(path, framework="pt") as file, naming_file(path):
             json.loads(header, object_pairs_hook=_unique, parse_int=str, parse_float=str)
             names = by_path(((name,), name) for name in file.keys())  # noqa: SIM118  no mapping
             return {at: file.get_tensor(names[at]) for at in pick(names)}
     except safetensors.SafetensorError as error:
         raise _no_such_file(path, str(error)) from error
+
+
+@contextmanager
+def naming_file(path: str) -> Generator[None]:
+    """Errors of what a file holds begin with its path."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{elided(path)}: {error}") from error
 
 
 def _decoded(path: object) -> str:
@@ -85,7 +96,22 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _no_such_file(path: str, why: str) -> ValueError:
+    if _is_keras(path):
+        return ValueError(
+            f"{elided(path)} is a .keras archive. Pass the model instead, "
+            "keras.models.load_model(path); or a file of its weights alone, made by "
+            "model.save_weights('name.weights.h5')."
+        )
     return ValueError(
         f"{elided(path)} is no safetensors file ({elided(why)}). Open others yourself and pass "
         "the mapping: np.load(path), torch.load(path, weights_only=True), h5py.File(path)."
     )
+
+
+def _is_keras(path: str) -> bool:
+    if not os.path.isfile(path):  # a pipe could wait forever
+        return False
+    try:
+        return "model.weights.h5" in zipfile.ZipFile(path).namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False

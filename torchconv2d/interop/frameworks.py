@@ -52,6 +52,7 @@ class Framework(NamedTuple):
         masks: whether layers hold a mask in addition to their parameters.
         dense: the axes of a dense layer's kernel.
         norm: the names of a norm's scale, offset, mean and variance. A slash separates levels.
+        norm_names: the names that it gives to batch, layer and group norms, without numbers.
         training_only: arrays of a norm that only its training needs.
         levels: names at the top of a tree, below each of which the same layers may have arrays.
         positions: whether an array may have its position in the layer as its name.
@@ -65,6 +66,7 @@ class Framework(NamedTuple):
     masks: bool
     dense: str
     norm: tuple[tuple[str, ...], ...]
+    norm_names: tuple[str, ...] = ()
     training_only: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
     positions: bool = False
@@ -111,6 +113,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
         masks=True,
         dense="IO",
         norm=(("scale",), ("bias",), ("mean",), ("var",)),
+        norm_names=("BatchNorm", "LayerNorm", "GroupNorm"),
         levels=("params", "batch_stats"),
     ),
     "haiku": Framework(
@@ -122,6 +125,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
         masks=True,
         dense="IO",
         norm=(("scale",), ("offset",), ("~/mean_ema/average",), ("~/var_ema/average",)),
+        norm_names=("batch_norm", "layer_norm", "group_norm"),
         training_only=(
             *("~/mean_ema/hidden", "~/mean_ema/counter"),
             *("~/var_ema/hidden", "~/var_ema/counter"),
@@ -140,6 +144,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
         masks=False,
         dense="IO",
         norm=tuple((name, f"{name}:0") for name in _KERAS_NORM),
+        norm_names=("batch_normalization", "layer_normalization", "group_normalization"),
         positions=True,
     ),
     "tflite": Framework(

@@ -33,18 +33,23 @@ def entries(file: Any) -> Iterator[tuple[Names, Any]]:
                 start = path.index(layer) if layer in path else 0
                 yield tuple(path[start:]), _child(group, name)
     else:
-        yield from _nested(file, ())
+        yield from _nested(file, (), {file})
 
 
-def _nested(group: Any, names: Names) -> Iterator[tuple[Names, Any]]:
+def _nested(group: Any, names: Names, seen: set[Any]) -> Iterator[tuple[Names, Any]]:
     for key in sorted(group, key=lambda key: natural((key,))):
         child = _child(group, key)
         if hasattr(child, "shape"):
             yield (*names, key), child
-        elif key in ("layers", "vars"):  # the levels that Keras adds
-            yield from _nested(child, names)
+            continue
+        # A group in itself has no end, and each of fifty groups twice in the next no near one.
+        if child in seen:
+            raise ValueError(f"{elided(child.name)} is in itself, or at two places")
+        seen.add(child)
+        if key in ("layers", "vars"):  # the levels that Keras adds
+            yield from _nested(child, names, seen)
         else:
-            yield from _nested(child, (*names, _own_name(child, key)))
+            yield from _nested(child, (*names, _own_name(child, key)), seen)
 
 
 def _own_name(group: Any, key: str) -> str:

@@ -20,8 +20,9 @@ Modules = Mapping[str, Sequence[Slot]]
 class Matching:
     """Which layer belongs to which module, and what is ambiguous."""
 
-    def __init__(self, modules: Modules, layers: Layers) -> None:
-        self.modules, self.layers = dict(modules), layers
+    def __init__(self, modules: Modules, layers: Layers, others: Mapping[str, str]) -> None:
+        """``others`` has the further names of modules, each with the module's first name."""
+        self.modules, self.layers, self.others = dict(modules), layers, others
         self.places = dict[str, Place]()
         self.problems: list[str] = []
 
@@ -43,12 +44,15 @@ class Matching:
             TypeError: a name that is not text.
             ValueError: no such module.
         """
+        firsts = {name: name for name in self.modules} | {
+            name: first for name, first in self.others.items() if first in self.modules
+        }
         if callable(names):
             asked = {name: names(name) for name in self.modules}
         else:
             asked = dict(cast("Mapping[str, Any]", names))
         for name, value in asked.items():
-            below = [each for each in self.modules if _is_within(each, name)]
+            below = [each for each in firsts if _is_within(each, name)]
             if not below:
                 raise ValueError(
                     f"`names` has {shown(name)}, and the model has no such module with parameters; "
@@ -68,6 +72,13 @@ class Matching:
                 }
             else:
                 self.places[name] = _path(value, levels)
+            # A module with several names may be asked for by any, or by several.
+            for each in below:
+                self.modules[each] = self.modules[firsts[each]]
+        for name in [name for name in self.others if name in self.places]:
+            if self.others[name] not in self.places:
+                self.places[self.others[name]] = self.places.pop(name)
+                del self.modules[name]
 
     def by_name(self) -> None:
         """Match equal names. Dots, slashes and underscores count as the same."""
@@ -78,31 +89,34 @@ class Matching:
             if len(found) == len(partners) == 1:
                 self.places[found[0]] = partners[0]
 
-    def by_other_name(self, others: Mapping[str, str]) -> None:
-        """Match a module at several places, which the tree may have at each of them or at one.
-
-        Args:
-            others: the further names of modules, each with the module's first name.
-        """
+    def by_other_name(self) -> None:
+        """Match a module at several places, which the tree may have at each of them or at one."""
         there = _by_parts(self.unmatched()[1], tuple)
+        others = [name for name, first in self.others.items() if first in self.modules]
         for words, found in _by_parts(others, parts).items():
             partners = there.get(words, [])
             if len(found) != 1 or len(partners) != 1:
                 continue
-            first = others[found[0]]
+            first = self.others[found[0]]
             if first not in self.places:
                 self.places[first] = partners[0]
             elif self.places[first] is not None:
                 self.modules[found[0]] = self.modules[first]
                 self.places[found[0]] = partners[0]
 
-    def by_shape(self, in_order: bool) -> None:
+    def by_shape(self, in_order: bool, norms: Mapping[str, str | None]) -> None:
         """Match modules and layers that fit each other and nothing else.
 
         Where several fit several, it takes the order of the numbers in their names. If these give
         no order, it takes the order of model and tree with ``in_order``, and else notes a problem.
+
+        Args:
+            in_order: see there.
+            norms: the framework's name for layers of the module's kind, by module; None for what is
+                no norm.
         """
-        for modules, layers in self._alike():
+        groups = [each for group in self._alike() for each in _by_norm(*group, norms)]
+        for modules, layers in groups:
             if len(modules) != len(layers):
                 continue
             if len(modules) > 1:
@@ -193,6 +207,21 @@ def _by_parts(names: Iterable[Any], split: Callable[[Any], Path]) -> dict[Path, 
         words = (word for part in split(name) for word in re.split("_+", part))
         found.setdefault(tuple(words), []).append(name)
     return found
+
+
+def _by_norm(
+    modules: list[str], layers: list[Path], norms: Mapping[str, str | None]
+) -> list[tuple[list[str], list[Path]]]:
+    """The group, split by kinds of norms where each layer has the framework's name for a kind."""
+    split = [
+        (
+            [each for each in modules if norms[each] == name],
+            [path for path in layers if natural(path[-1:])[0] == (name,)],
+        )
+        for name in dict.fromkeys(norms[each] for each in modules)
+    ]
+    is_known = all(len(here) == len(there) for here, there in split)
+    return split if is_known and len(modules) == len(layers) else [(modules, layers)]
 
 
 def _numbered(paths: Iterable[Path]) -> bool:

@@ -18,7 +18,7 @@ from . import trees
 from .frameworks import FRAMEWORKS
 from .matching import Matching, Modules, Place, find
 from .numbers import dtype_of, holds, shape_told
-from .slots import Slot, slots
+from .slots import Slot, norm_name, slots
 from .trees import Layers, Leaf
 
 
@@ -142,16 +142,18 @@ def load_network(
         known = ", ".join(map(repr, FRAMEWORKS))
         raise ValueError(f"`framework` must be one of {known}; got {shown(framework)}.")
     row = FRAMEWORKS[framework]
-    modules = _modules(model, framework, dict(kinds or {}))
+    others = _other_names(model)
+    modules = _modules(model, framework, {others.get(n, n): k for n, k in (kinds or {}).items()})
     with trees.opened(params) as tree:
         layers = trees.read(tree, row, prefix, [ignore] if isinstance(ignore, str) else ignore)
-        matching = Matching(modules, layers)
+        matching = Matching(modules, layers, others)
         if names is not None:
             matching.by_request(names, row.levels)
         matching.by_name()
-        matching.by_other_name(_other_names(model, modules))
-        matching.by_shape(in_order)
-        found, values = _moves(matching, row.training_only)
+        matching.by_other_name()
+        norms = {name: norm_name(model.get_submodule(name), row) for name in modules}
+        matching.by_shape(in_order, norms)
+        found, values = _moves(matching)
         if not dry_run:
             _check(found)
             write(model, _read(model, values))
@@ -177,15 +179,14 @@ def _modules(model: nn.Module, framework: str, kinds: dict[str, Kind]) -> Module
     return modules
 
 
-def _other_names(model: nn.Module, modules: Modules) -> dict[str, str]:
+def _other_names(model: nn.Module) -> dict[str, str]:
     """For modules at several places in the model: each further name, and the first name."""
-    first = {id(model.get_submodule(name)): name for name in modules}
+    first, others = dict[int, str](), dict[str, str]()
     named = cast("Iterable[tuple[str, nn.Module]]", model.named_modules(remove_duplicate=False))
-    return {
-        name: first[id(module)]
-        for name, module in named
-        if id(module) in first and name != first[id(module)]
-    }
+    for name, module in named:
+        if first.setdefault(id(module), name) != name:
+            others[name] = first[id(module)]
+    return others
 
 
 @contextmanager
@@ -196,11 +197,13 @@ def _told_of(name: str) -> Generator[None]:
         raise type(error)(f"The module {shown(name)}: {error}") from error
 
 
+_LONGEST = 500  # characters of the problems in a message
+
 # A parameter's name, its slot and the array for it.
 Value = tuple[str, Slot, Leaf]
 
 
-def _moves(matching: Matching, training_only: Sequence[str]) -> tuple[Moves, list[Value]]:
+def _moves(matching: Matching) -> tuple[Moves, list[Value]]:
     values: list[Value] = []
     unfilled: list[str] = []
     problems = list(matching.problems)
@@ -234,8 +237,8 @@ def _moves(matching: Matching, training_only: Sequence[str]) -> tuple[Moves, lis
     unused = [
         f"{leaf.path} {shape_told(leaf.value)}"
         for layer in matching.layers.values()
-        for name, leaf in layer.items()
-        if id(leaf) not in used and name not in training_only
+        for leaf in layer.values()
+        if id(leaf) not in used
     ]
     return Moves(tuple(moves), tuple(unfilled), tuple(unused), tuple(problems)), values
 
@@ -266,15 +269,17 @@ def _holds(target: Tensor, source: torch.dtype) -> bool:
 
 def _check(found: Moves) -> None:
     """Raise an error that names the first problems, if there are any."""
-    wrong = list(found.problems[:2])
+    wrong = list(found.problems)
     if found.unfilled:
         wrong.append(f"no array for {listed(found.unfilled, elided)}")
     if found.unused:
         wrong.append(f"no parameter for {listed(found.unused, elided)}")
     if wrong:
-        more = "".join(f"; {each}" for each in wrong[1:])
+        text = wrong[0]
+        for each in wrong[1:3]:
+            text += f"; {each}" if len(text) + len(each) < _LONGEST else ""
         raise ValueError(
-            f"`params` does not fit the model: {wrong[0]}{more}. Give `names` for what is matched "
+            f"`params` does not fit the model: {text}. Give `names` for what is matched "
             "wrongly, `ignore` for arrays to leave out; `print(load_network(..., dry_run=True))` "
             "shows all."
         )

@@ -126,6 +126,13 @@ def _conv(module: Any, framework: str, kind: str | None) -> Row:
     return {"weight": (row.weight, forms), "bias": (row.bias, {})}
 
 
+def norm_name(module: nn.Module, row: Framework) -> str | None:
+    """The framework's name for layers of the module's kind, if this is a norm."""
+    kinds = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    names = zip(kinds, row.norm_names, strict=False)  # some frameworks give no names
+    return next((name for kind, name in names if isinstance(module, kind)), None)
+
+
 def _linear(module: Any, framework: str, _: str | None) -> Row:
     row: Framework = FRAMEWORKS[framework]
     out, into = module.weight.shape

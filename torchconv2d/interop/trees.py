@@ -10,8 +10,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, cast
 
 from ..messages import elided, shown
-from . import hdf5, leaves
-from .files import read_file
+from . import files, hdf5, leaves
 from .frameworks import Framework
 from .numbers import is_array
 from .paths import Names, Path, by_path, ordered, parts, starting
@@ -30,7 +29,7 @@ Layers = Mapping[Path, Mapping[str, Leaf]]
 
 @contextmanager
 def opened(tree: Any) -> Generator[Any]:
-    """The tree; the path of an HDF5 file as the open file."""
+    """The tree; the path of an HDF5 file as the open file, and errors while it is open name it."""
     if isinstance(tree, (str, os.PathLike)) and _is_hdf5(
         path := os.fspath(cast("str | os.PathLike[str]", tree))
     ):
@@ -38,12 +37,13 @@ def opened(tree: Any) -> Generator[Any]:
             h5py = import_module("h5py")
         except ImportError as error:
             raise ImportError("Reading this file needs h5py: `pip install h5py`.") from error
-        try:
-            file = h5py.File(path, "r")
-        except OSError as error:  # damaged
-            raise ValueError(f"`params` cannot be read: {elided(str(error))}.") from error
-        with file:
-            yield file
+        with files.naming_file(path):
+            try:
+                file = h5py.File(path, "r")
+            except OSError as error:  # damaged
+                raise ValueError(f"`params` cannot be read: {elided(str(error))}.") from error
+            with file:
+                yield file
     else:
         yield tree
 
@@ -75,14 +75,15 @@ def read(params: Any, row: Framework, prefix: str, ignore: Iterable[str]) -> Lay
                 f"`params` has two arrays for the same: {both}; leave one of them out."
             )
         # Trees also hold functions and settings. They are left out, as they need no parameter.
-        if name in known or is_array(leaf.value):
+        # So are arrays that the network's own training needs alone.
+        if name in known or (is_array(leaf.value) and name not in row.training_only):
             layer[name] = leaf
     return {at: layer for at, layer in layers.items() if layer}
 
 
 def _leaves(tree: Any, pick: Any) -> dict[Path, Any]:
     if isinstance(tree, (str, os.PathLike)):
-        return read_file(cast("str | os.PathLike[str]", tree), pick)
+        return files.read_file(cast("str | os.PathLike[str]", tree), pick)
     # A tuple holds several trees, such as Haiku's parameters and state.
     trees = cast("tuple[Any, ...]", tree) if type(tree) is tuple else (tree,)
     states = [each for each in trees if _is_equinox_state(each)]
