@@ -34,7 +34,6 @@ class Row(NamedTuple):
     torch: Ratio | None
     bound: Ratio | None
     best: Ratio
-    best_lowering: str
 
     @property
     def limits(self) -> dict[str, float]:
@@ -85,7 +84,6 @@ def measure(shape: Shape, training: bool, rounds: int = 15, device: str = "cpu")
         _maybe(layer, times.get("torch")),
         _maybe(layer, times.get("bound")),
         ratio(times[chosen], times[best]),
-        best,
     )
 
 

@@ -50,21 +50,20 @@ def random_layer(seed: int) -> Conv2d | None:
         "b_init": chance.choice((None, whole_numbers)),
         "w_mask": chance.choice((None, 2.0)),
     }
+    if settings["padding"] is pads:
+        for n, dilation, (before, after) in zip(size, settings["lhs_dilation"], pads, strict=True):
+            if n is not None and dilate(n, dilation) + before + after < 0:
+                return None
     in_size = (inputs, *size) if first else (*size, inputs)
-    try:
-        return Conv2d(
-            in_size,
-            outputs,
-            pair(5),
-            groups=groups,
-            channel_first=first,
-            w_init=whole_numbers,
-            **settings,
-        )
-    except ValueError as error:
-        if "crop" in str(error):
-            return None
-        raise
+    return Conv2d(
+        in_size,
+        outputs,
+        pair(5),
+        groups=groups,
+        channel_first=first,
+        w_init=whole_numbers,
+        **settings,
+    )
 
 
 def input_of(layer: Conv2d, rows: int, columns: int) -> Tensor:

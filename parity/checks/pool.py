@@ -32,8 +32,8 @@ def judge_without_jax(case: Case) -> Outcome:
     return suite.judge(case, with_jax=False)
 
 
-def ask_jax(case: Case) -> None:
-    """Run only the part of ``judge`` that calls JAX, without the layer."""
+def run_jax(case: Case) -> None:
+    """Run only the part of ``judge`` that calls JAX, to see whether JAX crashes."""
     subject = Subject(case, with_jax=True)
     for arrays in (subject.integers, subject.normals):
         subject.reference.results(arrays)
@@ -44,7 +44,7 @@ class Jobs:
 
     judge: Callable[[Case], Outcome] = staticmethod(judge)
     judge_without_jax: Callable[[Case], Outcome] = staticmethod(judge_without_jax)
-    ask_jax: Callable[[Case], None] = staticmethod(ask_jax)
+    run_jax: Callable[[Case], None] = staticmethod(run_jax)
 
 
 def run(
@@ -91,7 +91,7 @@ def _begin(pool: ProcessPool, case: Case, jobs: type[Jobs]) -> Callable[[], Outc
         except ProcessExpired as death:
             died = Finding("process", "all", Verdict.DIFFERS, f"ended with {death.exitcode}")
         try:
-            pool.schedule(jobs.ask_jax, [case]).result()
+            pool.schedule(jobs.run_jax, [case]).result()
         except ProcessExpired as death:
             crash = _jax_crashed(case, death.exitcode)
         else:

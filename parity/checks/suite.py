@@ -17,7 +17,7 @@ CHECKS: dict[str, Check] = {
     "exact": values.exact,
     "rounding": values.rounding,
     "non-finite": values.non_finite,
-    "apart": values.apart,
+    "some gradients": values.some_gradients,
     "inference": values.inference,
     "functional": functional.functional,
     "forward mode": derivatives.forward_mode,

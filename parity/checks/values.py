@@ -22,7 +22,7 @@ def exact(subject: Subject) -> Iterator[Finding]:
     """On small integers the port, JAX and the definition give the same bits."""
     right = subject.exact
     jax = subject.reference.results(subject.integers) if subject.with_jax else None
-    in_double = cache(lambda: subject.reference.in_double(subject.integers))  # asked at most once
+    in_double = cache(lambda: subject.reference.in_double(subject.integers))  # run at most once
     for quantity, value in right._asdict().items():
         if value is None:
             continue
@@ -39,7 +39,7 @@ def rounding(subject: Subject) -> Iterator[Finding]:
     case, arrays = subject.case, subject.normals
     value = expected.value(arrays, case.geometry)
     ours, limits = port.results(case, arrays), _bound(subject, arrays, value)
-    in_double = cache(lambda: subject.reference.in_double(arrays))  # asked at most once
+    in_double = cache(lambda: subject.reference.in_double(arrays))  # run at most once
     jax = jax_limits = None
     if subject.with_jax:
         jax = subject.reference.results(arrays)
@@ -80,7 +80,10 @@ def _bound(subject: Subject, arrays: Arrays, value: Results) -> Results:
 def _jax_differs(
     subject: Subject, check: str, quantity: str, right_in_double: bool, detail: str
 ) -> Finding:
-    """JAX differs from the definition: find out whether it does in double precision too."""
+    """What it means that JAX differs from the definition: a bug of JAX, or a wrong definition.
+
+    It is a bug of JAX if JAX is right in double precision.
+    """
     detail = f"{subject.reference.name} is not the definition: {detail}"
     if not right_in_double:
         return Finding(check, quantity, Verdict.ORACLES_DISAGREE, detail)
@@ -89,9 +92,9 @@ def _jax_differs(
 
 
 def non_finite(subject: Subject) -> Iterator[Finding]:
-    """A NaN or infinity spreads exactly to the entries that read it.
+    """A NaN or infinity spreads to exactly the entries that depend on it.
 
-    A bad pixel reaches the outputs and the taps that read it. A bad cotangent reaches the pixels
+    A bad pixel reaches the outputs and the taps that meet it. A bad cotangent reaches the pixels
     that its output reads. A bad bias reaches its channel. All other entries stay unchanged.
     """
     arrays, clean = subject.integers, subject.exact
@@ -118,14 +121,14 @@ def non_finite(subject: Subject) -> Iterator[Finding]:
             yield from _spread_findings(subject, arrays._replace(bias=spoilt), clean, reached)
 
 
-def apart(subject: Subject) -> Iterator[Finding]:
+def some_gradients(subject: Subject) -> Iterator[Finding]:
     """The gradients stay the same if only some arguments require one."""
-    ours = port.gradients_apart(subject.case, subject.integers)
+    ours = port.some_gradients(subject.case, subject.integers)
     for quantity, value in zip(("input", "weight", "bias"), ours, strict=True):
         if value is not None:
             right = getattr(subject.exact, quantity)
             good = _equal(value, right)
-            yield subject.judged("apart", quantity, good, _difference(value, right))
+            yield subject.judged("some gradients", quantity, good, _difference(value, right))
 
 
 def inference(subject: Subject) -> Iterator[Finding]:

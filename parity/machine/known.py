@@ -58,8 +58,8 @@ def settings_of(bug: KnownBug) -> list[Setting]:
     return _paths()
 
 
-def ask(shows: Callable[[], bool]) -> Iterator[bool]:
-    """Run an example in this process, which does nothing else."""
+def run_example(shows: Callable[[], bool]) -> Iterator[bool]:
+    """Run an example; this process does nothing else."""
     with Path(os.devnull).open("w") as silence:
         os.dup2(silence.fileno(), sys.stderr.fileno())  # a crash may print a stack
     torch.manual_seed(0)
@@ -74,7 +74,7 @@ def run(bugs: Sequence[KnownBug], workers: int | None = None) -> list[Row]:
     for row in rows:
         for setting in settings_of(row.bug):
             if setting.obstacle is None:
-                waiting.append(job := processes.Job(setting, ask, (row.bug.shows,)))
+                waiting.append(job := processes.Job(setting, run_example, (row.bug.shows,)))
                 row_of[id(job)] = row
     jobs = list(waiting)  # kept alive, so that no two have the same id
     begun: set[int] = set()

@@ -39,7 +39,7 @@ SMALL = Case(size=(3, 4), channels=(2, 2, 1), kernel=(2, 2), batch=1, dtype="flo
         ("exact", "kernel flipped", PLAIN),
         ("rounding", "gradients rounded to bfloat16", PLAIN),
         ("non-finite", "a NaN anywhere is everywhere", PLAIN),
-        ("apart", "a frozen layer's input gradient", PLAIN),
+        ("some gradients", "a frozen layer's input gradient", PLAIN),
         ("inference", "the input overwritten", PLAIN),
         ("functional", "order of the output's axes not undone", PLAIN),
         ("batch groups", "groups of the batch interleaved", PLAIN),

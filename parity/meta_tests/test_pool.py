@@ -35,15 +35,15 @@ def abort(case):
 class JaxAborts(pool.Jobs):
     judge = staticmethod(die_of_one)
     judge_without_jax = staticmethod(agree)
-    ask_jax = staticmethod(abort)
+    run_jax = staticmethod(abort)
 
 
 class JaxDies(JaxAborts):
-    ask_jax = staticmethod(die)
+    run_jax = staticmethod(die)
 
 
 class LayerDies(JaxAborts):
-    ask_jax = staticmethod(agree)
+    run_jax = staticmethod(agree)
 
 
 class BothDie(JaxAborts):

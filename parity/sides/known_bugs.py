@@ -28,12 +28,17 @@ from .settings import capabilities
 
 
 class KnownBug(NamedTuple):
-    """``shows()`` runs an example on this machine.
+    """A bug of a library below the suite.
 
-    ``needs`` is an instruction set: no processor without it has shown the bug. It is None if all
-    processors have shown it. An example may crash its process, which also counts as shown.
-    ``explains(case, check)`` says whether a case meets the bug. It is None if no case does, since
-    the layer avoids the bug.
+    Attributes:
+        name: what goes wrong, and when.
+        culprit: ``'jax'``, ``'oneDNN'`` or ``'torch'``.
+        upstream: where it was reported.
+        shows: runs an example on this machine, and returns whether the bug appeared. An example
+            that crashes its process counts as shown, too.
+        needs: an instruction set without which no processor has shown the bug; None if all have.
+        explains: whether a failed check of a case is due to the bug; None if no case can meet the
+            bug, since the layer avoids it.
     """
 
     name: str
@@ -53,14 +58,14 @@ class KnownBug(NamedTuple):
 
 
 def name_of(case: Case, check: str) -> str:
-    """The name of the JAX bug that a check found on a case."""
+    """The name of the bug of JAX that explains a failed check of a case."""
     bugs = (bug for bug in KNOWN if bug.culprit == "jax" and bug.explains is not None)
     names = (bug.name for bug in bugs if bug.explains(case, check))
     return next(names, "JAX is wrong in a way that known_bugs.py does not list")
 
 
 def _crops_before_and_pads_less_after(case: Case, check: str) -> bool:
-    """Whether this holds for the case's convolution, or for one that computes its gradients."""
+    """Whether the case's convolution has such padding, or one that computes its gradients has."""
     return (
         check != "process"
         and case.dtype not in WIDE
@@ -109,8 +114,11 @@ def _onednn_spreads_to_a_neighbour() -> bool:
     return not torch.equal(y.isnan(), F.conv2d(x, weight).isnan())
 
 
-def _ended_a_process_that_asked_jax_alone(case: Case, check: str) -> bool:
-    """``pool.py`` runs JAX alone. All such cases have a dilated input or a stride."""
+def _crashes_with_jax_alone(case: Case, check: str) -> bool:
+    """Whether JAX crashed its process, which ``pool.py`` finds out by running JAX alone.
+
+    All such cases have a dilated input or a stride.
+    """
     return check == "process" and (case.lhs_dilation, case.stride) != ((1, 1), (1, 1))
 
 
@@ -146,7 +154,7 @@ KNOWN = (
         "not reported",
         _xla_aborts,
         "avx2",
-        _ended_a_process_that_asked_jax_alone,
+        _crashes_with_jax_alone,
     ),
     KnownBug(
         "oneDNN's bfloat16 convolution reads channels in pairs; with an odd number per group it "

@@ -112,7 +112,7 @@ def results(case: Case, arrays: Arrays) -> Results:
     )
 
 
-def gradients_apart(case: Case, arrays: Arrays) -> tuple[Array, Array, Array | None]:
+def some_gradients(case: Case, arrays: Arrays) -> tuple[Array, Array, Array | None]:
     """The gradients by the input of a frozen layer, and by the parameters alone."""
     conv, x = layer(case, arrays), images(case, arrays.x)
     cotangent = tensor(case, arrays.cotangent).conj().resolve_conj()
