@@ -55,7 +55,7 @@ def state_of(module: nn.Module) -> list[tuple[Any, ...]]:
             tensor.requires_grad,
             tuple(tensor.shape),
             tensor.stride(),
-            tensor.detach().contiguous().view(torch.uint8).numpy().tobytes(),
+            tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes(),
         )
         for name, tensor in named
     ]

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 from cases import make_input, make_layer
+from interrupts import interrupt
 from limits import state_of
 from torch import Tensor, nn
 
-import torchconv2d
 from torchconv2d import Conv2d, init, interop
 from torchconv2d.state import Kept
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-# The files in which a test interrupts a write: this package, and torch's loading.
-WATCHED = (str(Path(torchconv2d.__file__).parent), nn.Module.load_state_dict.__code__.co_filename)
 
 
 def layer_of() -> Conv2d:
@@ -62,33 +55,6 @@ WRITES: dict[str, Callable[[Conv2d], Any]] = {
 }
 
 
-@contextmanager
-def interrupt(at: int) -> Generator[list[int]]:
-    """Ctrl-C before the executed line with this number; the list has the number of lines so far."""
-    count = [0]
-
-    def line(frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line":
-            count[0] += 1
-            if count[0] == at:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return line
-
-    def call(frame: FrameType, event: str, _: Any) -> Any:
-        return line if frame.f_code.co_filename.startswith(WATCHED) else None
-
-    before = sys.gettrace()
-    sys.settrace(call)
-    try:
-        yield count
-    finally:
-        sys.settrace(before)
-        torch.set_grad_enabled(
-            True
-        )  # an error in a trace, unlike Ctrl-C, can skip the end of `no_grad`
-
-
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_an_interrupt_at_any_line_leaves_all_old_or_all_new(write: Callable[[Conv2d], Any]) -> None:
     layer = layer_of()
@@ -110,6 +76,34 @@ def test_an_interrupt_at_any_line_leaves_all_old_or_all_new(write: Callable[[Con
         assert layer.weight is weight or seen[-1] == new
     assert lines > 20
     assert seen[0] == old
+
+
+REFUSED: dict[str, Callable[[Conv2d], Any]] = {
+    "a name too few": lambda layer: layer.load_state_dict({"weight": numbers(layer)["weight"]}),
+    "a name too many": lambda layer: layer.load_state_dict(
+        numbers(layer) | {"more": torch.ones(1)}
+    ),
+    "assigned, a name too few": lambda layer: layer.load_state_dict(
+        {"weight": numbers(layer, torch.float64)["weight"]}, assign=True
+    ),
+}
+
+
+@pytest.mark.parametrize("write", REFUSED.values(), ids=REFUSED)
+def test_an_interrupt_while_a_refused_load_is_undone(write: Callable[[Conv2d], Any]) -> None:
+    layer = layer_of()
+    old = state_of(layer)
+    with interrupt(0) as count, pytest.raises(RuntimeError, match="key"):
+        write(layer)
+    assert count[0] > 100
+    for at in range(count[0] % 3 + 1, count[0] + 1, 3):
+        layer = layer_of()
+        tensors = [*layer.parameters(), *layer.buffers()]
+        with pytest.raises(KeyboardInterrupt), interrupt(at):
+            write(layer)
+        assert state_of(layer) == old, f"line {at} of {count[0]}"
+        now = [*layer.parameters(), *layer.buffers()]
+        assert all(one is other for one, other in zip(now, tensors, strict=True))
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)

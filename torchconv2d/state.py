@@ -9,7 +9,7 @@ the old state: the numbers to the bit, dtype, device, ``requires_grad`` and the 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
 import torch
@@ -36,11 +36,13 @@ class Kept:
     """
 
     def __init__(self, *modules: nn.Module) -> None:
-        self._objects: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._objects: list[tuple[MutableMapping[str, Any], dict[str, Any]]] = []
+        # A scripted module has no such entry in its `vars`.
+        self._modes = [(each, each.training) for each in modules if hasattr(each, "training")]
         tensors = dict[int, Tensor]()
         for module in modules:
             for attributes in (vars(module), module._parameters, module._buffers):
-                self._objects.append((attributes, dict(attributes)))
+                self._objects.append((attributes, dict(attributes.items())))
             for name, tensor in (*module._parameters.items(), *module._buffers.items()):
                 # A tensor that cannot be written cannot change.
                 if tensor is not None and not_writable(name, tensor) is None:
@@ -48,7 +50,6 @@ class Kept:
         # Keep a second tensor of the same memory: loading can give the first one other memory.
         self._tensors = [(each, each.detach(), each.requires_grad) for each in tensors.values()]
         self._values = [_here(each).detach().clone() for each in tensors.values()]
-        self._versions = [_version(each) for each in tensors.values()]
 
     def __enter__(self) -> Kept:
         return self
@@ -58,20 +59,25 @@ class Kept:
             self.restore()
 
     def restore(self) -> None:
-        """Restore everything."""
+        """Restore everything.
+
+        Within the block, an interrupt meanwhile does no harm: the end of the block restores again.
+        """
         for attributes, objects in self._objects:
-            attributes.update(objects)
+            for name, each in objects.items():
+                if name not in attributes or attributes[name] is not each:
+                    attributes[name] = each
+        for module, training in self._modes:
+            if module.training != training:
+                module.training = training
         changed: list[tuple[Tensor, Tensor]] = []
-        for (tensor, same, requires_grad), value, version in zip(
-            self._tensors, self._values, self._versions, strict=True
-        ):
-            moved = _memory(tensor) != _memory(same)
-            if moved:
+        for (tensor, same, requires_grad), value in zip(self._tensors, self._values, strict=True):
+            if _memory(tensor) != _memory(same):
                 tensor.data = same
             if tensor.requires_grad != requires_grad:
                 tensor.requires_grad_(requires_grad)
-            # A tensor that nobody wrote is left alone: a backward pass may still need it.
-            if moved or version is None or _version(tensor) != version:
+            # A tensor that has its numbers is not written: a backward pass may still need it.
+            if not _are_equal(_here(tensor), value):
                 changed.append((tensor, value))
         _copy([tensor for tensor, _ in changed], [value for _, value in changed])
 
@@ -113,7 +119,8 @@ def stored(module: nn.Module, name: str) -> Tensor:
         AttributeError: it was deleted.
         RuntimeError: a parametrization or pruning computes it, so it is not stored.
     """
-    tensor = module._parameters.get(name, module._buffers.get(name))
+    # Those of a scripted module are no dicts.
+    tensor = next((own[name] for own in (module._parameters, module._buffers) if name in own), None)
     if tensor is None:
         getattr(module, name)  # raises if it was deleted
         raise RuntimeError(
@@ -170,10 +177,16 @@ def _copy(targets: list[Tensor], values: list[Tensor]) -> None:
         torch.autograd.graph.increment_version(each)  # as a write into the DTensor itself does
 
 
-def _version(tensor: Tensor) -> int | None:
-    """How often it was written; torch does not count that under ``torch.inference_mode``."""
-    here = _here(tensor)
-    return None if here.is_inference() else here._version
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same bits, NaN too."""
+    if one.is_meta:
+        return True
+    # Resolved, since the bits of a lazily conjugated or negated tensor are not its numbers.
+    bits = [
+        each.detach().resolve_conj().resolve_neg().contiguous().flatten().view(torch.uint8)
+        for each in (one, other)
+    ]
+    return torch.equal(*bits)
 
 
 def _here(tensor: Tensor) -> Tensor:
@@ -245,20 +258,28 @@ class AllOrNothing(nn.Module):
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         state_dict = _entries(state_dict)
-        with Kept(*self.modules()):  # a parametrization keeps the weight in a module below
-            # torch's own message would list all names.
-            found: Any = super().load_state_dict(state_dict, strict=False, assign=assign)
-            kinds = {"Missing": found.missing_keys, "Unexpected": found.unexpected_keys}
-            wrong = [
-                f"{kind} key(s) in state_dict: {listed(names, shown)}."
-                for kind, names in kinds.items()
-                if names
-            ]
-            if found.unexpected_keys == ["bias"]:
-                wrong.append("The layer has no bias; make it with `b_init=init.ZeroInit()`.")
-            if strict and wrong:
-                raise RuntimeError(f"{type(self).__name__} cannot load it. {' '.join(wrong)}")
-            return found
+        with Kept(*self.modules()) as kept:  # a parametrization keeps the weight in a module below
+            try:
+                return self._loaded(state_dict, strict, assign)
+            except Exception:
+                # Restored here, where an interrupt meanwhile makes the block restore it again.
+                kept.restore()
+                raise
+
+    def _loaded(self, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> Any:
+        # torch's own message would list all names.
+        found: Any = super().load_state_dict(state_dict, strict=False, assign=assign)
+        kinds = {"Missing": found.missing_keys, "Unexpected": found.unexpected_keys}
+        wrong = [
+            f"{kind} key(s) in state_dict: {listed(names, shown)}."
+            for kind, names in kinds.items()
+            if names
+        ]
+        if found.unexpected_keys == ["bias"]:
+            wrong.append("The layer has no bias; make it with `b_init=init.ZeroInit()`.")
+        if strict and wrong:
+            raise RuntimeError(f"{type(self).__name__} cannot load it. {' '.join(wrong)}")
+        return found
 
     def __getattr__(self, name: str) -> Any:
         try:

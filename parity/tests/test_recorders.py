@@ -302,3 +302,40 @@ def test_a_layer_that_fits_two_is_ambiguous_until_names_decide() -> None:
     for name, verdict in (("one", "agrees"), ("two", "differs")):
         result = compare(port, recording, names={"only": name})
         assert [e.verdict for e in result.layers if e.layer == "only"] == [verdict]
+
+
+class Dropped(nnx.Module):
+    """In training mode: statistics and the state of random numbers change with each call."""
+
+    def __init__(self) -> None:
+        rngs = nnx.Rngs(3)
+        self.norm, self.drop = nnx.BatchNorm(3, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x: Any) -> Any:
+        return self.drop(self.norm(x))
+
+
+class Normalized(brainstate.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = brainstate.nn.BatchNorm2d((5, 4, 3))
+
+    def __call__(self, x: Any) -> Any:
+        with brainstate.environ.context(fit=True):
+            return self.norm(x)
+
+
+def test_modules_in_training_mode_are_not_changed() -> None:
+    x = np.arange(120, dtype=np.float32).reshape(2, 5, 4, 3)
+    module = Dropped()
+    before = str(nnx.state(module))
+    assert [call.kind for call in record(module, x).calls] == ["BatchNorm", "Dropout"]
+    assert str(nnx.state(module)) == before
+    module(x)
+    assert str(nnx.state(module)) != before
+    normalized = Normalized()
+    mean = normalized.norm.running_mean
+    record(normalized, x)
+    assert not np.any(mean.value)
+    normalized(x)
+    assert np.all(mean.value)

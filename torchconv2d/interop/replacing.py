@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import inf
@@ -108,10 +107,19 @@ def replace_convs(model: nn.Module, example: Any, *, dry_run: bool = False) -> R
             except (TypeError, ValueError) as error:
                 reason = str(error)
         reasons[module] = reason
-    with _placed(model, new, undo=dry_run):
-        difference = _difference(before, _outputs(model, example, {}))
     replaced = {path: repr(new[module]) for path, module in paths.items() if module in new}
     left = {path: str(reasons[m]) for path, m in paths.items() if m not in new}
+    parents = [each for each in model.modules() if any(child in new for child in each.children())]
+    with Kept(*parents) as kept:
+        try:
+            for parent in parents:
+                _place(parent, new)
+            difference = _difference(before, _outputs(model, example, {}))
+        except Exception:
+            kept.restore()
+            raise
+        if dry_run:
+            kept.restore()
     return Replacements(replaced, left, difference)
 
 
@@ -271,46 +279,30 @@ def _outputs(model: nn.Module, example: Any, found: dict[nn.Module, _Calls]) -> 
     example = pytree.tree_map_only(Tensor, lambda each: each.detach().clone(), example)
     tensors = (*model.parameters(), *model.buffers())
     devices = {each.device for each in tensors if each.is_cuda}
-    hooks = [
-        module.register_forward_pre_hook(calls, with_kwargs=True) for module, calls in found.items()
-    ]
-    kept = Kept(*model.modules())
-    try:
-        with torch.no_grad(), cast(Any, torch.random).fork_rng(devices=list(devices)):
-            result = model.eval()(*(example if isinstance(example, tuple) else (example,)))
-            outputs = [each for each in pytree.tree_leaves(result) if isinstance(each, Tensor)]
-            outputs = [each.detach().clone() for each in outputs]
-    finally:
-        kept.restore()
-        for hook in hooks:
-            hook.remove()
+    with Kept(*model.modules()) as kept:
+        try:
+            for module, calls in found.items():
+                # In copies of the module's dicts, so that they end with these.
+                for name in ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"):
+                    vars(module)[name] = vars(module)[name].copy()
+                module.register_forward_pre_hook(calls, with_kwargs=True)
+            with torch.no_grad(), cast(Any, torch.random).fork_rng(devices=list(devices)):
+                result = model.eval()(*(example if isinstance(example, tuple) else (example,)))
+                outputs = [each for each in pytree.tree_leaves(result) if isinstance(each, Tensor)]
+                outputs = [each.detach().clone() for each in outputs]
+        finally:
+            kept.restore()
     if not outputs:
         raise ValueError(f"`model` must return tensors to compare, got {type_name(result)}.")
     return outputs
 
 
-@contextmanager
-def _placed(
-    model: nn.Module, new: dict[nn.Module, Conv2d], undo: bool
-) -> Generator[None, None, None]:
-    """Replace the modules; undo it after an error, or at the end if asked."""
-    places = [
-        (parent._modules, name, child)
-        for parent in list(model.modules())
-        for name, child in parent._modules.items()
-        if child in new
-    ]
-    try:
-        for modules, name, child in places:
-            modules[name] = new[child]
-        yield
-    except BaseException:  # an interrupt by the user too
-        undo = True
-        raise
-    finally:
-        if undo:
-            for modules, name, child in places:
-                modules[name] = child
+def _place(parent: nn.Module, new: dict[nn.Module, Conv2d]) -> None:
+    """Replace children, in a copy of the parent's dict, so that ``Kept`` can restore it."""
+    vars(parent)["_modules"] = children = parent._modules.copy()
+    for name, child in children.items():
+        if child in new:
+            children[name] = new[child]
 
 
 def _difference(before: list[Tensor], after: list[Tensor]) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ...messages import elided, listed
+from ...state import Kept
 from .acceptance import check_both, coarsest, ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
@@ -57,8 +58,11 @@ def compare(
         (True, ['agrees', 'agrees', 'agrees', 'agrees', 'agrees'])
     """
     check_both(port, recording)
-    with torch.no_grad(), Progress("comparing") as progress:
-        return _Comparer(port, recording, names or {}, progress).result()
+    with torch.no_grad(), Progress("comparing") as progress, Kept(*port.modules()) as kept:
+        try:
+            return _Comparer(port, recording, names or {}, progress).result()
+        finally:
+            kept.restore()
 
 
 class _Comparer:

@@ -116,8 +116,12 @@ def _nodes(
     nodes: Mapping[tuple[Any, ...], Any],
     state: Callable[[Any], Any],
     pull_of: Callable[[Any, Any, Any], Pull],
+    put_back: Callable[[], None],
 ) -> Generator[Callable[..., Any]]:
-    """Modules whose graph is known, by watching the calls of their types."""
+    """Modules whose graph is known, by watching the calls of their types.
+
+    ``put_back`` undoes what the calls change in the model, such as a batch norm's statistics.
+    """
     paths = {id(node): "/".join(map(str, path)) for path, node in nodes.items()}
 
     def watched(cls: Any) -> Any:
@@ -150,22 +154,30 @@ def _nodes(
         for cls in owners:
             if not any(base in owners for base in cls.__mro__[1:]):
                 stack.enter_context(patch.object(cls, "__call__", watched(cls)))
-        yield model
+        try:
+            yield model
+        finally:
+            put_back()
 
 
 def nnx_modules(model: Any, variables: Any, recorder: Recorder) -> Any:
     """A context that watches the calls of modules of Flax's nnx."""
     from flax import nnx  # pyright: ignore
 
-    graph: Any = nnx.iter_graph(model)  # pyright: ignore
-    nodes = {path: node for path, node in graph if isinstance(node, nnx.Module)}  # pyright: ignore
+    graph: Any = list(nnx.iter_graph(model))  # pyright: ignore
+    nodes: Any = {path: node for path, node in graph if isinstance(node, nnx.Module)}  # pyright: ignore
+    values: Any = [(v, v.get_value()) for _, v in graph if isinstance(v, nnx.Variable)]  # pyright: ignore
+
+    def put_back() -> None:
+        for variable, value in values:
+            variable.set_value(value)
 
     def named(state: Any) -> dict[str, Any]:
         flat: Any = nnx.to_flat_state(state)  # pyright: ignore
         return {"/".join(map(str, path)): variable.get_value() for path, variable in flat}
 
     def state(module: Any) -> Any:
-        return named(nnx.state(module))  # pyright: ignore
+        return named(nnx.state(module, nnx.Not(nnx.RngState)))  # pyright: ignore
 
     def pull_of(module: Any, args: Any, kwargs: Any) -> Pull:
         graph, parameters, rest = nnx.split(module, nnx.Param, ...)  # pyright: ignore
@@ -175,7 +187,7 @@ def nnx_modules(model: Any, variables: Any, recorder: Recorder) -> Any:
 
         return by_jax(applied, parameters, args, kwargs, named)
 
-    return _nodes(model, recorder, nodes, state, pull_of)
+    return _nodes(model, recorder, nodes, state, pull_of, put_back)
 
 
 def brainstate_modules(model: Any, variables: Any, recorder: Recorder) -> Any:
@@ -183,6 +195,11 @@ def brainstate_modules(model: Any, variables: Any, recorder: Recorder) -> Any:
     import brainstate  # pyright: ignore
 
     nodes: Any = dict(brainstate.graph.iter_node(model))  # pyright: ignore
+    values: Any = [(each, each.value) for each in model.states().values()]
+
+    def put_back() -> None:
+        for each, value in values:
+            each.value = value
 
     def state(module: Any) -> Any:
         return [each.value for each in module.states().values()]
@@ -199,4 +216,4 @@ def brainstate_modules(model: Any, variables: Any, recorder: Recorder) -> Any:
 
         return by_jax(applied, parameters, args, kwargs, named)
 
-    return _nodes(model, recorder, nodes, state, pull_of)
+    return _nodes(model, recorder, nodes, state, pull_of, put_back)

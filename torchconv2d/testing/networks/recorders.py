@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ...messages import listed, shown
+from ...state import Kept
 from .differentiating import by_autograd
 from .jax_recorders import brainstate_modules, haiku_modules, linen_modules, nnx_modules
 from .keras_recorder import keras_layers
@@ -67,7 +68,7 @@ def record(
         recorder = Recorder(names, folder, gradients, progress)
         given = recorder.kept([inputs, keywords])
         with _opened(model, variables, recorder) as run, torch.no_grad():
-            result = run(*inputs, **keywords)
+            computed = recorder.kept(run(*inputs, **keywords))
     recording, wanted = recorder.recording, set[str](names or ()) - recorder.seen
     if wanted:
         raise ValueError(
@@ -75,7 +76,7 @@ def record(
             f"There are {listed(sorted(recorder.seen), repr)}."
         )
     kind = type(model).__name__
-    recording.network = Call("", kind, given, recorder.kept(result))
+    recording.network = Call("", kind, given, computed)
     if recorder.names is None and not recording.calls:
         raise TypeError(f"`model` must consist of layers, but {kind} called none.")
     if folder is not None:
@@ -116,8 +117,11 @@ def _torch(model: nn.Module, variables: Any, recorder: Recorder) -> Generator[Ca
             partial(by_autograd, module, args, kwargs),
         )  # fmt: skip
 
-    with patch.object(nn.Module, "__call__", recorded):
-        yield model
+    with patch.object(nn.Module, "__call__", recorded), Kept(*model.modules()) as kept:
+        try:
+            yield model
+        finally:
+            kept.restore()  # batch norms in training mode have changed their statistics
 
 
 _RECORDERS: list[tuple[str, str, Any]] = [
