@@ -95,7 +95,7 @@ class Conv2d(AllOrNothing):
         def __call__(self, x: Tensor) -> Tensor: ...
 
     # Where a test is on one of these constants, TorchScript compiles only the branch that is taken.
-    # Nobody can set a constant of a script, which cannot make a new plan.
+    # A script cannot make a new plan, so its settings are constants, which nobody can change.
     __constants__ = ["channels_last", "_is_one_call", *settings.IN_SCRIPTS]
     # TorchScript leaves out these properties.
     __jit_unused_properties__ = ["kernel", "itself", "lowering", "geometry"]

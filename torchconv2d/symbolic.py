@@ -20,8 +20,8 @@ def call(layer: Layer, x: Any, forward: Forward) -> Any:
     """Record a call of the layer in the graph.
 
     torch's tracer would otherwise go inside a layer that is not torch's, and cannot follow tests on
-    the input's shape. A layer that is traced by itself has no name in the graph; it then refers to
-    itself by an attribute. So does a layer around whose convolution the tracer records more.
+    the input's shape. A layer that is traced alone has no name in the graph, so the graph calls its
+    attribute ``itself``. So it does where :func:`itself` is not the layer.
     """
     path = x.tracer.path_of_module(layer)
     if not path or itself(layer, forward) is not layer:
@@ -30,7 +30,7 @@ def call(layer: Layer, x: Any, forward: Forward) -> Any:
 
 
 def call_function(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Record a call of a function in the graph; ``torch.fx`` stands for one of the arguments."""
+    """Record a call of a function, of which at least one argument is symbolic, in the graph."""
     tracer: Any = next(filter(is_symbolic, arguments.values())).tracer
     return tracer.create_proxy("call_function", function, (), arguments)
 
@@ -38,8 +38,8 @@ def call_function(function: Callable[..., Any], arguments: dict[str, Any]) -> An
 def itself(layer: Layer, forward: Forward) -> nn.Module:
     """What a graph calls: the layer, or its convolution alone.
 
-    The tracer records what hooks and the ``forward`` of a subclass do to the input and the output.
-    A call of the layer would do that once more.
+    The tracer also records what hooks and the ``forward`` of a subclass do to input and output. If
+    the graph then called the layer, they would do it a second time.
 
     Args:
         layer: a layer.

@@ -43,7 +43,7 @@ def read_file(
 
 @contextmanager
 def naming_file(path: str) -> Generator[None]:
-    """Errors of what a file holds begin with its path."""
+    """Put the path of a file in front of errors about what is in it."""
     try:
         yield
     except (TypeError, ValueError) as error:

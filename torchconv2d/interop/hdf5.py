@@ -42,7 +42,8 @@ def _nested(group: Any, names: Names, seen: set[Any]) -> Iterator[tuple[Names, A
         if hasattr(child, "shape"):
             yield (*names, key), child
             continue
-        # A group in itself has no end, and each of fifty groups twice in the next no near one.
+        # To read a group that contains itself would never end. If each of fifty groups were in the
+        # next one twice, it would take years.
         if child in seen:
             raise ValueError(f"{elided(child.name)} is in itself, or at two places")
         seen.add(child)

@@ -72,7 +72,7 @@ class Matching:
                 }
             else:
                 self.places[name] = _path(value, levels)
-            # A module with several names may be asked for by any, or by several.
+            # The user may use any name of a module that has several, or more than one of them.
             for each in below:
                 self.modules[each] = self.modules[firsts[each]]
         for name in [name for name in self.others if name in self.places]:
@@ -111,9 +111,9 @@ class Matching:
         no order, it takes the order of model and tree with ``in_order``, and else notes a problem.
 
         Args:
-            in_order: see there.
-            norms: the framework's name for layers of the module's kind, by module; None for what is
-                no norm.
+            in_order: see :func:`load_network`.
+            norms: for each module that is a norm, the framework's name for layers of its kind; None
+                for other modules.
         """
         groups = [each for group in self._alike() for each in _by_norm(*group, norms)]
         for modules, layers in groups:

@@ -29,7 +29,7 @@ Layers = Mapping[Path, Mapping[str, Leaf]]
 
 @contextmanager
 def opened(tree: Any) -> Generator[Any]:
-    """The tree; the path of an HDF5 file as the open file, and errors while it is open name it."""
+    """The tree itself, or the open file for the path of an HDF5 file; errors then name the file."""
     if isinstance(tree, (str, os.PathLike)) and _is_hdf5(
         path := os.fspath(cast("str | os.PathLike[str]", tree))
     ):
@@ -74,8 +74,8 @@ def read(params: Any, row: Framework, prefix: str, ignore: Iterable[str]) -> Lay
             raise ValueError(
                 f"`params` has two arrays for the same: {both}; leave one of them out."
             )
-        # Trees also hold functions and settings. They are left out, as they need no parameter.
-        # So are arrays that the network's own training needs alone.
+        # Left out are functions and settings, which trees hold too, and arrays that only the
+        # network's own training needs.
         if name in known or (is_array(leaf.value) and name not in row.training_only):
             layer[name] = leaf
     return {at: layer for at, layer in layers.items() if layer}
