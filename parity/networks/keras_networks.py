@@ -106,14 +106,16 @@ NETWORKS: dict[str, Callable[..., Any]] = {
 def randomize(model: Any, images: np.ndarray, seed: int = 0) -> None:
     """Gives a model random weights and the batch statistics of ``images``: ``ports.randomize``."""
     generator = np.random.default_rng(seed)
+    owners = {id(each): layer for layer in model.layers for each in layer.trainable_variables}
     for variable in model.trainable_variables:
-        draw = generator.standard_normal(variable.shape)
-        if variable.name.endswith("kernel"):
+        draw, owner = generator.standard_normal(variable.shape), owners[id(variable)]
+        if len(variable.shape) > 1:
             # The fan-in; a depthwise kernel has one input channel, a transposed kernel swaps two.
             height, width, *rest = (
                 variable.shape if len(variable.shape) == 4 else (1, 1, *variable.shape)
             )
-            inputs = 1 if "depthwise" in variable.path else rest["up" in variable.path]
+            inputs = rest[isinstance(owner, layers.Conv2DTranspose)]
+            inputs = 1 if isinstance(owner, layers.DepthwiseConv2D) else inputs
             variable.assign(draw * (2 / (height * width * inputs)) ** 0.5)
         elif variable.name == "gamma":
             variable.assign(1 + 0.2 * draw)
