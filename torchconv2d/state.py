@@ -37,7 +37,7 @@ class Kept:
 
     def __init__(self, *modules: nn.Module) -> None:
         self._objects: list[tuple[MutableMapping[str, Any], dict[str, Any]]] = []
-        # A scripted module has no such entry in its `vars`.
+        # Apart from `vars`, in which a scripted module does not have this attribute.
         self._modes = [(each, each.training) for each in modules if hasattr(each, "training")]
         tensors = dict[int, Tensor]()
         for module in modules:
@@ -61,8 +61,9 @@ class Kept:
     def restore(self) -> None:
         """Restore everything.
 
-        Within the block, an interrupt meanwhile does no harm: the end of the block restores again.
+        An interrupt of this call within the block does no harm: the block restores at its end.
         """
+        # The dictionaries are written, since `setattr` on a layer would make a new plan.
         for attributes, objects in self._objects:
             for name, each in objects.items():
                 if name not in attributes or attributes[name] is not each:
@@ -76,7 +77,7 @@ class Kept:
                 tensor.data = same
             if tensor.requires_grad != requires_grad:
                 tensor.requires_grad_(requires_grad)
-            # A tensor that has its numbers is not written: a backward pass may still need it.
+            # A tensor that still has its numbers is not written: a backward pass may need it.
             if not _are_equal(_here(tensor), value):
                 changed.append((tensor, value))
         _copy([tensor for tensor, _ in changed], [value for _, value in changed])
@@ -119,7 +120,7 @@ def stored(module: nn.Module, name: str) -> Tensor:
         AttributeError: it was deleted.
         RuntimeError: a parametrization or pruning computes it, so it is not stored.
     """
-    # Those of a scripted module are no dicts.
+    # A scripted module has no dicts here, only mappings without `get`.
     tensor = next((own[name] for own in (module._parameters, module._buffers) if name in own), None)
     if tensor is None:
         getattr(module, name)  # raises if it was deleted

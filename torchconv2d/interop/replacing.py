@@ -282,7 +282,7 @@ def _outputs(model: nn.Module, example: Any, found: dict[nn.Module, _Calls]) -> 
     with Kept(*model.modules()) as kept:
         try:
             for module, calls in found.items():
-                # In copies of the module's dicts, so that they end with these.
+                # The hook goes into copies of the dicts, so that `Kept` can restore the old ones.
                 for name in ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"):
                     vars(module)[name] = vars(module)[name].copy()
                 module.register_forward_pre_hook(calls, with_kwargs=True)
@@ -298,7 +298,7 @@ def _outputs(model: nn.Module, example: Any, found: dict[nn.Module, _Calls]) -> 
 
 
 def _place(parent: nn.Module, new: dict[nn.Module, Conv2d]) -> None:
-    """Replace children, in a copy of the parent's dict, so that ``Kept`` can restore it."""
+    """Replace children. The parent gets a new dict, and ``Kept`` can restore the old one."""
     vars(parent)["_modules"] = children = parent._modules.copy()
     for name, child in children.items():
         if child in new:
