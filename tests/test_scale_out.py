@@ -123,7 +123,7 @@ def test_a_mesh_of_two_axes(told: dict[str, Any]) -> None:
         assert wanted.count_nonzero()
 
 
-@needs("DTensor by width")
+@needs("DTensor by batch")
 def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
     """If torch fixes this, remove it from docs/deployment.md.
 
@@ -134,7 +134,7 @@ def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
     assert told["refused"]["torch's own gradient"] == "The input has no gradient."
 
 
-@needs("DTensor by width")
+@needs("DTensor by batch")
 @pytest.mark.parametrize(
     ("sharded", "part"),
     [("height", (4, 6, 5, 8)), ("width", (4, 6, 9, 4)), ("weight", (4, 3, 9, 8))],

@@ -120,13 +120,16 @@ def _lacking() -> dict[str, str]:
         found["fp32_precision"] = "before torch 2.9 there is no `fp32_precision`"
     if not hasattr(torch, "float4_e2m1fn_x2"):
         found["float4"] = "before torch 2.8 there is no float4"
-    # These fail in 2.6 and not in 2.13. The versions between were not run, so no test is skipped
-    # there.
-    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 7):
+    version = tuple(map(int, torch.__version__.split(".")[:2]))
+    if version < (2, 12):
+        found["DTensor by batch"] = (
+            "before torch 2.12 DTensor can share a convolution's width, but not its batch"
+        )
+    # These fail in 2.6 and not in 2.11.
+    if version < (2, 7):
         found["fully_shard"] = (
             "torch 2.6 has no `fully_shard` on a CPU, whose streams record no event"
         )
-        found["DTensor by batch"] = "torch 2.6 can share a convolution's width, but not its batch"
         found["DTensor by width"] = "torch 2.6 cannot share a convolution that has no bias"
         found["plain ONNX graphs"] = (
             "the newer ONNX exporter of torch 2.6 folds no constants, and computes half "

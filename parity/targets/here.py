@@ -68,6 +68,7 @@ def quiet() -> Generator[None]:
             "Attempted to insert a get_attr Node",
             "Constant folding - Only steps=1",
             "The feature will be removed",  # the older ONNX exporter, of itself
+            "The given buffer is not writable",  # torch.export.load of torch 2.11, of its file
             "XNNPACKQuantizer is deprecated",
             "must run observer before",
         ):
