@@ -63,7 +63,7 @@ def run(
     workers: int | None = None,
     patience: float = processes.PATIENCE,
 ) -> Iterator[tuple[Row, Outcome | None]]:
-    """Each outcome as it comes, with its row, which includes it; None at a row's end.
+    """Each row with its newest outcome, as they come; at the end of a row, the row with None.
 
     If a process crashes, its case fails, and another process continues after that case.
 

@@ -144,6 +144,7 @@ def _candidates(
     for own, parameter in module.named_parameters(recurse=False):
         for name, change, _ in rearrangements(parameter):
             other = copy.copy(module)
+            # `copy.copy` shares the dict of parameters with the port, which must not change.
             vars(other)["_parameters"] = {
                 **vars(module)["_parameters"],
                 own: nn.Parameter(change(parameter.detach())),
