@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from test_networks import culprits, image, network
 from torch import Tensor, nn
 
 from torchconv2d import Conv2d
+from torchconv2d.__main__ import main
 from torchconv2d.testing import Recording, compare, record
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -116,11 +119,22 @@ def archive() -> bytes:
     return written.getvalue()
 
 
+def claiming(shape: tuple[int, ...]) -> bytes:
+    """A file that claims a shape, and ends."""
+    written = io.BytesIO()
+    told = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(written, told)
+    return written.getvalue()
+
+
 ARRAYS: dict[str, Callable[[Path], Any]] = {
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-40]),
     "pickled": lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
     "archive": lambda path: path.write_bytes(archive()),
+    "header": lambda path: path.write_bytes(path.read_bytes().replace(b"}", b"{")),
+    "claim": lambda path: path.write_bytes(claiming((10**12,))),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
     "missing": lambda path: path.unlink(),
 }
 
@@ -133,6 +147,16 @@ def test_a_damaged_array(damage: str, tmp_path: Path) -> None:
         compare(network(), Recording.load(tmp_path))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("name", ["recording.json", "2.float32.npy"])
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    record(network(), image(), folder=tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match="there is no such file"):
+        compare(network(), Recording.load(tmp_path))
+
+
 def test_a_folder_holds_the_arrays_and_memory_does_not(tmp_path: Path) -> None:
     recording = record(network(), image(), folder=tmp_path / "streamed")
     assert all(isinstance(each, Path) for each in recording._arrays)
@@ -140,3 +164,14 @@ def test_a_folder_holds_the_arrays_and_memory_does_not(tmp_path: Path) -> None:
     assert [each.name for each in kept.calls] == ["pool"]
     # Its input, its output, and those of the network.
     assert len(kept._arrays) == 4
+
+
+def test_the_command_says_what_it_cannot_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the command adds the caller's folder
+    record(network(), image(), folder=tmp_path)
+    for option in ("--html", "--json"):
+        arguments = ["compare", "test_networks:network", str(tmp_path), option, str(tmp_path)]
+        assert main(arguments) == 2
+        assert capsys.readouterr().err.startswith("IsADirectoryError: ")

@@ -38,7 +38,7 @@ example, where my_model.py defines make_port(), which returns the module:
 exit status:
   0  they differ only by rounding
   1  a layer or the output differs; the printed lines say which
-  2  nothing was compared: an argument is wrong, or the module or the recording cannot be loaded
+  2  an argument is wrong, the module or the recording cannot be loaded, or FILE cannot be written
 """
 
 
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         return _compare(options)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+    except (ImportError, AttributeError, OSError, TypeError, ValueError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -134,7 +136,7 @@ class Recording:
         """
         path = Path(folder)
         try:
-            contents: Any = json.loads((path / _CONTENTS).read_text("utf-8"))
+            contents: Any = json.loads(_regular(path / _CONTENTS).read_text("utf-8"))
             if contents["format"] != _FORMAT:
                 raise ValueError(f"its format is {shown(contents['format'])}, not {_FORMAT!r}")
             recording, dtypes = Recording(), cast("list[str]", contents["dtypes"])
@@ -226,16 +228,32 @@ def _written(folder: Path, number: int, tensor: Tensor) -> Path:
 
 
 def _read(path: Path) -> Tensor:
+    dtype = getattr(torch, path.suffixes[-2].removeprefix("."))
     try:
-        array = np.load(path, allow_pickle=False)
+        with _regular(path).open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, stored = np.lib.format.read_array_header_1_0(file)
+            size = os.fstat(file.fileno()).st_size - file.tell()
+            if math.prod(shape) * stored.itemsize != size:  # before anything is allocated
+                raise ValueError(f"it has {size} bytes for the shape {shown(shape)}")
+            file.seek(0)
+            array = np.load(file, allow_pickle=False)
         tensor = torch.from_numpy(array)  # pyright: ignore[reportUnknownMemberType]
-        dtype = getattr(torch, path.suffixes[-2].removeprefix("."))
         return tensor.view(dtype) if dtype == torch.bfloat16 else tensor
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged header may raise anything
         raise ValueError(
             f"The array {elided(str(path))} of the recording is damaged or missing: "
-            f"{elided(str(error))} Record the reference again."
+            f"{elided(str(error))}. Record the reference again."
         ) from error
+
+
+def _regular(path: Path) -> Path:
+    """The path of a file; a pipe could wait forever, and a device never end."""
+    if not path.is_file():
+        raise OSError("there is no such file")
+    return path
 
 
 def _call(contents: Mapping[str, Any], arrays: int) -> Call:
