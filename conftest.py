@@ -7,6 +7,11 @@ from collections.abc import Generator
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# By default Hypothesis fails an example that takes 0.2 s, which happens on a busy machine.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Calls that are wrong on purpose, for the type checkers.
 collect_ignore = ["tests/user_calls.py"]

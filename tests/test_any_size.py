@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.utils.prune
-from needs import package
+from needs import needs, package
 from torch import Tensor
 
 from parity.definition.convolution import convolve
@@ -260,6 +260,7 @@ def test_an_exported_unet(strict: bool) -> None:
         torch.testing.assert_close(run(x), network(x))
 
 
+@needs("export of any size")
 @pytest.mark.parametrize(
     ("channels", "kernel", "stride", "padding"),
     [

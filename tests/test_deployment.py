@@ -72,6 +72,7 @@ def recipes() -> list[Any]:
     """The blocks, with marks if they start C++ compilers or need what this torch lacks."""
     marks = {
         r"aoti|torch\.compile": pytest.mark.slow,
+        r"1: torch\.export\.Dim": needs("export of any size"),
         r"fully_shard\(": needs("fully_shard"),
         r"\[Shard\(0\)\]": needs("DTensor by batch"),
         r"\[Shard\(2\)\]": needs("DTensor by width"),

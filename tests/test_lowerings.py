@@ -52,7 +52,7 @@ pairs = st.tuples(st.integers(1, 4), st.integers(1, 4))
 pads = st.tuples(st.integers(-6, 7), st.integers(-6, 7))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     size=st.tuples(st.integers(1, 8), st.integers(1, 8)),
     kernel=pairs,

@@ -22,6 +22,8 @@ FEW = ("stride-2 SAME", "lhs (2, 3), stride (3, 2), rhs (2, 1)", "masked", "one 
 ONNX = [*FEW[:1], *FEW[1:2] * ("ONNX of a sum over nothing" not in LACKING), FEW[2]]
 LAYERS_OF = {"ONNX Runtime": ONNX, "ONNX, half precision": ONNX, "compile, traced only": FEW}
 LAYERS_OF |= dict.fromkeys(("compile", "AOTInductor"), FEW[:2])
+if "export of any size" in LACKING:  # the same
+    LAYERS_OF["export"] = tuple(cell.name for cell in cells() if None not in cell.layer.in_size)
 LAYERS_OF |= dict.fromkeys(("PT2E int8", "older ONNX exporter", "linearize"), FEW)
 ONNX = ("ONNX Runtime", "older ONNX exporter", "ONNX, half precision")
 # test_scale_out.py covers these strategies with two processes; here each would start its own two.

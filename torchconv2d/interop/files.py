@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, cast
 
+import torch
+
 from ..messages import elided, shown
 from .paths import Path, by_path
 
@@ -22,6 +24,7 @@ def read_file(
     Raises:
         ImportError: the package safetensors is not installed.
         OSError: the file cannot be opened.
+        TypeError: this version of torch lacks the dtype of a picked array.
         ValueError: it is not a safetensors file, or ``pick`` refuses its names.
     """
     try:
@@ -36,7 +39,7 @@ def read_file(
         with cast(Any, safetensors).safe_open(path, framework="pt") as file, naming_file(path):
             json.loads(header, object_pairs_hook=_unique, parse_int=str, parse_float=str)
             names = by_path(((name,), name) for name in file.keys())  # noqa: SIM118  no mapping
-            return {at: file.get_tensor(names[at]) for at in pick(names)}
+            return {at: _array(file, names[at]) for at in pick(names)}
     except safetensors.SafetensorError as error:
         raise _no_such_file(path, str(error)) from error
 
@@ -48,6 +51,16 @@ def naming_file(path: str) -> Generator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"{elided(path)}: {error}") from error
+
+
+def _array(file: Any, name: str) -> torch.Tensor:
+    try:
+        return file.get_tensor(name)
+    except AttributeError as error:  # safetensors looks the dtype up by its name in torch
+        raise TypeError(
+            f"`params` has {shown(name)} in a dtype that torch {torch.__version__} lacks: "
+            f"{elided(str(error))}. Use a newer torch, or write the file in another dtype."
+        ) from error
 
 
 def _decoded(path: object) -> str:

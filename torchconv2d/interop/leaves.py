@@ -21,7 +21,7 @@ def read(params: Any, prefix: str) -> dict[str, Any]:
     """One layer's arrays by the last part of their names; from a file it reads only these.
 
     Raises:
-        TypeError: ``params`` is not a container.
+        TypeError: ``params`` is not a container; a file's array has a dtype that torch lacks.
         ValueError: nothing below the prefix, or more than one layer; a name without a part, or two
             names for one array; a container or a file that cannot be read.
         OSError: the file cannot be opened.
