@@ -17,12 +17,19 @@ import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import Replicate, Shard, distribute_module, distribute_tensor
+from torch.distributed.tensor import (
+    DTensor,
+    Partial,
+    Replicate,
+    Shard,
+    distribute_module,
+    distribute_tensor,
+)
 
 from parity.targets import LAYERS, ONLY, Trained, cells, processes
 from parity.targets.layers import make
 from parity.targets.processes import STRATEGIES, WORLD, group, outcomes, trained
-from torchconv2d import Conv2d, arrays, init, interop
+from torchconv2d import Conv2d, arrays, conv_general_dilated, init, interop
 from torchconv2d.versions import LACKING
 
 BATCH, SEED = 5, 11
@@ -196,23 +203,54 @@ def without_halo_exchange(mesh: DeviceMesh) -> tuple[str, tuple[int, ...]]:
 def partial_outputs(mesh: DeviceMesh) -> dict[str, str]:
     """What the layer says where torch, without the patches, calls a part of the output whole."""
     told: dict[str, str] = {}
-    for name, axis in (("height", 1), ("width", 2), ("weight", 0)):
-        layer = layer_of("plain")
+    for name, axis in (("height", 1), ("width", 2)):
+        layer = distribute_module(layer_of("plain"), mesh)
         # A batch of four, a new shape, because DTensor caches its decisions by shape.
-        x = distribute_tensor(
-            numbers((4, *layer.in_size), 7),
-            mesh,
-            [Replicate() if name == "weight" else Shard(axis)],
-        )
-        if name == "weight":
-            for key in ("weight", "bias"):
-                part = distribute_tensor(getattr(layer, key).detach(), mesh, [Shard(0)])
-                setattr(layer, key, nn.Parameter(part))
-        try:
-            distribute_module(layer, mesh)(x)
-        except ValueError as error:
-            told[name] = str(error)
+        x = distribute_tensor(numbers((4, *layer.in_size), 7), mesh, [Shard(axis)])
+        told[name] = said(layer, x)
+        told[f"function, {name}"] = said(as_function, x, layer.kernel)
     return told
+
+
+def misplaced(mesh: DeviceMesh) -> dict[str, str]:
+    """What the layer and the function say to placements for which torch has no rule."""
+    told: dict[str, str] = {}
+    whole = layer_of("plain")
+    image = numbers((4, *whole.in_size), 7)
+    x = distribute_tensor(image, mesh, [Replicate()])
+    places = [("weight", f"weight, {axis}", axis) for axis in range(4)]
+    for key, name, axis in [*places, ("bias", "bias", 0)]:
+        layer = layer_of("plain")
+        part = distribute_tensor(getattr(layer, key).detach(), mesh, [Shard(axis)])
+        setattr(layer, key, nn.Parameter(part))
+        told[name] = said(distribute_module(layer, mesh), x)
+    kernel = whole.kernel.detach().contiguous()
+    for axis in range(4):
+        rhs = distribute_tensor(kernel, mesh, [Shard(axis)])
+        told[f"rhs, {axis}"] = said(as_function, x, rhs)
+    layer = distribute_module(layer_of("plain"), mesh)
+    by_channels = distribute_tensor(image, mesh, [Shard(3)])
+    for name, lhs in (
+        ("channels", by_channels),
+        ("sum", DTensor.from_local(image, mesh, [Partial()])),
+    ):
+        told[name] = said(layer, lhs)
+        told[f"function, {name}"] = said(as_function, lhs, layer.kernel)
+    return told
+
+
+def as_function(x: Tensor, kernel: Tensor) -> Tensor:
+    spec = ("NHWC", "HWIO", "NHWC")
+    return conv_general_dilated(x, kernel, 1, "SAME", dimension_numbers=spec)
+
+
+def said(call: Callable[..., Any], *operands: Tensor) -> str:
+    """What a refusal says."""
+    try:
+        call(*operands)
+    except ValueError as error:
+        return str(error)
+    return "nothing"
 
 
 def refusal(arguments: dict[str, Any], mesh: DeviceMesh) -> str:
@@ -234,6 +272,7 @@ def worker(rank: int, folder: str) -> None:
             told["mixed"] = mixed(layer_of("masked"), mesh)
         if "DTensor by batch" in POSSIBLE:
             told["two axes"] = over_two_axes(mesh)
+            told["misplaced"] = misplaced(mesh)
             # By the rule for batches, which older torch lacks: there it ends the process.
             told["without"] = without_halo_exchange(mesh)
             told["partial"] = partial_outputs(mesh)

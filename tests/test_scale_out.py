@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,29 @@ def test_what_torch_gets_wrong_along_the_width(told: dict[str, Any]) -> None:
 
 
 @needs("DTensor by batch")
-@pytest.mark.parametrize(
-    ("sharded", "part"),
-    [("height", (4, 6, 5, 8)), ("width", (4, 6, 9, 4)), ("weight", (4, 3, 9, 8))],
-)
+@pytest.mark.parametrize(("sharded", "part"), [("height", (4, 6, 5, 8)), ("width", (4, 6, 9, 4))])
 def test_a_part_that_torch_calls_whole_is_refused(
     sharded: str, part: tuple[int, ...], told: dict[str, Any]
 ) -> None:
-    assert f"takes {part} for all of the output, (4, 6, 9, 8)" in told["partial"][sharded]
+    said = f"takes {part} for all of the output, (4, 6, 9, 8)"
+    assert said in told["partial"][sharded]
+    assert said in told["partial"][f"function, {sharded}"]
+
+
+@needs("DTensor by batch")
+def test_placements_without_a_rule_are_refused_before_torch_computes(told: dict[str, Any]) -> None:
+    """Sharded weights gave sizes that differ between processes, which ended them; an input that is
+    a sum gave wrong numbers."""
+    found = told["misplaced"]
+    for axis in range(4):
+        said = f"`weight` must be whole in each process.*Shard\\(dim={axis}\\)"
+        assert re.search(said, found[f"weight, {axis}"])
+        assert re.search(f"`rhs` must be whole.*Shard\\(dim={axis}\\)", found[f"rhs, {axis}"])
+    assert "`bias` must be whole in each process" in found["bias"]
+    for name, words in (("channels", "Shard(dim=3)"), ("sum", "Partial")):
+        assert "The input must be whole in each process or sharded by batch" in found[name]
+        assert words in found[name]
+        assert "`lhs` must be whole" in found[f"function, {name}"]
 
 
 @needs("DTensor by width")

@@ -53,6 +53,29 @@ def check_shares(y: Any, of_layer: str) -> None:
         )
 
 
+def misplaced(tensor: Any, channels: int | None = None) -> str | None:
+    """Why a convolution cannot use a DTensor, and the remedy; None if it can.
+
+    torch has no rule for a sharded weight, for an input that is sharded by channels, or for one
+    that is the sum of all processes' parts. It would return wrong numbers, or sizes that differ
+    between the processes, which ends them.
+
+    Args:
+        tensor: a weight, bias or mask, which must be whole, or an input.
+        channels: the channel axis of an input, which may be sharded along the other axes.
+    """
+    places = getattr(tensor, "placements", ())
+    for each in places:
+        by_others = channels is not None and each.is_shard() and not each.is_shard(channels)
+        if not (each.is_replicate() or by_others):
+            wanted = "whole in each process" + ("" if channels is None else " or sharded by batch")
+            return (
+                f"{wanted}, got a DTensor with the placements {shown(places)}; call "
+                f"`.redistribute(placements=[Replicate()])`"
+            )
+    return None
+
+
 def layer_dtype(dtype: object) -> torch.dtype:
     """A dtype that convolutions support; torch's default for None."""
     if dtype is None:

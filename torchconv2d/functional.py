@@ -85,6 +85,9 @@ def conv_general_dilated(
             f"One of `feature_group_count` (={features}) and `batch_group_count` (={batches}) "
             f"must be 1."
         )
+    for name, operand, channels in (("lhs", lhs, axes.lhs[1]), ("rhs", rhs, None)):
+        if (refusal := arrays.misplaced(operand, channels)) is not None:
+            raise ValueError(f"`{name}` must be {refusal}.")
     x, weight = lhs.permute(axes.lhs), rhs.permute(axes.rhs)
     _check_channels(x, weight, features, batches, dimension_numbers is None)
     if batches > 1:  # Move the groups of the batch to the channels.
@@ -104,6 +107,8 @@ def conv_general_dilated(
     else:
         convolve = AnySize(settings)
     y = convolve(x, weight, None)
+    if type(y) is not Tensor:
+        arrays.check_shares(y, "")
     return y.permute(inverse(axes.out)).contiguous()
 
 
@@ -197,8 +202,7 @@ def _listed(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         entries = [_listed(entry) for entry in cast("Sequence[object]", value)]
         return entries if isinstance(value, list) else tuple(entries)
-    is_array = isinstance(value, (np.ndarray, Tensor))
-    return cast(Any, value).tolist() if is_array else value
+    return value.tolist() if hasattr(value, "tolist") else value  # NumPy's, torch's or JAX's
 
 
 def _dilation(name: str, value: object) -> Pair:

@@ -165,6 +165,8 @@ def _check_call(
             f"{weight.dtype}; cast the layer with `.to(dtype)`."
         )
     check(x, weight, layer._sizes, layer.channels_last, of_layer)
+    if (refusal := arrays.misplaced(x, x.dim() - (1 if layer.channels_last else 3))) is not None:
+        raise ValueError(f"The input{of_layer} must be {refusal}.")
     if bias is not None and bias.dtype != weight.dtype and not arrays.autocasts(bias, weight):
         raise TypeError(
             f"The layer's `bias`{of_layer} has the dtype {bias.dtype} and its weight "
@@ -178,6 +180,8 @@ def _check_call(
     for name, tensor in stored.items():
         if tensor is None:
             continue
+        if (refusal := arrays.misplaced(tensor)) is not None:
+            raise ValueError(f"The layer's `{name}`{of_layer} must be {refusal}.")
         if tensor.device != weight.device:
             raise ValueError(
                 f"The layer's `{name}`{of_layer} is on the device {tensor.device} and its weight "
