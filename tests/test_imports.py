@@ -118,9 +118,9 @@ PACKAGES = {
         *("phases", "choose", "precision", "convolution", "any_size", "per_size", "scripted"),
     ],
     "interop": [
-        *("frameworks", "paths", "files", "numbers", "leaves", "padding", "source", "params"),
-        "activations",
-        *("readers", "layers", "tflite", "torch_layers", "replacing"),
+        *("frameworks", "paths", "files", "numbers", "advice", "leaves", "padding", "source"),
+        *("params", "activations"),
+        *("readers", "layers", "tflite", "torch_layers", "replacements", "replacing"),
         *("hdf5", "trees", "slots", "matching", "network"),
     ],
     "testing": [

@@ -116,7 +116,7 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str, Callable[[], Any
     "a live layer in load_params": (
         lambda: interop.load_params(layer(), nn.Conv2d(4, 8, (3, 2), bias=False), "torch"),
         TypeError,
-        r"got Conv2d. Of a layer, pass its parameters, `layer.state_dict\(\)`",
+        r"got a Conv2d itself; pass `module.state_dict\(\)`, or use `from_layer\(layer\)`",
         lambda: interop.load_params(
             layer(), nn.Conv2d(4, 8, (3, 2), bias=False).state_dict(), "torch"
         ),

@@ -81,7 +81,10 @@ def test_each_parameter_gets_its_array() -> None:
 
 
 REFUSED = {
-    "another network": ({"Conv_0": {"kernel": draw(5, 5, 1, 7)}}, ["no array for stem.weight"]),
+    "another network": (
+        {"Conv_0": {"kernel": draw(5, 5, 1, 7)}},
+        ["no array for stem.weight (3, 2, 3, 4)"],
+    ),
     "shape": (
         with_("params/stem/kernel", draw(2, 3, 3, 4), tree()),
         ["`params/stem/kernel`", "(3, 2, 3, 4)", "(2, 3, 3, 4)"],
@@ -92,7 +95,10 @@ REFUSED = {
     ),
     "int64": (with_("params/stem/bias", np.arange(4), tree()), ["`params/stem/bias`", "int64"]),
     "text": (with_("params/stem/bias", "abc", tree()), ["`params/stem/bias` must be an array"]),
-    "no statistics": (without("batch_stats", tree()), ["no array for norm.running_mean, norm.r"]),
+    "no statistics": (
+        without("batch_stats", tree()),
+        ["for norm.running_mean (4,), norm.r"],
+    ),
     "no bias": (without("params/up/bias", tree()), ["no array for up.bias"]),
     "left over": (
         with_("opt_state/0/mu", draw(3), tree()),
@@ -126,7 +132,7 @@ def test_a_dry_run_changes_nothing() -> None:
     network, params = Network(), with_("opt/mu", draw(3), without("params/up/bias", tree()))
     before = copy.deepcopy(network.state_dict())
     moves = interop.load_network(network, params, "flax", dry_run=True)
-    assert (moves.unfilled, moves.unused) == (("up.bias",), ("opt/mu (3,)",))
+    assert (moves.unfilled, moves.unused) == (("up.bias (6,)",), ("opt/mu (3,)",))
     assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
     interop.load_network(network, params, "flax", {"up": None}, ignore=["opt", "up"])
     assert not torch.equal(network.norm.weight, before["norm.weight"])

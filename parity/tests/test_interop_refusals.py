@@ -88,11 +88,21 @@ UNKNOWN = {
         keras.layers.Conv1D(5, 2, padding="causal"),
         "does not have two spatial dimensions",
     ),
-    "keras dense": (keras.layers.Dense(5), "make a torch.nn.Linear, and use `load_network`"),
+    "keras dense": (
+        keras.layers.Dense(5),
+        "modules, .* `load_network`, which takes it as it is",
+    ),
     "keras model": (
         keras.Sequential([keras.layers.Conv2D(5, 2)]),
-        "of a whole network, use `load_network`",
+        "`load_network`, which takes it as it is",
     ),
+    "keras norm": (
+        keras.layers.BatchNormalization(),
+        "same layer or network of torch's",
+    ),
+    "nnx norm": (nnx.BatchNorm(4, rngs=nnx.Rngs(0)), r"`load_network`, which takes `nnx.state"),
+    "torch norm": (torch.nn.BatchNorm2d(3), "use `replace_convs`"),
+    "array": (random(3, 2), "Of arrays alone, make a Conv2d"),
 }
 
 
@@ -100,6 +110,21 @@ UNKNOWN = {
 def test_a_layer_that_computes_something_else_is_refused(layer, message):
     with pytest.raises(TypeError, match=message):
         interop.from_layer(layer, (7, 6, 3))
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nnx.Linear(3, 4, rngs=nnx.Rngs(0)), r"got a Linear itself; pass `nnx.state\(module\)`"),
+        (brainstate.nn.Linear(3, 4), r"got a Linear itself; pass `module.states\(\)`"),
+        (linen.Dense(4), "got a Dense itself; pass the variables that its `init` returned"),
+        (torch.nn.Linear(3, 4), r"got a Linear itself; pass `module.state_dict\(\)`"),
+    ],
+    ids=["nnx", "brainstate", "linen", "torch"],
+)
+def test_a_module_in_the_place_of_its_parameters(module, message):
+    with pytest.raises(TypeError, match=message):
+        interop.load_network(torch.nn.Linear(3, 4), module, "flax")
 
 
 def test_the_error_names_a_missing_in_size():

@@ -7,7 +7,8 @@ objects by the names of their types.
 from .layers import from_layer
 from .network import Move, Moves, load_network
 from .params import export_params, load_params
-from .replacing import Replacements, replace_convs
+from .replacements import Replacements
+from .replacing import replace_convs
 from .tflite import tflite_padding
 from .torch_layers import to_torch
 

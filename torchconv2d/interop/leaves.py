@@ -10,6 +10,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from ..messages import elided, type_name
+from .advice import AS_IT_IS, parameters_of
 from .files import read_file
 from .paths import Names, below, by_path
 
@@ -46,6 +47,12 @@ def flat(params: Any, more: More | None = None) -> list[tuple[Names, Any]]:
         TypeError: ``params`` is not a container.
         ValueError: it cannot be read.
     """
+    instead = parameters_of(params)
+    if instead not in (None, AS_IT_IS):
+        raise TypeError(
+            f"`params` must hold the arrays of a module, got a {type_name(params)} itself; pass "
+            f"{instead}, or use `from_layer(layer)` for a single convolution."
+        )
     try:
         entries = list(_flat(params, (), iter(range(_MOST)), more))
     except MemoryError:
@@ -55,8 +62,7 @@ def flat(params: Any, more: More | None = None) -> list[tuple[Names, Any]]:
     if entries and entries[0][0] == ():
         raise TypeError(
             "`params` must be a mapping or a list of arrays, or the path of a safetensors file; "
-            f"got {type_name(params)}. Of a layer, pass its parameters, `layer.state_dict()` in "
-            "torch or `nnx.state(layer)` in Flax; or use `from_layer(layer)`."
+            f"got {type_name(params)}."
         )
     return entries
 

@@ -45,14 +45,14 @@ class Moves:
 
     Attributes:
         moves: arrays with the parameters that they become.
-        unfilled: parameters without an array.
-        unused: arrays without a parameter.
+        unfilled: parameters without an array, and the shape that it must have.
+        unused: arrays without a parameter, and their shapes.
         problems: what is ambiguous, and which array does not fit.
 
     Example:
-        >>> print(Moves((), unfilled=("head.bias",), unused=("params/top/bias",), problems=()))
-        no array for head.bias
-        no parameter for params/top/bias
+        >>> print(Moves((), ("head.bias (5,)",), ("params/top/bias (7,)",), problems=()))
+        no array for head.bias (5,)
+        no parameter for params/top/bias (7,)
     """
 
     moves: tuple[Move, ...]
@@ -215,7 +215,7 @@ def _moves(matching: Matching) -> tuple[Moves, list[Value]]:
             if leaf is not None:
                 values.append((name, slot, leaf))
             elif not slot.optional and not (isinstance(place, Mapping) and slot.name in place):
-                unfilled.append(name)
+                unfilled.append(f"{name} {_wanted(slot)}")
     moves: list[Move] = []
     for name, slot, leaf in values:
         shape = tuple(slot.target.shape)
@@ -223,9 +223,8 @@ def _moves(matching: Matching) -> tuple[Moves, list[Value]]:
             dtype = dtype_of(leaf.path, leaf.value)
         there = tuple(leaf.value.shape)
         if slot.restore(there) is None:
-            wanted = " or ".join(map(str, dict.fromkeys(slot.forms))) or str(shape)
             problems.append(
-                f"`{elided(leaf.path)}` must have the shape {wanted}, got {shown(there)}"
+                f"`{elided(leaf.path)}` must have the shape {_wanted(slot)}, got {shown(there)}"
             )
         elif not _holds(slot.target, dtype):
             problems.append(
@@ -241,6 +240,11 @@ def _moves(matching: Matching) -> tuple[Moves, list[Value]]:
         if id(leaf) not in used
     ]
     return Moves(tuple(moves), tuple(unfilled), tuple(unused), tuple(problems)), values
+
+
+def _wanted(slot: Slot) -> str:
+    """The shapes that an array for the parameter may have."""
+    return " or ".join(map(str, dict.fromkeys(slot.forms))) or str(tuple(slot.target.shape))
 
 
 def _leaf(slot: Slot, place: Place, layers: Layers, problems: list[str], name: str) -> Leaf | None:

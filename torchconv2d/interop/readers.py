@@ -14,6 +14,7 @@ from torch import nn
 from .. import arguments
 from ..geometry import Pair
 from ..messages import elided, type_name
+from .advice import instead_of_layer
 from .padding import named, of_gradient, same_of_gradient
 from .source import (
     Source,
@@ -247,16 +248,6 @@ _READERS: Mapping[tuple[str, str], Callable[[Any], Source]] = {
     ("torch.nn", "ConvTranspose2d"): _torch_transposed,
 }
 
-_OURS = "torchconv2d.conv2d.Conv2d"
-
-# The frameworks' layers of one or three spatial dimensions.
-_OTHER_RANKS = {
-    f"{kind}{rank}{letter}"
-    for kind in ("Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv")
-    for rank in (1, 3)
-    for letter in "dD"
-} | {"Conv1DTranspose", "Conv3DTranspose"}
-
 # The methods that compute the output. A subclass that overrides one computes something else.
 COMPUTING = {
     *("__call__", "forward", "call", "update"),
@@ -308,25 +299,7 @@ def _reader(layer: Any, overridden: bool) -> Callable[[Any], Source]:
         own |= COMPUTING & vars(cls).keys()
     kinds = ", ".join(f"{framework}'s {name}" for framework, name in _READERS)
     name = elided(f"{type(layer).__module__}.{type(layer).__qualname__}")
-    raise TypeError(f"`layer` must be one of {kinds}; got {name}. {_advice(layer)}")
-
-
-def _advice(layer: Any) -> str:
-    """What to do instead, for an object that no reader takes."""
-    names = {cls.__name__ for cls in type(layer).__mro__}
-    if isinstance(layer, type):
-        return f"{elided(layer.__name__)} is a class; give an instance of it."
-    if names & _OTHER_RANKS:
-        return "It does not have two spatial dimensions; for one, use images of height 1."
-    if any(f"{cls.__module__}.{cls.__name__}" == _OURS for cls in type(layer).__mro__):
-        return "It is a layer of this package already; copy it with `copy.deepcopy`."
-    if names & {"Dense", "Linear"}:
-        return "It is no convolution; make a torch.nn.Linear, and use `load_network`."
-    if isinstance(layer, nn.Module) and any(True for _ in layer.children()):
-        return "To replace the convolutions of a torch model, use `replace_convs`."
-    if hasattr(layer, "layers"):
-        return "To move the parameters of a whole network, use `load_network`."
-    return "Make a Conv2d with the same options, and use `load_params`."
+    raise TypeError(f"`layer` must be one of {kinds}; got {name}. {instead_of_layer(layer)}")
 
 
 def _is_trained(layer: Any, variable: Any) -> bool:

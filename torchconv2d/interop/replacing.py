@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any, cast
 
 import torch
@@ -18,42 +17,13 @@ from torch.utils import _pytree as pytree
 from ..conv2d import Conv2d
 from ..messages import elided, shown, type_name
 from ..state import Kept
+from .frameworks import FRAMEWORKS
 from .layers import convert
 from .readers import COMPUTING, read
+from .replacements import Replacements, difference
 from .source import Source
 
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Replacements:
-    """What :func:`replace_convs` replaced, or would replace. ``print`` shows it line by line.
-
-    Attributes:
-        replaced: the ``repr`` of each new layer, by its path in the model.
-        left: why a convolution stays as it is, by its path.
-        difference: the largest difference between the model's outputs before and after, on the
-            example; each output in units of its largest number.
-
-    Example:
-        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), nn.ReLU())
-        >>> found = replace_convs(model, torch.ones(1, 3, 9, 8), dry_run=True)
-        >>> list(found.replaced), dict(found.left)
-        (['0'], {})
-    """
-
-    replaced: dict[str, str]
-    left: dict[str, str]
-    difference: float
-
-    def __str__(self) -> str:
-        return "\n".join(
-            [
-                *(f"{path}: {new}" for path, new in self.replaced.items()),
-                *(f"{path} stays: {reason}" for path, reason in self.left.items()),
-                f"largest difference: {self.difference:.2g}",
-            ]
-        )
 
 
 def replace_convs(model: nn.Module, example: Any, *, dry_run: bool = False) -> Replacements:
@@ -66,12 +36,12 @@ def replace_convs(model: nn.Module, example: Any, *, dry_run: bool = False) -> R
     before. Other convolutions stay as they are, and the result says why: those that the example
     does not reach, that have hooks or parametrizations, or another ``padding_mode`` than zeros.
 
-    The keys of the state dict, ``requires_grad``, ``training``, dtype, device and memory format
-    stay. The new layers hold the same parameters as the old ones, with one exception: the weight of
-    a transposed layer is a new parameter, because this package stores it in another layout,
-    ``(out_channels, in_channels // groups, kh, kw)`` and flipped. So make the optimizer afterwards,
-    and load older state dicts of models with such layers by
-    ``load_network(model, state_dict, 'torch')``.
+    The keys of the state dict, ``requires_grad``, ``training``, dtype, device, memory format and
+    attributes that the user gave to a module stay. The new layers hold the same parameters as the
+    old ones, with one exception: the weight of a transposed layer is a new parameter, because this
+    package stores it in another layout, ``(out_channels, in_channels // groups, kh, kw)`` and
+    flipped. So make the optimizer afterwards, and load older state dicts of models with such layers
+    by ``load_network(model, state_dict, 'torch')``.
 
     Afterwards it runs the model again and compares the outputs. If anything raises an error, the
     model is as it was before.
@@ -83,8 +53,8 @@ def replace_convs(model: nn.Module, example: Any, *, dry_run: bool = False) -> R
 
     Raises:
         TypeError: ``model`` is not a module.
-        ValueError: the model is a convolution itself, has lazy layers or returns no tensors, or
-            other tensors afterwards.
+        ValueError: the model is a convolution itself, has lazy layers or scripts, is an exported
+            program, or returns no tensors, or other tensors afterwards.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), nn.ReLU())
@@ -93,8 +63,8 @@ def replace_convs(model: nn.Module, example: Any, *, dry_run: bool = False) -> R
         ((3, 28, 32), {}, True)
     """
     _check_model(model)
-    named = cast(Any, model).named_modules(remove_duplicate=False)
-    paths: dict[str, nn.Module] = {path: module for path, module in named if _is_conv(module)}
+    modules: dict[str, nn.Module] = dict(cast(Any, model).named_modules(remove_duplicate=False))
+    paths = {path: module for path, module in modules.items() if _is_conv(module)}
     found = {module: _Calls() for module in paths.values()}
     reasons = {module: _reason(module, model) for module in found}
     before = _outputs(model, example, found)
@@ -109,18 +79,20 @@ def replace_convs(model: nn.Module, example: Any, *, dry_run: bool = False) -> R
         reasons[module] = reason
     replaced = {path: repr(new[module]) for path, module in paths.items() if module in new}
     left = {path: str(reasons[m]) for path, m in paths.items() if m not in new}
+    scripts = {path for path, module in modules.items() if _is_script(module)}
+    left |= {path: _OF_SCRIPT for path in scripts if path.rpartition(".")[0] not in scripts}
     parents = [each for each in model.modules() if any(child in new for child in each.children())]
     with Kept(*parents) as kept:
         try:
             for parent in parents:
                 _place(parent, new)
-            difference = _difference(before, _outputs(model, example, {}))
+            worst, not_compared = difference(before, _outputs(model, example, {}))
         except Exception:
             kept.restore()
             raise
         if dry_run:
             kept.restore()
-    return Replacements(replaced, left, difference)
+    return Replacements(replaced, left, worst, not_compared)
 
 
 def _check_model(model: object) -> None:
@@ -131,11 +103,22 @@ def _check_model(model: object) -> None:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if nn.parameter.is_lazy(tensor):
             raise ValueError(f"`model` has the lazy `{elided(name)}`; first run the model once.")
+    if _is_script(model):
+        raise ValueError(
+            "`model` is a script, in which no module can be replaced; first replace the "
+            "convolutions, then script the model."
+        )
+
+
+def _is_script(module: object) -> bool:
+    return isinstance(module, torch.jit.ScriptModule)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _is_conv(module: object) -> bool:
     return isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
 
+
+_OF_SCRIPT = "it is a script, in which no module can be replaced"
 
 # The attributes of a module that hold hooks.
 _HOOKS = (
@@ -179,6 +162,7 @@ class _Calls:
         return None if self.sizes else "the example does not reach it"
 
 
+@torch.inference_mode(False)  # so a new weight can be trained
 def _replacement(module: Any, sizes: set[Size]) -> Conv2d:
     """The new layer.
 
@@ -193,11 +177,31 @@ def _replacement(module: Any, sizes: set[Size]) -> Conv2d:
     conv = convert(source, in_size)
     if source.kind == "conv":
         conv.weight = module.weight
-    elif not module.weight.is_contiguous():
-        weight = conv.weight.detach().contiguous(memory_format=torch.channels_last)
-        conv.weight = nn.Parameter(weight, requires_grad=module.weight.requires_grad)
+    else:
+        conv.weight = _moved(module, conv.weight.detach())
     conv.bias = module.bias
+    own = (kind(1, 1, 1, device="meta") for kind in (nn.Conv2d, nn.ConvTranspose2d))
+    known: set[str] = {name for each in own for name in vars(each)} | COMPUTING
+    for name, value in cast("dict[str, object]", vars(module)).items():
+        is_name = name == "name" and isinstance(value, str)
+        if name not in known and (is_name or not hasattr(conv, name)):
+            setattr(conv, name, value)
     return conv
+
+
+def _moved(module: nn.ConvTranspose2d, weight: Tensor) -> nn.Parameter:
+    """The new weight as a parameter with all that the old one has."""
+    old, kernel = module.weight, FRAMEWORKS["torch"].kernels["transposed"]
+    dense = torch.contiguous_format if old.is_contiguous() else torch.channels_last
+
+    def placed(tensor: Tensor) -> Tensor:
+        return tensor.contiguous(memory_format=dense)
+
+    new = nn.Parameter(placed(weight), requires_grad=old.requires_grad)
+    vars(new).update(vars(old))
+    if old.grad is not None:
+        new.grad = placed(kernel.weight(old.grad, module.groups))
+    return new
 
 
 def _own(module: nn.Module) -> Iterator[object]:
@@ -287,7 +291,14 @@ def _outputs(model: nn.Module, example: Any, found: dict[nn.Module, _Calls]) -> 
                     vars(module)[name] = vars(module)[name].copy()
                 module.register_forward_pre_hook(calls, with_kwargs=True)
             with torch.no_grad(), cast(Any, torch.random).fork_rng(devices=list(devices)):
-                result = model.eval()(*(example if isinstance(example, tuple) else (example,)))
+                try:
+                    model.eval()
+                except NotImplementedError as error:
+                    raise ValueError(
+                        f"`model` must have an evaluation mode ({elided(str(error))}); of a "
+                        "program, replace the convolutions before torch.export."
+                    ) from error
+                result = model(*(example if isinstance(example, tuple) else (example,)))
                 outputs = [each for each in pytree.tree_leaves(result) if isinstance(each, Tensor)]
                 outputs = [each.detach().clone() for each in outputs]
         finally:
@@ -303,24 +314,3 @@ def _place(parent: nn.Module, new: dict[nn.Module, Conv2d]) -> None:
     for name, child in children.items():
         if child in new:
             children[name] = new[child]
-
-
-def _difference(before: list[Tensor], after: list[Tensor]) -> float:
-    """The largest difference, in units of the largest number of the output."""
-    shapes = [[(tuple(each.shape), each.dtype) for each in some] for some in (before, after)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"`model` returns other tensors with the new layers, {shown(shapes[1])} instead of "
-            f"{shown(shapes[0])}; it is as it was before."
-        )
-    return max(map(_relative, before, after))
-
-
-def _relative(before: Tensor, after: Tensor) -> float:
-    wide = torch.complex128 if before.is_complex() else torch.float64
-    x, y = before.to(wide), after.to(wide)
-    differs = (x != y) & ~(x.isnan() & y.isnan())
-    if not differs.any():
-        return 0.0
-    worst = float((x - y)[differs].abs().max() / x.abs().max())
-    return worst if worst == worst else inf
