@@ -71,6 +71,28 @@ CITED = (
         )
         for k, size in ((5, 56), (7, 32), (7, 16), (9, 16))
     ),
+    # Small phases: TapSums beside Phases.
+    *(
+        Shape(
+            f"{batch}x{size}x{size}x{channels}, {k}x{k}, L={lhs}, s={stride}",
+            *(batch, (size, size), (channels, channels, 1), (k, k)),
+            *((stride, stride), (lhs, lhs)),
+        )
+        for batch, size, channels, k, stride, lhs in (
+            (2, 32, 16, 3, 31, 32),
+            (8, 56, 16, 3, 3, 8),
+            (2, 56, 16, 5, 5, 4),
+            (8, 56, 64, 5, 5, 4),
+            (8, 56, 64, 5, 4, 5),
+            (1, 56, 64, 3, 2, 3),
+            (8, 56, 64, 3, 2, 3),
+            (1, 56, 64, 3, 3, 2),
+            (8, 56, 64, 3, 3, 2),
+            (1, 28, 32, 5, 2, 3),
+            (1, 28, 32, 5, 3, 2),
+            (8, 60, 32, 5, 3, 2),
+        )
+    ),
     Shape("empty phases", 4, (28, 28), (64, 32, 1), (2, 2), lhs_dilation=(4, 4)),
 )
 

@@ -115,7 +115,16 @@ PACKAGES = {
         *("lowering", "weight_gradient", "traced", "bias_only", "plain", "padded"),
         "over_padded",
         *("zero_insertion", "transposed", "partial_sums", "row_sums", "matmul_fold", "subpixel"),
-        *("phases", "choose", "precision", "convolution", "any_size", "per_size", "scripted"),
+        *(
+            "phases",
+            "tap_sums",
+            "choose",
+            "precision",
+            "convolution",
+            "any_size",
+            "per_size",
+            "scripted",
+        ),
     ],
     "interop": [
         *("frameworks", "paths", "files", "numbers", "advice", "leaves", "padding", "source"),

@@ -78,6 +78,15 @@ DEMANDING = (
     Case(channels=(4, 3, 1), kernel=(2, 5), rhs_dilation=(2, 1), bias=True, lowering="MatmulFold"),
     Case(channels=(4, 6, 2), padding=((1, 2), (0, 1)), lhs_dilation=(2, 3), lowering="Transposed"),
     Case(
+        channels=(4, 6, 1),
+        kernel=(5, 3),
+        stride=(3, 5),
+        padding=((2, 4), (0, 3)),
+        lhs_dilation=(4, 7),
+        bias=True,
+        lowering="TapSums",
+    ),
+    Case(
         size=(6, 8),
         channels=(4, 8, 4),
         kernel=(3, 5),

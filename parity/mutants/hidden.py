@@ -23,11 +23,13 @@ from torchconv2d.lowerings import (
     MatmulFold,
     Phases,
     RowSums,
+    TapSums,
     any_size,
     convolution,
     per_size,
     phases,
     subpixel,
+    tap_sums,
 )
 from torchconv2d.lowerings.choose import has_few_outputs, own_weight_gradient
 from torchconv2d.lowerings.over_padded import BorderedWeightGradient
@@ -72,6 +74,17 @@ def _doubled_for_few_inputs(original: Any, convolve: Convolution, *operands: Ten
 
 def _shares_in_reverse(original: Any, lowering: MatmulFold, x: Tensor, weight: Tensor) -> Tensor:
     return original(lowering, x, weight.flip(2, 3))
+
+
+def _other_zeros(original: Any, axis: geometry.Axis) -> list[tap_sums.Reads]:
+    return [
+        each._replace(zeros_before=each.zeros_after, zeros_after=each.zeros_before)
+        for each in original(axis)
+    ]
+
+
+def _first_taps(original: Any, axis: geometry.Axis) -> list[tap_sums.Reads]:
+    return list({each.phase: each for each in reversed(original(axis))}.values())
 
 
 def _rows_in_reverse(original: Any, lowering: RowSums, *operands: Any) -> Tensor:
@@ -241,6 +254,14 @@ MUTANTS: dict[str, Mutant] = {
         Convolution, "input_gradient", _doubled_for_few_inputs
     ),
     "taps of the shares in reverse": planting.replaced(MatmulFold, "sums", _shares_in_reverse),
+    "columns of the taps in reverse": planting.replaced(
+        TapSums, "outputs", lambda outputs, lowering, x, w, b: outputs(lowering, x, w.flip(3), b)
+    ),
+    "zeros of each tap at the other end": planting.replaced(tap_sums, "reads", _other_zeros),
+    "no sum over the taps of a phase": planting.replaced(tap_sums, "reads", _first_taps),
+    "no bias of a sum over taps": planting.replaced(
+        TapSums, "outputs", lambda outputs, lowering, x, w, b: outputs(lowering, x, w, None)
+    ),
     "rows of the kernel in reverse": planting.replaced(RowSums, "outputs", _rows_in_reverse),
     "the shared phase begun one too late": planting.replaced(
         subpixel, "_ahead", lambda ahead, axis: (ahead(axis) + 1) % axis.lhs_dilation

@@ -22,6 +22,7 @@ from .plain import Plain
 from .row_sums import RowSums
 from .scripted import ScriptedConvolution
 from .subpixel import Subpixel
+from .tap_sums import TapSums
 from .transposed import Transposed
 from .weight_gradient import WeightGradient
 from .zero_insertion import ZeroInsertion
@@ -43,6 +44,7 @@ __all__ = [
     "RowSums",
     "ScriptedConvolution",
     "Subpixel",
+    "TapSums",
     "Transposed",
     "WeightGradient",
     "ZeroInsertion",

@@ -18,6 +18,7 @@ from .phases import Phases, PhasesWeightGradient
 from .plain import Plain, PlainWeightGradient
 from .row_sums import RowSums
 from .subpixel import Subpixel
+from .tap_sums import TapSums, reads
 from .transposed import RunsWeightGradient, Transposed, pads_beyond_stride, runs
 from .weight_gradient import WeightGradient
 from .zero_insertion import ZeroInsertion
@@ -32,6 +33,7 @@ LOWERINGS: tuple[type[Lowering], ...] = (
     Transposed,
     Subpixel,
     Phases,
+    TapSums,
     ZeroInsertion,
 )
 
@@ -78,7 +80,37 @@ def choose(geometry: Geometry) -> type[Lowering]:
     slow = many_groups or (multiplied and by_odd) or _has_one_phase(geometry)
     if Transposed.applies(geometry) and not slow:
         return Transposed
-    return Phases if Phases.applies(geometry) else ZeroInsertion
+    if not Phases.applies(geometry):
+        return ZeroInsertion
+    return TapSums if has_small_phases(geometry) else Phases
+
+
+def has_small_phases(geometry: Geometry) -> bool:
+    """Whether the calls of a convolution for each phase take longer than they compute.
+
+    TapSums copies what each tap reads and computes. With one thread it takes, relative to Phases:
+    with one tap for each phase, 0.3 to 0.5 dilated by 32, 0.7 by 8 (8x56x56x16, 3x3, of stride 3),
+    0.55 for 609,000 copied numbers an image (8x56x56x64, 5x5 dilated by 5 with stride 4), 1.25 for
+    881,000 (8x56x56x64, 3x3 dilated by 3 with stride 2; of one image 0.65); with 1.6 taps, 0.3 and
+    0.6 (5x5 dilated by 4 with stride 5, 2x56x56x16 and 8x56x56x64); with 2.2, 0.7 to 0.9; with 2.8,
+    0.45; with 6, 0.95 and 1.7 (5x5 dilated by 2 with stride 3, 28x28x32 and 8x60x60x32).
+    """
+    if not TapSums.applies(geometry):
+        return False
+    copied, taps, phases = geometry.in_channels + geometry.out_channels, 1, 1
+    for axis in geometry.axes:
+        read = reads(axis)
+        taps *= len(read)
+        phases *= len({each.phase for each in read})
+        copied *= sum(each.entries for each in read)
+    return taps <= 3 * phases and copied <= 700_000
+
+
+def choose_in_graphs(geometry: Geometry, chosen: type[Lowering]) -> type[Lowering]:
+    """The lowering for graphs and for complex scripts, where a layer's own is ``chosen``."""
+    if chosen is TapSums:
+        return Phases
+    return one_convolution(geometry) if issubclass(chosen, PartialSums) else chosen
 
 
 def lower(geometry: Geometry, lowering: type[Lowering] | None = None) -> Lowering:
@@ -106,8 +138,7 @@ def choose_for_export(geometry: Geometry) -> type[Lowering]:
     follows a convolution, but not if the outputs are cut in between.
     """
     chosen = choose(geometry)
-    if issubclass(chosen, PartialSums) or chosen is Subpixel:
-        chosen = one_convolution(geometry)
+    chosen = one_convolution(geometry) if chosen is Subpixel else choose_in_graphs(geometry, chosen)
     if chosen is Transposed and pads_beyond_stride(geometry):
         chosen = Phases if Phases.applies(geometry) else ZeroInsertion
     return Padded if chosen is OverPadded else chosen
@@ -246,6 +277,7 @@ _OWN: dict[type[Lowering], type[WeightGradient]] = {
     Transposed: RunsWeightGradient,
     Subpixel: RunsWeightGradient,
     Phases: PhasesWeightGradient,
+    TapSums: PhasesWeightGradient,
 }
 
 

@@ -23,16 +23,15 @@ from ..versions import (
 from .choose import (
     choose,
     choose_for_export,
+    choose_in_graphs,
     choose_weight_gradient,
     has_own_gradients,
     lower,
     make_weight_gradient,
-    one_convolution,
     own_weight_gradient,
 )
 from .lowering import Lowering, is_functional
 from .padded import Padded, PaddedWeightGradient
-from .partial_sums import PartialSums
 from .precision import NARROW, Answers, has_bfloat16, wider
 from .weight_gradient import WeightGradient
 
@@ -126,12 +125,11 @@ class Convolution(Computation):
         self._forced = lowering, weight_gradient
         kind = choose(geometry) if lowering is None else lowering
         self.lowering = lower(geometry, kind)
-        # Graphs and DTensors use one convolution in place of partial sums.
-        sums = issubclass(kind, PartialSums)
-        self._functional = lower(geometry, one_convolution(geometry)) if sums else self.lowering
+        in_graphs = choose_in_graphs(geometry, kind)  # and for DTensors
+        self._functional = self.lowering if in_graphs is kind else lower(geometry, in_graphs)
         exported = choose_for_export(geometry)
         self._exported = self.lowering if exported is kind else lower(geometry, exported)
-        self._is_same_in_graphs = not sums and exported is kind
+        self._is_same_in_graphs = in_graphs is exported is kind
         if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
             weight_gradient = choose_weight_gradient(geometry, kind)
         self._gradient_kind = weight_gradient

@@ -28,7 +28,7 @@ class Phase(NamedTuple):
     axis: Axis
 
 
-def _count(axis: Axis) -> int:
+def phase_count(axis: Axis) -> int:
     """The number of phases."""
     return min(axis.lhs_dilation // gcd(axis.stride, axis.lhs_dilation), axis.out)
 
@@ -39,7 +39,7 @@ def split(axis: Axis) -> list[Phase]:
     count, step = lhs // gcd(axis.stride, lhs), lhs // gcd(rhs, lhs)
     stride, dilation = axis.stride // gcd(axis.stride, lhs), rhs // gcd(rhs, lhs)
     phases: list[Phase] = []
-    for i in range(_count(axis)):
+    for i in range(phase_count(axis)):
         place = i * axis.stride - axis.before
         first = next(
             (u for u in range(min(step, axis.kernel)) if (place + u * rhs) % lhs == 0), axis.kernel
@@ -71,10 +71,11 @@ class Phases(Lowering):
     """One small convolution for each phase; their outputs are interleaved.
 
     >>> from torchconv2d import Conv2d
-    >>> Conv2d((60, 60, 32), 32, 3, stride=3, lhs_dilation=2).lowering
+    >>> Conv2d((60, 60, 32), 32, 5, stride=3, lhs_dilation=2).lowering
     Phases(
       (convolutions): ModuleList(
-        (0-3): 4 x Plain()
+        (0): Plain()
+        (1-3): 3 x Padded()
       )
     )
     """
@@ -87,12 +88,12 @@ class Phases(Lowering):
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         # Creating a module for each of 4096 phases takes half a second.
-        few = prod(map(_count, geometry.axes)) <= 4096
+        few = prod(map(phase_count, geometry.axes)) <= 4096
         return few and geometry.reads_input and geometry.lhs_dilation != (1, 1)
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
-        height, width = map(_count, geometry.axes)
+        height, width = map(phase_count, geometry.axes)
         self.counts = (height, width)  # of phases
         self.taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
         self.step_v, self.step_h = tap_steps(geometry)
@@ -161,7 +162,7 @@ class PhasesWeightGradient(WeightGradient):
 
     def __init__(self, geometry: Geometry, parts: Sequence[WeightGradient | None] = ()) -> None:
         self._parts = parts
-        height, width = map(_count, geometry.axes)
+        height, width = map(phase_count, geometry.axes)
         self._counts = (height, width)  # of phases
         self._taps = [(v.first_tap, h.first_tap) for v, h in _pairs(geometry)]
         self._steps = tap_steps(geometry)

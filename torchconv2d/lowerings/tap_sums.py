@@ -1,0 +1,146 @@
+"""One batched matrix product for all taps, where a dilated input has many phases of few taps.
+
+Each tap meets entries in one phase only (see ``phases.py``), and is there a 1x1 convolution. This
+gathers the entries that each tap meets, multiplies all of them at once, adds up the taps of each
+phase, and interleaves the phases. The steps are a few for each tap and each phase of an axis, and
+none for each pair of them. A phase without taps costs nothing but its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..geometry import Axis, Geometry
+from .lowering import Lowering
+from .phases import Phases, phase_count
+
+Numbers = tuple[int, int, int, int, int, int, int]  # those of `Reads`, for TorchScript
+
+
+class Reads(NamedTuple):
+    """What a tap of an axis reads: ``entries`` from ``start`` on, ``step`` apart.
+
+    The outputs of its phase are ``zeros_before`` that read only padding, then one for each entry,
+    then ``zeros_after`` others.
+    """
+
+    tap: int
+    phase: int
+    start: int
+    entries: int
+    step: int
+    zeros_before: int
+    zeros_after: int
+
+
+def reads(axis: Axis) -> list[Reads]:
+    """What each tap of an axis reads, for the taps that read any entry."""
+    count, step = phase_count(axis), axis.stride // gcd(axis.stride, axis.lhs_dilation)
+    longest = len(range(0, axis.out, count))
+    found: list[Reads] = []
+    for tap in range(axis.kernel):
+        phase = _phase_of(tap, axis)
+        if phase is not None and phase < count:
+            place = phase * axis.stride + tap * axis.rhs_dilation - axis.before
+            position = place // axis.lhs_dilation  # of what the first output reads, if it exists
+            zeros = max(0, -(position // step))
+            start = position + zeros * step
+            outputs = len(range(phase, axis.out, count))
+            entries = min(len(range(start, axis.size, step)), outputs - zeros)
+            if entries > 0:
+                after = longest - zeros - entries
+                found.append(Reads(tap, phase, start, entries, step, zeros, after))
+    return found
+
+
+def _phase_of(tap: int, axis: Axis) -> int | None:
+    """The first output that meets an entry by this tap, if the image is large enough."""
+    place = axis.before - tap * axis.rhs_dilation  # modulo lhs_dilation, that of output * stride
+    shared = gcd(axis.stride, axis.lhs_dilation)
+    if place % shared:
+        return None
+    period = axis.lhs_dilation // shared
+    return place // shared * pow(axis.stride // shared, -1, period) % period
+
+
+class TapSums(Lowering):
+    """One batched matrix product for all taps; the sums of each phase are interleaved.
+
+    >>> from torchconv2d import Conv2d
+    >>> Conv2d((56, 56, 16), 16, 5, stride=5, lhs_dilation=4).lowering
+    TapSums()
+    """
+
+    rounds_partial_sums = True
+
+    @staticmethod
+    def applies(geometry: Geometry) -> bool:
+        # `reads` looks at each tap, and the outputs are summed tap by tap.
+        few = all(axis.kernel <= 64 for axis in geometry.axes)
+        return geometry.groups == 1 and few and Phases.applies(geometry)
+
+    def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
+        super().__init__(geometry, parts)
+        self.rows = cast(list[Numbers], [tuple(each) for each in reads(geometry.height)])
+        self.columns = cast(list[Numbers], [tuple(each) for each in reads(geometry.width)])
+        self.counts = (phase_count(geometry.height), phase_count(geometry.width))
+        self.out = (geometry.height.out, geometry.width.out)
+
+    def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        batch, channels, height, width = x.size(0), x.size(1), x.size(2), x.size(3)
+        # From (B, H, W * C) to (v, B, n, W * C), and then to (h, v * B * n, m, C). Batched gradients
+        # have rules for `reshape` and `narrow`, but none for `flatten` or a slice of everything.
+        x = x.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
+        x = self._gathered(x, self.rows)
+        v, n = x.size(0), x.size(2)
+        x = self._gathered(x.reshape(v * batch * n, width, channels), self.columns)
+        h, m = x.size(0), x.size(2)
+        y = self._products(x.reshape(h * v, batch * n * m, channels), weight)
+        # (h, v, B, n, m, out), where the taps of an axis become phases: (B, rows, columns, out)
+        out = y.size(2)
+        y = y.reshape(h, v, batch, n, m, out)
+        y = self._stacked(y, self.columns, self.counts[1], 4)
+        y = y.reshape(v, batch, n, m * self.counts[1], out).narrow(3, 0, self.out[1])
+        y = self._stacked(y, self.rows, self.counts[0], 2)
+        y = y.reshape(batch, n * self.counts[0], self.out[1], out).narrow(1, 0, self.out[0])
+        y = y.permute(0, 3, 1, 2)
+        return y if bias is None else y + bias.reshape(-1, 1, 1)
+
+    def _gathered(self, x: Tensor, taps: list[Numbers]) -> Tensor:
+        """What each tap reads of the axis 1 of ``(N, size, numbers)``, stacked."""
+        found: list[Tensor] = []
+        for _, _, start, entries, step, before, after in taps:
+            part = x.narrow(1, start, (entries - 1) * step + 1)
+            if step > 1:
+                part = part[:, ::step]
+            if before + after > 0:
+                part = F.pad(part, (0, 0, before, after))
+            found.append(part)
+        return torch.stack(found)
+
+    def _products(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The products of ``(h * v, N, C)`` with the taps: ``(h * v, N, out)``."""
+        weight = torch.stack([weight.select(3, tap) for tap, _, _, _, _, _, _ in self.columns])
+        weight = torch.stack([weight.select(3, tap) for tap, _, _, _, _, _, _ in self.rows], 1)
+        weight = weight.reshape(x.size(0), weight.size(2), weight.size(3))
+        return x.bmm(weight.transpose(1, 2))
+
+    def _stacked(self, y: Tensor, taps: list[Numbers], count: int, axis: int) -> Tensor:
+        """The sums over the taps of each phase, which are on the first axis, stacked on another."""
+        sums: list[Tensor] = []
+        nothing = y.new_zeros(1).expand_as(y[0])
+        for phase in range(count):
+            total = nothing
+            first = True
+            for i, tap in enumerate(taps):
+                if tap[1] == phase:
+                    total = y[i] if first else total + y[i]
+                    first = False
+            sums.append(total)
+        return torch.stack(sums, axis)
