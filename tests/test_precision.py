@@ -71,6 +71,7 @@ def native(
 SUMMED_IN_PARTS = {
     "lone output": {"in_size": (16, 15, 24), "out_channels": 1, "kernel_size": (5, 3)},
     "few outputs": {"in_size": (16, 34, 64), "out_channels": 3, "kernel_size": 3},
+    "small phases": {"lhs_dilation": (2, 3), "stride": (3, 2)},
     "wide output padding": {
         "kernel_size": 2,
         "lhs_dilation": (1, 2),
@@ -92,7 +93,9 @@ def test_partial_sums_are_never_of_half_precision(name: str, native: bool) -> No
 
 @pytest.mark.parametrize("name", ["same_stride", "groups", "lhs_upsample", "lhs_stride"])
 def test_bfloat16_is_native_where_the_processor_is_right(name: str, native: bool) -> None:
-    layer = make_layer(name, torch.bfloat16, normal_numbers)
+    # A larger kernel, of which each phase has many taps.
+    changes = {"kernel_size": 7} if name == "lhs_stride" else {}
+    layer = make_layer(name, torch.bfloat16, normal_numbers, **changes)
     x = make_input(layer, normal_numbers)
     assert multiplied(layer, x) == {torch.bfloat16 if native else torch.float32}
     assert multiplied(layer, x, training=True) == {torch.bfloat16 if native else torch.float32}

@@ -94,8 +94,8 @@ class TapSums(Lowering):
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         batch, channels, height, width = x.size(0), x.size(1), x.size(2), x.size(3)
-        # From (B, H, W * C) to (v, B, n, W * C), and then to (h, v * B * n, m, C). Batched gradients
-        # have rules for `reshape` and `narrow`, but none for `flatten` or a slice of everything.
+        # From (B, H, W * C) to (v, B, n, W * C), and then to (h, v * B * n, m, C), by `reshape` and
+        # `narrow`: batched gradients have no rules for `flatten` and a slice of everything.
         x = x.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
         x = self._gathered(x, self.rows)
         v, n = x.size(0), x.size(2)

@@ -139,15 +139,22 @@ def normal(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.float32) -> 
     >>> normal(key(7), (2,))
     array([0.45123515, 1.9534509 ], dtype=float32)
     """
-    kind = float_type(dtype)
+    return normal_then(key, shape, float_type(dtype), lambda values: values)
+
+
+def normal_then(
+    key: Words, shape: Shape, kind: type[np.floating[Any]], then: Callable[[Floats], Floats]
+) -> Floats:
+    """``then`` applied to standard normal numbers, block by block, while they are in the cache."""
     root = kind(math.sqrt(2))
     low, high = np.asarray(np.nextafter(kind(-1), kind(0))), np.asarray(kind(1))
-    sizes = sizes_of(shape)
 
     def finish(u: Floats, part: slice) -> Floats:
-        return xla_math.erf_inv(u) * root
+        values = xla_math.erf_inv(u)
+        values *= root
+        return then(values)
 
-    return uniform_between(key, sizes, low, high, finish)
+    return uniform_between(key, sizes_of(shape), low, high, finish)
 
 
 def truncated_normal(

@@ -25,7 +25,7 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _MASK = 0xFFFFFFFF
 # The numbers per pass: few enough for the processor's cache, so many that calls cost little.
-BLOCK = 1 << 15
+BLOCK = 1 << 17
 
 
 def key(seed: object) -> Words:

@@ -12,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from . import xla_math
-from .draws import bound, clipped, float_type, normal, strictly_between, uniform, uniform_between
+from .draws import (
+    bound,
+    clipped,
+    float_type,
+    normal_then,
+    strictly_between,
+    uniform,
+    uniform_between,
+)
 from .keys import Shape, Words, fold_in_names, key, sizes_of, split
 from .xla_math import Floats
 
@@ -53,8 +61,12 @@ class Stream:
     ) -> Floats:
         """Normal around ``loc`` with standard deviation ``scale``."""
         kind = float_type(dtype)
-        drawn = xla_math.product(normal(self.split(), shape, dtype), bound("scale", scale, kind))
-        return xla_math.flushed(drawn + bound("loc", loc, kind))
+        centre, spread = bound("loc", loc, kind), bound("scale", scale, kind)
+
+        def scaled(values: Floats) -> Floats:
+            return xla_math.flushed(xla_math.product(values, spread) + centre)
+
+        return normal_then(self.split(), shape, kind, scaled)
 
     def truncated_normal(
         self,

@@ -258,7 +258,7 @@ def erf_inv(u: Floats) -> Floats:
     """The inverse error function of a one-dimensional array of numbers in [-1, 1]."""
     w = -u
     w *= u
-    ends = np.flatnonzero(w == -1)
+    ends = np.flatnonzero(w == -1) if w.min(initial=0) == -1 else slice(0)
     w[ends] = 0  # the logarithm would be infinite
     w = _log1p(w)
     np.negative(w, out=w)
