@@ -18,6 +18,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_map_only
 
+from parity.cases.case import Case
+from parity.cases.grid import DEMANDING
+
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     # By torch.func.linearize, of itself.
@@ -122,6 +125,16 @@ def test_make_fx_with_symbolic_sizes(name: str) -> None:
 @pytest.mark.parametrize("sizes", ["plain", "symbolic"])
 @thinned("name", NAMES, keep=2)
 def test_fake_tensors_have_the_metadata_of_real_ones(name: str, sizes: str) -> None:
+    check_fake(name, sizes)
+
+
+@pytest.mark.parametrize("case", DEMANDING, ids=str)
+def test_fake_tensors_of_lowerings_for_few_geometries(case: Case) -> None:
+    """The backward pass of ``F.fold`` with a padding took no symbolic sizes, for one."""
+    check_fake(str(case), "symbolic")
+
+
+def check_fake(name: str, sizes: str) -> None:
     cell = grid_layers.cell(name)
     given = cell.operands, cell.cotangent, cell.layer.w_mask
     real = trained(cell, *given)

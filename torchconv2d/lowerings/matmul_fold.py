@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -47,5 +48,15 @@ class MatmulFold(PartialSums):
         # (in, out * kh * kw), and (in, entries) for each image
         taps = adjoint_weight(weight, 1).flatten(1)
         products = taps.t().matmul(x.flatten(2))
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            if not all(type(size) is int for size in x.shape):
+                return self._cropped(products)
         y = F.fold(products, self.computed, self.kernel, self.dilation, self.padding, self.stride)
         return y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1]) if self.cut else y
+
+    def _cropped(self, products: Tensor) -> Tensor:
+        """The sums of symbolic sizes, for which torch has no ``F.fold`` with a ``padding``."""
+        (above, before), (rows, columns) = self.padding, self.computed
+        size = (rows + 2 * above, columns + 2 * before)
+        y = F.fold(products, size, self.kernel, self.dilation, 0, self.stride)
+        return y.narrow(2, above, self.out[0]).narrow(3, before, self.out[1]).contiguous()
