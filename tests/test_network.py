@@ -285,3 +285,9 @@ def test_nan_is_a_number_like_others() -> None:
     kernel = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, -6.0]], np.float32)
     interop.load_network(layer, {"kernel": kernel}, "flax")
     np.testing.assert_array_equal(layer.weight.detach().numpy(), kernel.T)
+
+
+def test_a_prefix_that_is_an_array() -> None:
+    arrays = {"weight": torch.ones(3, 2), "bias": torch.ones(3)}
+    with pytest.raises(ValueError, match="`prefix` must lead to a part of the tree, but 'weight'"):
+        interop.load_network(nn.Linear(2, 3), arrays, "torch", prefix="weight")

@@ -43,7 +43,8 @@ def elided(text: str) -> str:
 
 def _ends(text: str) -> str:
     """A long text without its middle, but with more at both ends than a message shows."""
-    return text if len(text) <= 2 * _LONGEST else text[:_LONGEST] + text[-_LONGEST:]
+    # A slice is a plain string; a subclass may print otherwise, or not at all.
+    return text[:] if len(text) <= 2 * _LONGEST else text[:_LONGEST] + text[-_LONGEST:]
 
 
 def _cut(text: str, size: int) -> str:

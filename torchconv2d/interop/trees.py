@@ -65,6 +65,10 @@ def read(params: Any, row: Framework, prefix: str, ignore: Iterable[str]) -> Lay
         found = left
     known = {name for names in (row.weight, row.bias, *row.norm) for name in names}
     layers = dict[Path, dict[str, Leaf]]()
+    if parts(prefix) in found:
+        raise ValueError(
+            f"`prefix` must lead to a part of the tree, but {shown(prefix)} is an array."
+        )
     for path in ordered(found):
         leaf = Leaf("/".join(path), found[path])
         at, name = _split(path[len(parts(prefix)) :], row)
