@@ -149,6 +149,8 @@ def test_the_result_as_text_as_json_and_as_a_page(tmp_path: Path) -> None:
     result.save_html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert page.count('<tr class="bad">') == 1
+    assert "<h1>1 culprit</h1>" in page
+    assert str(result).endswith("\n1 culprit.")
     assert "src=" not in page
 
 

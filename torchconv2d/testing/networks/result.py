@@ -123,8 +123,14 @@ class Comparison:
         ]  # fmt: skip
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         lines = ["  ".join([*map(str.ljust, row, widths), row[5]]) for row in rows]
-        verdict = "The networks agree." if self.ok else f"{len(self.culprits)} culprits."
+        verdict = f"{self._verdict()}."
         return "\n".join([*lines, *self.notes, self.end_to_end, verdict])
+
+    def _verdict(self) -> str:
+        if self.ok:
+            return "The networks agree"
+        count = len(self.culprits)
+        return f"{count} culprit" if count == 1 else f"{count} culprits"
 
     def json(self) -> str:
         """Everything as JSON; an infinite ratio is ``"inf"``."""
@@ -139,9 +145,10 @@ class Comparison:
         wrong = [f"{each.layer}: {each.detail}" for each in self.culprits]
         notes = "".join(f'<li class="bad"><b>{html.escape(each)}</b>' for each in wrong)
         notes += "".join(f"<li>{html.escape(note)}" for note in self.notes)
-        verdict = "The networks agree" if self.ok else f"{len(self.culprits)} culprits"
         Path(path).write_text(
-            _PAGE.format(verdict=verdict, end=html.escape(self.end_to_end), notes=notes, rows=rows),
+            _PAGE.format(
+                verdict=self._verdict(), end=html.escape(self.end_to_end), notes=notes, rows=rows
+            ),
             "utf-8",
         )
 
@@ -162,8 +169,9 @@ def _row(each: Judgement) -> str:
     return (
         f'<tr class="{name}">'
         + "".join(f"<td>{html.escape(cell)}" for cell in cells)
-        + f'<td class="n">{_number(each.accumulated)}'
-        + f'<td class="n">{_number(each.ratio)}<td><div class="bar"><i style="width:{width:.1f}%">'
+        + f'<td class="n" data-of="accumulated">{_number(each.accumulated)}'
+        + f'<td class="n" data-of="error/bound">{_number(each.ratio)}'
+        + f'<td><div class="bar"><i style="width:{width:.1f}%">'
         f"</i></div><td>{each.verdict}<td>{html.escape(each.detail)}</tr>"
     )
 
@@ -178,13 +186,16 @@ body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 80em
   padding: 0 1em; }}
 table {{ border-collapse: collapse; width: 100%; font-size: .9em; }}
 ul {{ padding-left: 1.2em; overflow-wrap: anywhere; }}
-td:first-child {{ white-space: nowrap; }} td:last-child {{ min-width: 11em; }}
+td {{ overflow-wrap: anywhere; }}
+td:nth-child(2), td:nth-child(7), .n {{ white-space: nowrap; }}
+td:first-child {{ min-width: 12em; }} td:last-child {{ min-width: 11em; }}
 li.bad {{ color: var(--bad); }}
 @media (max-width: 72em) {{
   thead {{ display: none; }} tr {{ display: flex; flex-wrap: wrap; align-items: center;
     border-bottom: 1px solid var(--line); padding: 4px 0; gap: 0 12px; }}
   tr td {{ border: 0; padding: 0; }} td:empty {{ display: none; }}
-  td:first-child {{ width: 100%; white-space: normal; overflow-wrap: anywhere; }}
+  tr td {{ max-width: 100%; }} td:first-child, td:last-child {{ width: 100%; }}
+  .n::before {{ content: attr(data-of) " "; opacity: .6; }}
 }}
 td, th {{ padding: 3px 7px; text-align: left; border-bottom: 1px solid var(--line); }}
 .n {{ text-align: right; font-variant-numeric: tabular-nums; }}
