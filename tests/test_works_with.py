@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from cases import normal_numbers
-from needs import package
+from needs import needs, package
 from torch import nn
 
 from docs.pages import ROOT, blocks_run_by
@@ -215,7 +215,20 @@ def test_each_row_is_a_tool_with_a_verdict() -> None:
         assert tool in CHECKS or "y" in re.findall(r"\b(\w+)(?=,| =)", code), tool
 
 
-@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def code_blocks() -> list[Any]:
+    """The blocks, with a mark if they need what this torch lacks."""
+    return [
+        pytest.param(
+            block,
+            id=at,
+            marks=[needs("plain ONNX graphs")]
+            * ("onnxscript.optimizer" in imported_names(block, "")),
+        )
+        for at, block in BLOCKS.items()
+    ]
+
+
+@pytest.mark.parametrize("block", code_blocks())
 def test_code_blocks_run(block: str) -> None:
     nodes = list(ast.walk(ast.parse(block)))
     used = {name.split(".")[0] for name in imported_names(block, "")}
