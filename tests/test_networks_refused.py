@@ -175,3 +175,12 @@ def test_the_command_says_what_it_cannot_write(
         arguments = ["compare", "test_networks:network", str(tmp_path), option, str(tmp_path)]
         assert main(arguments) == 2
         assert capsys.readouterr().err.startswith("IsADirectoryError: ")
+
+
+def test_ports_without_numbers_or_with_complex_ones() -> None:
+    recording = record(network(), image())
+    with pytest.raises(ValueError, match=r"stem\.weight is on the meta device; first call port"):
+        compare(network().to("meta"), recording)
+    layer = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, dtype=torch.complex64)).eval()
+    with pytest.raises(ValueError, match=r"real numbers, but 0\.weight is torch\.complex64"):
+        compare(layer, record(layer, torch.ones(1, 3, 5, 6, dtype=torch.complex64)))

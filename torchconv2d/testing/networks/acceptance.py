@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...messages import shown
+from ...messages import elided, shown
 from .recording import Recording
 from .terms import SMALLEST_NORMAL, Term
 
@@ -19,6 +19,17 @@ def check_both(port: nn.Module, recording: Recording) -> None:
         raise TypeError(f"`port` must be a torch module, got {shown(port)}.")
     if not isinstance(recording, Recording):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"`recording` must be a Recording, from `record`; got {shown(recording)}.")
+    for name, tensor in (*port.named_parameters(), *port.named_buffers()):
+        if tensor.is_meta:
+            raise ValueError(
+                f"`port` must hold numbers, but {elided(name)} is on the meta device; first call "
+                "port.to_empty(device='cpu'), and load its parameters."
+            )
+        if tensor.is_complex():
+            raise ValueError(
+                f"`port` must be of real numbers, but {elided(name)} is {tensor.dtype}; compare "
+                "its complex layers one by one, with assert_parity."
+            )
     modules = cast(Any, port).named_modules()
     for name, module in modules:
         dropout = isinstance(module, (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d))
