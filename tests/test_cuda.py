@@ -29,8 +29,8 @@ TF32 = 2.0**-11  # its unit roundoff: ten bits after the leading one
 
 
 def rounded(cell: Cell, dtype: torch.dtype) -> tuple[Conv2d, Tensor]:
-    """The layer and a batch, in ``dtype``."""
-    return copy.deepcopy(cell.layer).to(dtype), cell.inputs[1].to(dtype)
+    """Copies of the layer and of a batch, in ``dtype``."""
+    return copy.deepcopy(cell.layer).to(dtype), cell.inputs[1].to(dtype, copy=True)
 
 
 def moved(layer: Conv2d, device: str) -> Conv2d:

@@ -121,9 +121,9 @@ def _lacking() -> dict[str, str]:
     if not hasattr(torch, "float4_e2m1fn_x2"):
         found["float4"] = "before torch 2.8 there is no float4"
     version = tuple(map(int, torch.__version__.split(".")[:2]))
-    if version < (2, 12):
+    if version < (2, 13):
         found["DTensor by batch"] = (
-            "before torch 2.12 DTensor can share a convolution's width, but not its batch"
+            "before torch 2.13 DTensor can share a convolution's width, but not its batch"
         )
     # These fail in 2.6 and not in 2.11.
     if version < (2, 7):

@@ -109,9 +109,9 @@ def free(layer: Conv2d) -> dict[int, str]:
 
 
 def _dims(layer: Conv2d) -> dict[int, Any]:
-    """The free axes for `torch.export`, which must know that an image is larger than a stride."""
+    """The free axes for `torch.export`, which must know that an output has several rows."""
     names = free(layer)
-    dims = {axis: torch.export.Dim(name, min=5) for axis, name in names.items()}
+    dims = {axis: torch.export.Dim(name, min=7) for axis, name in names.items()}
     return {**dims, 0: torch.export.Dim(names[0])}
 
 
