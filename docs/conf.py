@@ -7,6 +7,9 @@ copyright = "the torchconv2d authors"  # noqa: A001  Sphinx's name for it
 version = release = torchconv2d.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions += ["sphinx_copybutton"]
+# The button copies the code of an example without its prompts and output.
+copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. ", True
 html_theme = "furo"
 html_title = f"torchconv2d {version}"
 

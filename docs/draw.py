@@ -44,7 +44,7 @@ class Drawing:
         middle = self.top + ROW / 2
         self.parts.append(f'<text class="caption" x="{MARGIN}" y="{middle:g}">{words}</text>')
         self.top += ROW
-        self.width = max(self.width, 2 * MARGIN + 7.7 * len(words))
+        self.width = max(self.width, 2 * MARGIN + 8.6 * len(words))
 
     def cell(self, column: float, kind: str, label: str = "", *, is_tap: bool = False) -> None:
         """A box; a tap is round."""

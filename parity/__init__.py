@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 
+from .machine.packages import MissingPackageError, require
+
 # This must precede any import of JAX, whose rounding on an accelerator is not IEEE arithmetic's.
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -15,5 +17,10 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # without a traceback.
 if sys.argv[0] == "-m":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        require("parity")
+    except MissingPackageError as error:
+        print(f"parity: {error}", file=sys.stderr)
+        sys.exit(2)
 # This backend of Keras needs no further package.
 os.environ.setdefault("KERAS_BACKEND", "torch")

@@ -1,7 +1,7 @@
 """``python -m parity`` compares the layer with its reference, on cases and on photographs.
 
-The exit status is 0 if all agree, 1 if one does not, 2 for wrong arguments or an unreadable
-picture, and 130 after Ctrl-C.
+The exit status is 0 if all agree, 1 if one does not, 2 for wrong arguments, an unreadable picture
+or a missing package, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from . import commands, targets
 from .cases.case import Case
 from .cases.grid import DTYPES, OPTIONS
 from .checks import interruption
-from .machine import known, paths
+from .machine import known, packages, paths
 from .networks import FRAMEWORKS
 from .photographs import pictures
 from .photographs import run as photographs
@@ -38,7 +38,7 @@ examples:
 exit status:
   0    all agree; with --mutants, each mutant is caught
   1    something differs; the printed lines and the report say what
-  2    an argument is wrong, or the picture cannot be read
+  2    an argument is wrong, the picture cannot be read, or a package is missing
   130  stopped by Ctrl-C; the report has what was compared until then
 """
 
@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
             _report(options.report, targets=targets.section(results))
             return 0 if all(result.agrees for result in results) else 1
         chosen = [pictures.read(options.image)] if options.image else pictures.photographs()
-    except (pictures.UnreadablePictureError, OSError) as error:
+    except (pictures.UnreadablePictureError, packages.MissingPackageError, OSError) as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
     run = commands.run_cases(options.cases, options.dtypes, options.seed)

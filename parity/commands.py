@@ -13,7 +13,7 @@ from . import targets
 from .cases.case import Case
 from .cases.grid import grid, random_cases
 from .checks import interruption, pool
-from .machine import known, paths
+from .machine import known, packages, paths
 from .mutants.planting import Trial, run
 from .mutants.visible import MUTANTS
 from .report.columns import columns
@@ -24,6 +24,11 @@ from .sides.settings import SETTINGS
 
 if TYPE_CHECKING:
     from .networks.trials import Trial as NetworkTrial
+
+
+# The extra of pyproject.toml that a target needs.
+_EXTRA_OF = dict.fromkeys(("ONNX Runtime", "older ONNX exporter", "ONNX, half precision"), "onnx")
+_EXTRA_OF["PT2E int8"] = "tools"
 
 
 class Run(NamedTuple):
@@ -85,6 +90,10 @@ def run_mutants() -> list[Trial]:
 def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
     """Run each layer on each target, and print the results target by target."""
     results: list[targets.TargetResult] = []
+    names = list(names)
+    for name in names:
+        if name in _EXTRA_OF:
+            packages.require(_EXTRA_OF[name])
     for name in names:
         found = list(targets.run([name]))
         worst = max(result.ratio for result in found)
@@ -101,6 +110,7 @@ def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
 
 def run_networks(frameworks: Iterable[str]) -> list[NetworkTrial]:
     """Compare right and wrong ports of networks with their references, and print what is named."""
+    packages.require("frameworks")
     from .networks import trials  # imports Flax and Keras, which takes seconds
 
     # The deep layers are so small that more threads make them slower.

@@ -26,8 +26,9 @@ if "export of any size" in LACKING:  # the same
     LAYERS_OF["export"] = tuple(cell.name for cell in cells() if None not in cell.layer.in_size)
 LAYERS_OF |= dict.fromkeys(("PT2E int8", "older ONNX exporter", "linearize"), FEW)
 ONNX = ("ONNX Runtime", "older ONNX exporter", "ONNX, half precision")
-# test_scale_out.py covers these strategies with two processes; here each would start its own two.
-SLOW = ("compile", "AOTInductor", *processes.STRATEGIES)
+# The first three start compilers; g++ takes most of a minute to read torch's headers.
+# test_scale_out.py covers the strategies with two processes; here each would start its own two.
+SLOW = ("compile", "AOTInductor", "script in C++", *processes.STRATEGIES)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from ..cases.case import Case
-from ..sides import jax_conv, known_bugs
+from ..sides import known_bugs
 from . import interruption, suite
 from .cores import cores
 from .findings import Finding, Outcome, Verdict
@@ -24,6 +24,8 @@ _done = count(1)
 
 def judge(case: Case) -> Outcome:
     if next(_done) % _CLEAR_EVERY == 0:
+        from ..sides import jax_conv  # imports JAX, which takes seconds
+
         jax_conv.clear_caches()
     return suite.judge(case)
 

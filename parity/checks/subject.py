@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..cases import numbers
 from ..cases.case import Case
 from ..definition import expected
 from ..definition.arrays import Arrays, Results
 from ..sides import port
-from ..sides.reference import Reference
 from .findings import Finding, Verdict
+
+if TYPE_CHECKING:
+    from ..sides.reference import Reference
 
 
 class Subject:
@@ -28,6 +31,8 @@ class Subject:
 
     @cached_property
     def reference(self) -> Reference:
+        from ..sides.reference import Reference  # imports JAX, which takes seconds
+
         return Reference(self.case, self.integers)
 
     @cached_property

@@ -98,27 +98,33 @@ def non_finite(subject: Subject) -> Iterator[Finding]:
     that its output reads. A bad bias reaches its channel. All other entries stay unchanged.
     """
     arrays, clean = subject.integers, subject.exact
-    for bad in (np.nan, np.inf, -np.inf):
-        if arrays.x.size:
-            spoilt, marked = _spoil(subject, arrays.x, bad)
-            ones = np.ones(arrays.cotangent.shape)
-            reached = {
-                "output": convolve(marked, np.ones(arrays.kernel.shape), **subject.case.geometry),
-                "weight": gradients(marked, arrays.kernel, ones, **subject.case.geometry)[1],
-            }
-            yield from _spread_findings(subject, arrays._replace(x=spoilt), clean, reached)
-        if arrays.cotangent.size:
-            spoilt, marked = _spoil(subject, arrays.cotangent, bad)
-            kernel = np.ones(arrays.kernel.shape)
-            reached = {"input": gradients(arrays.x, kernel, marked, **subject.case.geometry)[0]}
-            if arrays.bias is not None:
-                reached["bias"] = marked.sum((0, 1, 2))
-            yield from _spread_findings(subject, arrays._replace(cotangent=spoilt), clean, reached)
+    for name, reached in _reached(subject).items():
+        for bad in (np.nan, np.inf, -np.inf):
+            spoilt, _ = _spoil(subject, getattr(arrays, name), bad)
+            yield from _spread_findings(subject, arrays._replace(**{name: spoilt}), clean, reached)
+
+
+def _reached(subject: Subject) -> dict[str, dict[str, Array]]:
+    """For each argument, the results that its bad entry reaches; entries that are not 0 read it."""
+    arrays, geometry = subject.integers, subject.case.geometry
+    kernel, cotangent = np.ones(arrays.kernel.shape), np.ones(arrays.cotangent.shape)
+    found: dict[str, dict[str, Array]] = {}
+    if arrays.x.size:
+        _, marked = _spoil(subject, arrays.x, np.nan)
+        found["x"] = {
+            "output": convolve(marked, kernel, **geometry),
+            "weight": gradients(marked, kernel, cotangent, **geometry)[1],
+        }
+    if arrays.cotangent.size:
+        _, marked = _spoil(subject, arrays.cotangent, np.nan)
+        found["cotangent"] = {"input": gradients(arrays.x, kernel, marked, **geometry)[0]}
         if arrays.bias is not None:
-            spoilt, marked = _spoil(subject, arrays.bias, bad)
-            reached = {"output": marked + np.zeros(arrays.cotangent.shape)}
-            reached |= {"input": 0 * arrays.x, "weight": 0 * arrays.kernel, "bias": 0 * marked}
-            yield from _spread_findings(subject, arrays._replace(bias=spoilt), clean, reached)
+            found["cotangent"]["bias"] = marked.sum((0, 1, 2))
+    if arrays.bias is not None:
+        _, marked = _spoil(subject, arrays.bias, np.nan)
+        found["bias"] = {"output": marked + 0 * cotangent, "input": 0 * arrays.x}
+        found["bias"] |= {"weight": 0 * kernel, "bias": 0 * marked}
+    return found
 
 
 def some_gradients(subject: Subject) -> Iterator[Finding]:

@@ -3,7 +3,11 @@
 import io
 import json
 import math
+import os
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +148,37 @@ def test_wrong_arguments_are_status_2(few, arguments, message, capsys):
     err = capsys.readouterr().err
     assert f"error: argument {arguments[0]}: " in err
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (["--targets", "eager", "ONNX Runtime"], "onnxscript", "onnx"),
+        (["--targets", "PT2E int8"], "torchao", "tools"),
+        (["--networks", "flax"], "keras", "frameworks"),
+    ],
+)
+def test_a_missing_package_is_status_2(few, monkeypatch, arguments, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    status, (out, err) = few(*arguments)
+    assert (status, out) == (2, "")
+    command = f"{sys.executable} -m pip install '.[{extra}]'"
+    assert err == f"parity: not installed: {package}. In the repository, run {command}\n"
+
+
+def test_a_missing_reference_is_status_2(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['brainstate'] = None\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "parity"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("parity: not installed: brainstate. In the repository, run ")
+    assert ran.stderr.endswith(" -m pip install '.[parity]'\n")
 
 
 class Terminal(io.StringIO):

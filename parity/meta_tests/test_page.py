@@ -43,6 +43,13 @@ def test_the_worst_of_two_options_is_that_of_the_cases_with_both(summary):
     assert worst[single][stride] == 0.25
 
 
+def test_half_precision_hides_no_other_ratio(summary):
+    before = summary.spread.matrix(), dict(summary.spread.port), dict(summary.spread.jax)
+    summary.add(outcome(Case(stride=(2, 2), dtype="bfloat16"), 0.99, 1.5))
+    assert (summary.spread.matrix(), summary.spread.port, summary.spread.jax) == before
+    assert summary.by_quantity["bfloat16", "output"].worst == 0.99
+
+
 @pytest.mark.parametrize(
     ("ratio", "place"),
     [(0.0, 0), (EDGES[0], 0), (EDGES[3] * 0.999, 3), (EDGES[3] * 1.001, 4), (1.0, len(EDGES) - 1)]

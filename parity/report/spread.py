@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from typing import NamedTuple
 
+from ..cases.grid import HALF
 from ..checks.findings import Outcome
 
 _PER_DECADE, _LOWEST, _HIGHEST = 4, -4, 0
@@ -25,7 +26,10 @@ class Value(NamedTuple):
 
 @dataclass
 class Spread:
-    """Counts outcomes one by one, in constant memory.
+    """Counts outcomes one by one, in constant memory, but none in half precision.
+
+    There most ratios are just below 1, since rounding the result once nearly reaches the bound.
+    They would hide all others.
 
     ``worst`` is the port's largest error / bound among the cases with both values. ``port`` and
     ``jax`` count outputs and gradients by bin.
@@ -36,6 +40,8 @@ class Spread:
     jax: Counter[int] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome, options: dict[str, str]) -> None:
+        if outcome.case.dtype in HALF:
+            return
         bounded = [finding for finding in outcome.findings if finding.ratio is not None]
         self.port.update(_bin(finding.ratio or 0.0) for finding in bounded)
         self.jax.update(

@@ -23,7 +23,6 @@ from ..cases.case import WIDE, Case
 from ..cases.numbers import canvas
 from ..definition.convolution import convolve
 from . import bug_examples as examples
-from . import jax_conv
 from .settings import capabilities
 
 
@@ -95,6 +94,8 @@ def _pads_in_jax(case: Case, axis: int) -> list[tuple[int, int]]:
 
 
 def _xla_reads_out_of_bounds() -> bool:
+    from . import jax_conv  # imports JAX, which takes seconds
+
     random = np.random.default_rng(0)
     padding = ((-2, 1), (-3, 3))
     gradients = jax_conv.lax_gradients("float32", padding=padding)
@@ -130,6 +131,8 @@ def _xla_aborts() -> bool:
 
 
 def _abort() -> None:
+    from . import jax_conv
+
     with Path(os.devnull).open("w") as silence:
         os.dup2(silence.fileno(), sys.stderr.fileno())  # XLA prints its stack
     geometry = {"stride": (2, 3), "padding": ((0, 0), (0, 0)), "lhs_dilation": (3, 3)}

@@ -23,7 +23,7 @@ def test_part_of_the_grid_agrees_with_jax():
     assert failures(suite.run(GRID[::10])) == []
 
 
-@settings(max_examples=60, derandomize=True, print_blob=False)
+@settings(max_examples=30, derandomize=True, print_blob=False)
 @given(any_case())
 def test_any_case_agrees(case):
     assert failures(suite.run([case], with_jax=False)) == []
