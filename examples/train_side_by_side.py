@@ -45,8 +45,8 @@ def layers(conv2d: Any, init: Any) -> list[Any]:
     bias = init.Normal(0.0, 0.1)
     return [
         conv2d((8, 8, 1), 12, 3, stride=2, b_init=bias, w_mask=CAUSAL),  # SAME pads (0, 1)
-        conv2d((4, 4, 12), 16, 3, lhs_dilation=2, padding=[(1, 2), (1, 2)], b_init=bias),
-        conv2d((8, 8, 16), 10, 8, padding="VALID", b_init=bias),
+        conv2d((4, 4, 12), 10, 3, lhs_dilation=2, padding=[(1, 2), (1, 2)], b_init=bias),
+        conv2d((8, 8, 10), 10, 8, padding="VALID", b_init=bias),
     ]
 
 
