@@ -99,7 +99,7 @@ class Convolution(Computation):
     """The convolution of one geometry: a function of input, weight and bias.
 
     It decides in which dtype the lowering computes, and whether it computes the gradients or torch
-    does, see :func:`.choose.has_own_gradients`. In scripts, in traces and under ``torch.compile``,
+    does, see ``choose.has_own_gradients``. In scripts, in traces and under ``torch.compile``,
     torch always does. An instance holds no tensors: copies of a layer share it.
 
     Args:
