@@ -93,7 +93,17 @@ CITED = (
             (8, 60, 32, 5, 3, 2),
         )
     ),
-    Shape("empty phases", 4, (28, 28), (64, 32, 1), (2, 2), lhs_dilation=(4, 4)),
+    # Phases without taps, in outputs from small to large.
+    *(
+        Shape(name, batch, size, channels, (k, k), lhs_dilation=(lhs, lhs))
+        for name, batch, size, channels, k, lhs in (
+            ("empty phases", 4, (28, 28), (64, 32, 1), 2, 4),
+            ("empty phases, 1x1 up 4", 1, (28, 28), (64, 64, 1), 1, 4),
+            ("empty phases, 1x1 up 2", 16, (65, 14), (8, 256, 1), 1, 2),
+            ("empty phases, 2x2 up 4", 1, (112, 112), (1, 256, 1), 2, 4),
+            ("empty phases, 96 groups", 8, (112, 112), (96, 192, 96), 1, 3),
+        )
+    ),
 )
 
 # For each pair of weight gradients, the shapes on which they are compared.

@@ -62,6 +62,7 @@ VALID: dict[str, dict[str, Any]] = {
     "lhs_crop": {"lhs_dilation": (2, 3), "padding": [(-3, 1), (2, -4)]},
     "lhs_crop_past_the_input": {"lhs_dilation": 2, "padding": [(-14, 6), (0, 1)]},
     "lhs_stride": {"lhs_dilation": (2, 3), "stride": (3, 2)},
+    "lhs_small_phases": {"kernel_size": (3, 4), "lhs_dilation": (3, 4), "stride": (2, 3)},
     "lhs_equals_stride": {"lhs_dilation": 3, "stride": 3, "padding": [(2, 1), (1, 3)]},
     "lhs_stride_rhs": {"lhs_dilation": (2, 3), "stride": (3, 2), "rhs_dilation": (2, 1)},
     "lhs_rhs": {"lhs_dilation": (3, 2), "rhs_dilation": (2, 3)},

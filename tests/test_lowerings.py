@@ -84,8 +84,8 @@ def test_every_lowering_agrees_on_random_geometries(
         (lowerings.Subpixel, ["few_output_channels_subpixel", "lhs_one_axis"]),
         (lowerings.Padded, ["same", "pairs", "crop_before_pad_after", "pad_before_crop_after"]),
         (lowerings.Transposed, ["lhs_upsample", "lhs_uneven_crop", "lhs_same"]),
-        (lowerings.Phases, ["depthwise_lhs_stride", "groups_flat_kernel_lhs"]),
-        (lowerings.TapSums, ["lhs_stride_rhs", "lhs_wide_padding"]),
+        (lowerings.Phases, ["depthwise_lhs_stride", "groups_flat_kernel_lhs", "lhs_stride_rhs"]),
+        (lowerings.TapSums, ["lhs_small_phases"]),
     ],
 )
 def test_the_choice(lowering: type[lowerings.Lowering], names: list[str]) -> None:

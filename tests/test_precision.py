@@ -71,7 +71,7 @@ def native(
 SUMMED_IN_PARTS = {
     "lone output": {"in_size": (16, 15, 24), "out_channels": 1, "kernel_size": (5, 3)},
     "few outputs": {"in_size": (16, 34, 64), "out_channels": 3, "kernel_size": 3},
-    "small phases": {"lhs_dilation": (2, 3), "stride": (3, 2)},
+    "small phases": {"kernel_size": (3, 4), "lhs_dilation": (3, 4), "stride": (2, 3)},
     "wide output padding": {
         "kernel_size": 2,
         "lhs_dilation": (1, 2),

@@ -202,7 +202,9 @@ def _listed(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         entries = [_listed(entry) for entry in cast("Sequence[object]", value)]
         return entries if isinstance(value, list) else tuple(entries)
-    return value.tolist() if hasattr(value, "tolist") else value  # NumPy's, torch's or JAX's
+    # A compiler knows no `hasattr` of a symbol for a size, which counts as an integer.
+    is_array = not isinstance(value, int) and hasattr(value, "tolist")
+    return value.tolist() if is_array else value  # NumPy's, torch's or JAX's
 
 
 def _dilation(name: str, value: object) -> Pair:

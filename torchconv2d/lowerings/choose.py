@@ -78,6 +78,7 @@ def choose(geometry: Geometry) -> type[Lowering]:
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
     slow = many_groups or (multiplied and by_odd) or _has_one_phase(geometry)
+    slow = slow or _is_mostly_zeros(geometry)
     if Transposed.applies(geometry) and not slow:
         return Transposed
     if not Phases.applies(geometry):
@@ -89,11 +90,14 @@ def has_small_phases(geometry: Geometry) -> bool:
     """Whether the calls of a convolution for each phase take longer than they compute.
 
     TapSums copies what each tap reads and computes. With one thread it takes, relative to Phases:
-    with one tap for each phase, 0.3 to 0.5 dilated by 32, 0.7 by 8 (8x56x56x16, 3x3, of stride 3),
-    0.55 for 609,000 copied numbers an image (8x56x56x64, 5x5 dilated by 5 with stride 4), 1.25 for
-    881,000 (8x56x56x64, 3x3 dilated by 3 with stride 2; of one image 0.65); with 1.6 taps, 0.3 and
-    0.6 (5x5 dilated by 4 with stride 5, 2x56x56x16 and 8x56x56x64); with 2.2, 0.7 to 0.9; with 2.8,
-    0.45; with 6, 0.95 and 1.7 (5x5 dilated by 2 with stride 3, 28x28x32 and 8x60x60x32).
+    with one tap for each phase, 0.3 to 0.5 dilated by 32, 0.7 by 8 (8x56x56x16, 3x3, of stride 3;
+    1.3 with AVX-512), 0.55 for 609,000 copied numbers an image (8x56x56x64, 5x5 dilated by 5 with
+    stride 4), 1.25 for 881,000 (8x56x56x64, 3x3 dilated by 3 with stride 2; of one image 0.65);
+    with 1.6 taps, 0.3 and 0.6 (5x5 dilated by 4 with stride 5, 2x56x56x16 and 8x56x56x64); with
+    2.8, 0.45; with 6, 0.95 and 1.7 (5x5 dilated by 2 with stride 3, 28x28x32 and 8x60x60x32). If
+    fewer than nine phases have taps, there are few calls to save: 0.9 and 1.2 with four (1x56x56x64
+    and 8x56x56x64, 3x3 dilated by 2 with stride 3; 0.9 and 1.5 with AVX-512), 1.2 to 2.6 with one
+    (as many with AVX-512).
     """
     if not TapSums.applies(geometry):
         return False
@@ -103,7 +107,7 @@ def has_small_phases(geometry: Geometry) -> bool:
         taps *= len(read)
         phases *= len({each.phase for each in read})
         copied *= sum(each.entries for each in read)
-    return taps <= 3 * phases and copied <= 700_000
+    return phases >= 9 and taps <= 3 * phases and copied <= 700_000
 
 
 def choose_in_graphs(geometry: Geometry, chosen: type[Lowering]) -> type[Lowering]:
@@ -217,6 +221,21 @@ def _has_one_phase(geometry: Geometry) -> bool:
     """Whether only one phase has taps, since ``lhs_dilation`` divides ``rhs_dilation``."""
     axes = geometry.axes
     return all(axis.kernel > 1 and axis.rhs_dilation % axis.lhs_dilation == 0 for axis in axes)
+
+
+def _is_mostly_zeros(geometry: Geometry) -> bool:
+    """Whether three quarters of more than four phases have no taps, in a large output.
+
+    Phases writes such a phase at once, and Transposed multiplies zeros. With one thread, Transposed
+    takes, relative to Phases, 1.4 to 1.7 (8x112x112, 1x1 of 96 groups, dilated by 3; 2.8 with
+    AVX-512), 1.35 to 1.5 (one channel to 256, 2x2 dilated by 4, 112x112); for 400,000 outputs an
+    image 0.8 (4x28x28x64 to 32 channels, 2x2 dilated by 4), for 760,000 with two threads 0.7
+    (28x28x64, 1x1 dilated by 4), with four phases 0.5 to 1.3 (16x65x14x8 to 256 channels, 1x1).
+    """
+    height, width = geometry.axes
+    phases = height.lhs_dilation * width.lhs_dilation
+    outputs = geometry.out_channels * height.out * width.out
+    return 4 < phases >= 4 * height.kernel * width.kernel and outputs >= 800_000
 
 
 def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
