@@ -141,3 +141,10 @@ def test_huge_geometries_are_planned_at_once() -> None:
     assert Axis(largest, 3, largest, 1, 1, 0, 0).reads_input
     layer = Conv2d((7, 6, 4), 6, (3, 2), lhs_dilation=(largest, 1), padding=(largest, 3))
     assert layer.out_size == (6 * largest + 1 + 2 * largest - 2, 11, 6)
+
+
+def test_an_output_too_large_to_address_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"an output of fewer than 2\*\*59 numbers, not of \d+: \("
+    ):
+        Conv2d((7, 6, 4), 6, (3, 2), lhs_dilation=2**27)

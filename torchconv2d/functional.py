@@ -203,8 +203,9 @@ def _listed(value: Any) -> Any:
         entries = [_listed(entry) for entry in cast("Sequence[object]", value)]
         return entries if isinstance(value, list) else tuple(entries)
     # A compiler knows no `hasattr` of a symbol for a size, which counts as an integer.
-    is_array = not isinstance(value, int) and hasattr(value, "tolist")
-    return value.tolist() if is_array else value  # NumPy's, torch's or JAX's
+    if isinstance(value, int) or not hasattr(value, "tolist"):
+        return value
+    return value.tolist()  # NumPy's, torch's or JAX's
 
 
 def _dilation(name: str, value: object) -> Pair:

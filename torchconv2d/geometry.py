@@ -241,7 +241,7 @@ def plan(
 
     Raises:
         ValueError: the padding crops more than the dilated input and the other side's padding hold;
-            or the kernel is too large to address.
+            or the kernel or the output is too large to address.
 
     >>> plan((28, 28), (3, 3), (2, 2), "SAME", (1, 1), (1, 1), 64, 32, 1).height
     Axis(size=28, kernel=3, stride=2, lhs_dilation=1, rhs_dilation=1, before=0, after=1)
@@ -251,6 +251,12 @@ def plan(
     )
     check_kernel(settings)
     height, width = (plan_axis(i, size[i], settings) for i in (0, 1))
+    numbers = height.out * width.out * out_channels
+    if numbers >= 2**59:  # of up to 16 bytes each
+        raise ValueError(
+            "`in_size`, `padding`, `lhs_dilation` and `stride` must make an output of fewer than "
+            f"2**59 numbers, not of {numbers}: {(height.out, width.out)}, {out_channels} channels."
+        )
     return Geometry(height, width, in_channels, out_channels, groups)
 
 
