@@ -38,10 +38,10 @@ def test_torch_s_other_paddings_are_refused(mode: str) -> None:
     [
         (nn.Conv1d(4, 6, 3), "Conv1d. It does not have two spatial dimensions"),
         (nn.ConvTranspose3d(4, 6, 3), "ConvTranspose3d. It does not have two"),
-        (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. It is no conv.*a torch.nn.Linear"),
+        (nn.Linear(4, 6), "torch.nn.modules.linear.Linear. To replace .* use `replace_convs`"),
         (nn.Sequential(nn.Conv2d(4, 6, 3)), "Sequential. To replace .* use `replace_convs`"),
         (nn.Conv2d, "got builtins.type. Conv2d is a class; give an instance of it"),
-        (nn.PReLU(), "PReLU. Make a Conv2d"),
+        (nn.PReLU(), "PReLU. To replace .* use `replace_convs`"),
         (Padded(4, 6, 3), "Padded has its own forward"),
         (Quantized(), "got torch.ao.nn.quantized.Conv2d"),
         (Conv2d((7, 6, 4), 6, 3), "Conv2d. It is a layer of this package already"),

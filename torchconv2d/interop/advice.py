@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from ..messages import elided
 
 AS_IT_IS = "it as it is"
+_OF_TORCH = "`module.state_dict()`"
 
 # What to pass for the parameters of a module, by its framework's package and base class.
 _PARAMETERS: Mapping[tuple[str, str], str] = {
@@ -18,7 +17,7 @@ _PARAMETERS: Mapping[tuple[str, str], str] = {
     ("flax.linen", "Module"): "the variables that its `init` returned",
     ("flax.nnx", "Module"): "`nnx.state(module)`",
     ("keras", "Layer"): AS_IT_IS,
-    ("torch.nn", "Module"): "`module.state_dict()`",
+    ("torch.nn", "Module"): _OF_TORCH,
 }
 
 # The frameworks' layers of one or three spatial dimensions.
@@ -50,9 +49,11 @@ def instead_of_layer(layer: Any) -> str:
         return "It does not have two spatial dimensions; for one, use images of height 1."
     if any(f"{cls.__module__}.{cls.__name__}" == _OURS for cls in type(layer).__mro__):
         return "It is a layer of this package already; copy it with `copy.deepcopy`."
-    if isinstance(layer, nn.Module):
+    # With torch as its backend, a Keras layer is a module of torch too.
+    parameters = parameters_of(layer)
+    if parameters == _OF_TORCH:
         return "To replace the convolutions of a torch model, use `replace_convs`."
-    if (parameters := parameters_of(layer)) is not None:
+    if parameters is not None:
         return (
             "Make the same layer or network of torch's modules, and move its parameters by "
             f"`load_network`, which takes {parameters}."

@@ -23,6 +23,8 @@ class Replacements:
         not_compared: how many numbers of the outputs are NaN before and after.
 
     Example:
+        >>> from torch import nn
+        >>> from torchconv2d.interop import replace_convs
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), nn.ReLU())
         >>> found = replace_convs(model, torch.ones(1, 3, 9, 8), dry_run=True)
         >>> list(found.replaced), dict(found.left)
