@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from torchconv2d.lowerings import LOWERINGS
@@ -108,11 +109,17 @@ CHOSEN = {
 
 def grid(dtypes: Sequence[str] = DTYPES, seed: int = 0) -> list[Case]:
     """The demanding and the chosen cases, then the covering array, each with its own seed."""
-    rows = covering.rows({**OPTIONS, "dtype": dtypes}, _fits, _reads_input, seed)
     cases = [case._replace(dtype=dtype) for case in DEMANDING for dtype in dtypes]
     cases += [case._replace(dtype=dtype) for case in CHOSEN.values() for dtype in dtypes[:2]]
-    cases += [Case(**row) for row in rows]
+    cases += covered(tuple(dtypes), seed)
     return [case._replace(seed=seed + number) for number, case in enumerate(cases)]
+
+
+@cache
+def covered(dtypes: tuple[str, ...], seed: int) -> list[Case]:
+    """The covering array, which takes seconds to make."""
+    options = {**OPTIONS, "dtype": dtypes}
+    return [Case(**row) for row in covering.rows(options, _fits, _reads_input, seed)]
 
 
 def _fits(option: str, value: Any, other: str, other_value: Any) -> bool:
