@@ -71,7 +71,7 @@ CITED = (
         )
         for k, size in ((5, 56), (7, 32), (7, 16), (9, 16))
     ),
-    # Small phases: TapSums beside Phases.
+    # Small phases: TapSums beside Phases. The last has one phase.
     *(
         Shape(
             f"{batch}x{size}x{size}x{channels}, {k}x{k}, L={lhs}, s={stride}",
@@ -91,6 +91,7 @@ CITED = (
             (1, 28, 32, 5, 2, 3),
             (1, 28, 32, 5, 3, 2),
             (8, 60, 32, 5, 3, 2),
+            (8, 28, 64, 3, 2, 2),
         )
     ),
     # Phases without taps, in outputs from small to large.

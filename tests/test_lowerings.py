@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,19 @@ def compare_with_the_oracle(geometry: Geometry) -> int:
             for result, truth in zip(run(lowering, geometry), expected, strict=True):
                 assert torch.equal(result, truth), (lowering, geometry)
     return len(applicable)
+
+
+def test_the_lowering_of_the_contributors_guide_agrees() -> None:
+    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    names: dict[str, Any] = {"__package__": "torchconv2d.lowerings", "__name__": "pointwise"}
+    exec(block, names)
+    geometry = plan((7, 6), (1, 1), (1, 1), "SAME", (1, 1), (2, 3), 4, 6, 1)
+    assert names["Pointwise"].applies(geometry)
+    assert not names["Pointwise"].applies(make_layer("same").geometry)
+    expected = run(lowerings.ZeroInsertion, geometry)
+    for result, truth in zip(run(names["Pointwise"], geometry), expected, strict=True):
+        assert torch.equal(result, truth)
 
 
 @pytest.mark.parametrize("name", VALID)

@@ -77,9 +77,9 @@ def choose(geometry: Geometry) -> type[Lowering]:
     many_groups = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
-    slow = many_groups or (multiplied and by_odd) or _has_one_phase(geometry)
-    slow = slow or _is_mostly_zeros(geometry)
-    if Transposed.applies(geometry) and not slow:
+    slow = many_groups or (multiplied and by_odd)
+    wasteful = _has_one_phase(geometry) or _is_mostly_zeros(geometry)
+    if Transposed.applies(geometry) and not slow and not wasteful:
         return Transposed
     if not Phases.applies(geometry):
         return ZeroInsertion
@@ -90,14 +90,15 @@ def has_small_phases(geometry: Geometry) -> bool:
     """Whether the calls of a convolution for each phase take longer than they compute.
 
     TapSums copies what each tap reads and computes. With one thread it takes, relative to Phases:
-    with one tap for each phase, 0.3 to 0.5 dilated by 32, 0.7 by 8 (8x56x56x16, 3x3, of stride 3;
-    1.3 with AVX-512), 0.55 for 609,000 copied numbers an image (8x56x56x64, 5x5 dilated by 5 with
-    stride 4), 1.25 for 881,000 (8x56x56x64, 3x3 dilated by 3 with stride 2; of one image 0.65);
-    with 1.6 taps, 0.3 and 0.6 (5x5 dilated by 4 with stride 5, 2x56x56x16 and 8x56x56x64); with
-    2.8, 0.45; with 6, 0.95 and 1.7 (5x5 dilated by 2 with stride 3, 28x28x32 and 8x60x60x32). If
-    fewer than nine phases have taps, there are few calls to save: 0.9 and 1.2 with four (1x56x56x64
-    and 8x56x56x64, 3x3 dilated by 2 with stride 3; 0.9 and 1.5 with AVX-512), 1.2 to 2.6 with one
-    (as many with AVX-512).
+    with one tap for each phase, 0.3 to 0.5 dilated by 32, 0.6 to 1.2 by 8 (8x56x56x16, 3x3 with
+    stride 3; 1.3 with AVX-512), 0.5 for 609,000 copied numbers an image (8x56x56x64, 5x5 dilated by
+    5 with stride 4), 1.0 to 1.3 for 881,000 (8x56x56x64, 3x3 dilated by 3 with stride 2; of one
+    image 0.7); with 1.6 taps, 0.3 and 0.6 (5x5 dilated by 4 with stride 5, 2x56x56x16 and
+    8x56x56x64); with 2.8, 0.5 to 0.6 (28x28x32, 5x5, dilated by 3); with 6, 1.0 and 2.1 (5x5
+    dilated by 2 with stride 3, 28x28x32 and 8x60x60x32). If fewer than nine phases have taps, there
+    are few calls to save: 0.8 and 1.0 to 1.2 with four (1x56x56x64 and 8x56x56x64, 3x3 dilated by 2
+    with stride 3; 0.9 and 1.5 with AVX-512), 1.2 to 1.5 with one (8x28x28x64, 3x3, both 2; 1.6 to
+    1.9 with AVX-512).
     """
     if not TapSums.applies(geometry):
         return False

@@ -221,24 +221,20 @@ class Convolution(Computation):
 
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to ``weight``, of which only shape and dtype are used."""
-        by = self._gradient_for(gradient)
+        # The fastest one may copy its input, which would gather a DTensor.
+        by = self._own_gradient if is_functional(gradient) else self._fastest_gradient
         if gradient.dtype not in (torch.float16, torch.bfloat16):
             return by(gradient, x, weight)
-        right = self._right_in_half_precision(gradient, x, weight)
+        right = self._right_in_half_precision(by, gradient, x, weight)
         if right is not None:
             return right(gradient, x, weight)
         wide = wider(gradient)
         return by(gradient.to(wide), x.to(wide), weight.to(wide)).to(gradient.dtype)
 
-    def _gradient_for(self, gradient: Tensor) -> WeightGradient:
-        # The fastest one may copy its input, which would gather a DTensor.
-        return self._own_gradient if is_functional(gradient) else self._fastest_gradient
-
     def _right_in_half_precision(
-        self, gradient: Tensor, x: Tensor, weight: Tensor
+        self, by: WeightGradient, gradient: Tensor, x: Tensor, weight: Tensor
     ) -> WeightGradient | None:
-        """A weight gradient that rounds each sum once, if there is one."""
-        by = self._gradient_for(gradient)
+        """This weight gradient or another one that rounds each sum once, if there is one."""
         if not gradient.is_cpu:
             return None if by.rounds_partial_sums else by
         if is_transformed(gradient) or is_transformed(x):  # its convolution has other sizes

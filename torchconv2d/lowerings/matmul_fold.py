@@ -16,7 +16,7 @@ from ..geometry import Geometry
 from ..layout import adjoint_weight
 from .lowering import Lowering
 from .partial_sums import PartialSums
-from .transposed import Transposed, computed, paddings
+from .transposed import Transposed, computed, paddings, pads_beyond_stride
 
 
 class MatmulFold(PartialSums):
@@ -32,7 +32,7 @@ class MatmulFold(PartialSums):
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         # Otherwise ``F.fold`` would expect one more entry.
-        counted = all(paddings(axis)[1] < axis.lhs_dilation for axis in geometry.axes)
+        counted = not pads_beyond_stride(geometry)
         return counted and PartialSums.applies(geometry) and Transposed.applies(geometry)
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:

@@ -96,19 +96,15 @@ class EndToEnd(NamedTuple):
         before a layer grows by what its inputs differ more than anything that came earlier.
         """
         apart, growths = dict[Place, float](), dict[Place, float]()
-        last: tuple[Tensor, int, int, float] | None = (
-            None  # an output is often the next one's input
-        )
+        # An output is often the input of the next layer.
+        last: tuple[Tensor, int, int, float] | None = None
 
         def nearest(own: Tensor, number: int) -> float:
             nonlocal last
             known = last is not None and last[0] is own and last[1:3] == (own._version, number)
             if last is None or not known:
-                options = (
-                    self.fitted(self.recording.tensor(number), own)
-                    if own.is_floating_point()
-                    else []
-                )
+                options = self.fitted(self.recording.tensor(number), own)
+                options = options if own.is_floating_point() else []
                 found = min((distance(own, option) for option in options), default=0.0)
                 last = own, own._version, number, found
             return last[3]
