@@ -1,6 +1,13 @@
 """The site: ``make docs`` builds it into ``out/docs``, with warnings as errors."""
 
+import sys
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from sphinx.application import Sphinx
+
 import torchconv2d
+from torchconv2d import typing as aliases
 
 project = "torchconv2d"
 copyright = "the torchconv2d authors"  # noqa: A001  Sphinx's name for it
@@ -11,6 +18,7 @@ extensions += ["sphinx_copybutton"]
 # The button copies the code of an example without its prompts and output.
 copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. ", True
 html_theme = "furo"
+html_static_path, html_css_files = ["style"], ["tables.css"]
 html_title = f"torchconv2d {version}"
 
 # Links to `page.md#heading`, which code hosts also support.
@@ -36,3 +44,44 @@ nitpick_ignore = [
         "testing.networks.recording.Call",
     )
 ]
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return get_args(annotation) if is_union else (annotation,)
+
+
+ALIASES = {name: set(members(getattr(aliases, name))) for name in aliases.__all__}
+
+
+def with_alias(annotation: Any) -> Any:
+    """The annotation with an alias, as a class of its name, in place of most of its members."""
+    whole = members(annotation)
+    fitting = [name for name in ALIASES if ALIASES[name].issubset(whole)]
+    if not fitting:
+        return annotation
+    name = max(fitting, key=lambda each: len(ALIASES[each]))
+    alias = type(name, (), {"__module__": aliases.__name__})
+    return Union[(alias, *(each for each in whole if each not in ALIASES[name]))]
+
+
+def name_aliases(_app: Sphinx, function: Any, _is_bound: bool) -> None:
+    """A union takes several lines of a signature, and its alias one word."""
+    # The constructor of a named tuple is of no module.
+    if getattr(function, "__module__", None) in sys.modules:
+        hints = get_type_hints(function)
+        function.__annotations__ = {name: with_alias(each) for name, each in hints.items()}
+
+
+class Single(NamedTuple):
+    field: int
+
+
+def is_left_out(_app: Sphinx, _kind: str, _name: str, member: Any, skip: bool, *_: Any) -> bool:
+    """Fields of named tuples have no text of their own: their classes' docstrings describe them."""
+    return skip or isinstance(member, type(Single.field))
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-skip-member", is_left_out)
+    app.connect("autodoc-before-process-signature", name_aliases)

@@ -25,6 +25,12 @@ from .trees import Layers, Leaf
 class Move(NamedTuple):
     """An array of the tree, and the parameter that it becomes.
 
+    Attributes:
+        parameter: the path of the parameter in the model.
+        shape: its shape.
+        array: the path of the array.
+        array_shape: its shape.
+
     Example:
         >>> print(Move("stem.weight", (8, 3, 1, 1), "params/stem/kernel", (1, 1, 3, 8)))
         stem.weight (8, 3, 1, 1) <- params/stem/kernel (1, 1, 3, 8)
