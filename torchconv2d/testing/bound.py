@@ -62,4 +62,4 @@ def rounding_bound(
     """
     u_acc, u_out = unit_roundoff(accumulator(dtype)), unit_roundoff(dtype)
     roundings = 4 * (products + 4) if dtype.is_complex else products + 2
-    return roundings * u_acc * magnitude + u_out * y64.abs()
+    return torch.add(roundings * u_acc * magnitude, y64.abs(), alpha=u_out)

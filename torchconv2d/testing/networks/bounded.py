@@ -14,11 +14,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from . import rules
 from .moving import IN_PLACE
-from .terms import NoBoundError, Term, is_term, values
+from .terms import NoBoundError, Term, leaves, mapped
 
 
 class Bounded(Tensor):
@@ -72,12 +71,12 @@ class Bounded(Tensor):
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        operands = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Bounded)]
+        operands = [t for t in leaves((args, kwargs)) if isinstance(t, Bounded)]
         first = operands[0]
         dtype = kwargs.get("dtype") or first.dtype
         rounded_to = max((t.rounded_to for t in operands), key=lambda d: torch.finfo(d).eps)
         reason = next((t.unjudged for t in operands if t.unjudged is not None), None)
-        terms = pytree.tree_map_only(Tensor, _as_term, (args, kwargs))
+        terms = mapped(_as_term, (args, kwargs))
         result: Any = None
         if reason is None:
             try:
@@ -85,11 +84,8 @@ class Bounded(Tensor):
             except NoBoundError as unknown:
                 reason = str(unknown)
         if reason is not None:
-            plain = values(terms)
-            plain[1].pop("dtype", None)
-            result = pytree.tree_map_only(
-                Tensor, lambda t: Term(t, None), func(*plain[0], **plain[1])
-            )
+            terms[1].pop("dtype", None)
+            result = mapped(lambda each: Term(each, None), rules.value_of(func, *terms))
         if func in IN_PLACE:
             first.write(result, reason)
             return first
@@ -101,7 +97,7 @@ class Bounded(Tensor):
                 return leaf.value
             return cls(leaf, dtype if dtype.is_floating_point else first.dtype, rounded_to, reason)
 
-        return pytree.tree_map(wrapped, result, is_leaf=is_term)
+        return mapped(wrapped, result)
 
     def write(self, term: Term, reason: str | None) -> None:
         """Change the numbers in place, in views of them too."""

@@ -13,14 +13,14 @@ from torch.utils import _pytree as pytree
 
 from ...messages import elided, listed
 from ...state import Kept
-from .acceptance import check_both, coarsest, ratio_of
+from .acceptance import check_both, ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
 from .differentiating import Arguments
 from .ends import Calls, EndToEnd, Place, placed
 from .gradients import judged_gradients
-from .layouts import ORDERS, fitting, turned
-from .matching import Matches, Seen, leftovers, match, numbers_of, seen_of
+from .layouts import ORDERS, Arrays, fitting, turned
+from .matching import Matches, Seen, leftovers, match, seen_of, sizes_of
 from .progress import Progress
 from .recorder import arrays_of
 from .recording import Call, Recording
@@ -76,8 +76,7 @@ class _Comparer:
         self.paths: dict[int, str] = {id(m): n for n, m in modules if n or alone}
         self.comparison = Comparison()
         first = next((p for p in port.parameters()), None)
-        self.device = torch.device("cpu") if first is None else first.device
-        self.layouts = Counter[str]()
+        self.arrays = Arrays(recording, torch.device("cpu") if first is None else first.device)
         self.explaining = False  # calls of layers for a diagnosis are not calls of the port
 
     def watch(self, run: Callable[[], Any], see: Callable[..., Any]) -> Any:
@@ -110,10 +109,10 @@ class _Comparer:
             leaf = not inner.pop()
             if leaf or name in self.names:
                 computed = tuple(tuple(t.shape) for t in arrays_of(result))
-                sizes = tuple(sorted(t.numel() for t in module.state_dict().values() if t.dim()))
+                held = module.state_dict().values
                 shapes = (tuple(given), computed)
-                numbers = numbers_of(module.state_dict().values())
-                calls.append(Seen(name, number, type(module).__name__, shapes, sizes, numbers))
+                kind = type(module).__name__
+                calls.append(Seen(name, number, kind, shapes, sizes_of(held()), held))
             return result
 
         try:
@@ -124,7 +123,7 @@ class _Comparer:
 
     def result(self) -> Comparison:
         recorded = [
-            t.to(self.device) for t in self.recording.tensors(self.recording.network.inputs)
+            t.to(self.arrays.device) for t in self.recording.tensors(self.recording.network.inputs)
         ]
         best: tuple[list[Seen], Exception | None] | None = None
         inputs, layout = recorded, "the same"
@@ -137,7 +136,7 @@ class _Comparer:
                 break
         assert best is not None
         calls, error = best
-        self.layouts[layout] += 1
+        self.arrays.layouts[layout] += 1
         theirs = [seen_of(call, self.recording) for call in self.recording.calls]
         matches = [match(calls, theirs, self.names, by_numbers=each) for each in (True, False)]
         if not any(found.pairs or found.ambiguous for found in matches):
@@ -151,12 +150,12 @@ class _Comparer:
         # matching by order alone finds fewer layers that differ.
         tried = list[tuple[Comparison, Calls, dict[int, Place], Counter[str]]]()
         for found in matches if matches[0] != matches[1] else matches[:1]:
-            self.comparison, self.layouts = Comparison(), Counter([layout])
+            self.comparison, self.arrays.layouts = Comparison(), Counter([layout])
             self.judge(calls, theirs, found, inputs, error)
-            tried.append((self.comparison, self.calls, self.places, self.layouts))
+            tried.append((self.comparison, self.calls, self.places, self.arrays.layouts))
         # The run from end to end uses the better match.
         chosen = min(tried, key=lambda each: doubts(each[0]))
-        self.comparison, self.calls, self.places, self.layouts = chosen
+        self.comparison, self.calls, self.places, self.arrays.layouts = chosen
         self.ends(inputs)
         return self.comparison
 
@@ -170,12 +169,11 @@ class _Comparer:
     ) -> None:
         pairs = [(calls[i], theirs[j], self.recording.calls[j]) for i, j in found.pairs.items()]
         self.calls: Calls = {(own.name, own.number): call for own, _, call in pairs}
-        self.same = {(own.name, it.name) for own, it, _ in pairs if own.numbers == it.numbers}
         for i, j in found.pairs.items():
             for own, other in zip(calls[i].shapes, theirs[j].shapes, strict=True):
                 for a, b in zip(own, other, strict=False):
                     options = fitting(b, a) if len(a) == 4 else []
-                    self.layouts.update(options if len(options) == 1 else [])
+                    self.arrays.layouts.update(options if len(options) == 1 else [])
         self.places: dict[int, Place] = {}  # of the rows
         self.forced(inputs)
         if error is not None and not self.comparison.culprits:
@@ -183,21 +181,10 @@ class _Comparer:
             self.add("the port", "", "", DIFFERS, None, f"raises {why}")
         for i in found.ambiguous:
             self.add(calls[i].name, calls[i].kind, "", NOT_JUDGED, None, AMBIGUOUS)
-        used = self.layouts.most_common(1)[0][0]
         self.comparison.notes += [
-            f"Layouts, from the reference to the port: {used}.",
+            f"Layouts, from the reference to the port: {self.arrays.usual}.",
             *leftovers(calls, theirs, found),
         ]
-
-    def fitted(self, reference: Tensor, own: Tensor) -> list[Tensor]:
-        """The reference's tensor in each layout that fits, the usual one first."""
-        names = fitting(tuple(reference.shape), tuple(own.shape))
-        names.sort(key=lambda name: -self.layouts[name])
-        return [turned(reference, name).to(self.device) for name in names]
-
-    def forwarded(self, recorded: Tensor) -> Bounded:
-        """A recorded output in the usual layout, where the port's has another shape."""
-        return Bounded.exact(turned(recorded, self.layouts.most_common(1)[0][0]).to(self.device))
 
     def forced(self, inputs: list[Tensor]) -> None:
         """Run the port; each layer gets the recorded inputs and returns the recorded outputs."""
@@ -220,9 +207,8 @@ class _Comparer:
         except Exception as error:  # whatever a wrong port raises
             why = f"raises {type(error).__name__}: {elided(str(error))}"
             self.add("between the layers", "", "", DIFFERS, None, why, "input")
-        outputs = self.recording.tensors(self.recording.network.outputs)
-        for own, reference in zip(arrays_of(result), outputs, strict=False):
-            self.between("the output", own, self.fitted(reference, own), reference)
+        for own, number in zip(arrays_of(result), self.recording.network.outputs, strict=False):
+            self.between("the output", own, number)
         for (name, number), call in self.calls.items():
             if (name, number) not in judged:
                 self.add(name, "", call.name, NOT_JUDGED, None, "the port did not reach it")
@@ -234,66 +220,62 @@ class _Comparer:
         row = Judgement(layer, kind, reference, verdict, ratio, detail, quantity=quantity)
         self.comparison.layers.append(row)
 
-    def between(
-        self, name: str, own: Tensor, options: list[Tensor], recorded: Tensor
-    ) -> Tensor | None:
-        """Judge what arrives at a layer; returns the recorded input in the layout that fits."""
+    def between(self, name: str, own: Tensor, recorded: int) -> str | None:
+        """Judge what arrives at a layer; returns the layout in which the recorded input fits."""
         place = name if name == "the output" else f"before {name}"
-        if not options:
-            shapes = f"{tuple(own.shape)}, recorded {tuple(recorded.shape)}"
+        layouts = self.arrays.fitting(recorded, own)
+        if not layouts:
+            shapes = f"{tuple(own.shape)}, recorded {self.arrays.shape(recorded)}"
             if name == "the output":
                 self.add(place, "", "", DIFFERS, None, f"has the shape {shapes}", "input")
             return None
         if not isinstance(own, Bounded):
-            return options[0]
+            return layouts[0]
         if own.unjudged is not None:
             self.add(place, "", "", NOT_JUDGED, None, own.unjudged, "input")
-            return options[0]
+            return layouts[0]
+        options = [self.arrays.wide(recorded, layout) for layout in layouts]
         ratios = [ratio_of(option, own.term) for option in options]
         best = min(range(len(options)), key=ratios.__getitem__)
-        ratio, tensor = ratios[best], options[best]
-        detail = "" if ratio <= 1 else explain_between(own.term, tensor)
+        ratio, wide = ratios[best], options[best]
+        detail = "" if ratio <= 1 else explain_between(own.term, wide)
         self.add(place, "", "", AGREES if ratio <= 1 else DIFFERS, ratio, detail, "input")
         # The recorded tensor replaces this one everywhere, for example in a residual connection.
-        own.term = Term(own.term.value if ratio == 0 else tensor.double(), None)
-        return tensor
+        own.term = Term(own.term.value if ratio == 0 else wide, None)
+        return layouts[best]
 
     def layer(
         self, name: str, module: nn.Module, args: Any, kwargs: Any, run: Any, call: Call
     ) -> Any:
-        own = arrays_of((args, kwargs))
-        recorded = self.recording.tensors(call.inputs)
-        kind, given = type(module).__name__, list[Tensor]()
-        for mine, theirs in zip(own, recorded, strict=False):
-            if (tensor := self.between(name, mine, self.fitted(theirs, mine), theirs)) is not None:
-                given.append(tensor)
-        leaves, spec = pytree.tree_flatten((args, kwargs))
-        if len(given) == len(own) == len(recorded):
-            inputs = iter([Bounded.exact(t, coarsest(t, module)) for t in given])
-            leaves = [next(inputs) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        args, kwargs = pytree.tree_unflatten(leaves, spec)
+        taken = Arguments.of(args, kwargs)
+        kind, own, fits = type(module).__name__, taken.arrays(), list[tuple[int, str]]()
+        for mine, number in zip(own, call.inputs, strict=False):
+            if (layout := self.between(name, mine, number)) is not None:
+                fits.append((number, layout))
+        given = [self.arrays.tensor(*each) for each in fits]
+        if len(given) == len(own) == len(call.inputs):
+            args, kwargs = taken.filled([self.arrays.bounded(*each, module) for each in fits])
         first = len(self.comparison.layers)
-        outputs = self.recording.tensors(call.outputs)
         try:
             result = run(*args, **kwargs)
         except Exception as error:  # whatever a layer raises for a wrong input
             why = f"raises {type(error).__name__}: {elided(str(error))}"
             self.add(name, kind, call.name, DIFFERS, None, why)
-            forced = [self.forwarded(t) for t in outputs]
+            forced = [self.arrays.bounded(i, self.arrays.usual, module) for i in call.outputs]
             return forced[0] if len(forced) == 1 else tuple(forced)
         computed, spec = pytree.tree_flatten(result)
         forced = list(computed)
-        for i, (mine, theirs) in enumerate(zip(computed, outputs, strict=False)):
-            options = self.fitted(theirs, mine)
-            if not options:
-                shapes = f"{tuple(mine.shape)}, recorded {tuple(theirs.shape)}"
+        for i, (mine, number) in enumerate(zip(computed, call.outputs, strict=False)):
+            layout = next(iter(self.arrays.fitting(number, mine)), None)
+            # A wrong output has the usual layout too.
+            forced[i] = self.arrays.bounded(number, layout or self.arrays.usual, module)
+            if layout is None:
+                shapes = f"{tuple(mine.shape)}, recorded {self.arrays.shape(number)}"
                 self.add(name, kind, call.name, DIFFERS, None, f"has the shape {shapes}")
-                forced[i] = self.forwarded(theirs)
                 continue
-            forced[i] = Bounded.exact(options[0], coarsest(options[0], module))
-            self.output(name, module, given, mine, options[0], call)
+            self.output(name, module, given, mine, self.arrays.wide(number, layout), call)
         if not any(each.verdict == DIFFERS for each in self.comparison.layers[first:]):
-            self.gradients(name, module, args, kwargs, given, call)
+            self.gradients(name, module, taken, given, call)
         return pytree.tree_unflatten(forced, spec)
 
     def output(
@@ -312,8 +294,7 @@ class _Comparer:
             return
         ratio = ratio_of(recorded, own.term)
         arrays = {n: self.recording.tensor(i) for n, i in call.parameters.items()}
-        right = ratio <= 1 and (name, call.name) in self.same  # the same numbers
-        wrong = "" if right else parameter_mistakes(module, arrays, ratio <= 1)
+        wrong = parameter_mistakes(module, arrays, ratio <= 1)
         detail = ""
         if ratio > 1:
             self.explaining = True
@@ -324,13 +305,11 @@ class _Comparer:
         self.add(name, kind, call.name, DIFFERS if detail else AGREES, ratio, detail)
 
     def gradients(
-        self, name: str, module: nn.Module, args: Any, kwargs: Any, given: list[Tensor], call: Call
+        self, name: str, module: nn.Module, taken: Arguments, given: list[Tensor], call: Call
     ) -> None:
         """Judge the gradients, if the reference's were recorded."""
         self.explaining = True
-        found = judged_gradients(
-            module, Arguments.of(args, kwargs), given, call, self.recording, self.fitted
-        )
+        found = judged_gradients(module, taken, given, call, self.arrays)
         self.explaining = False
         if found is not None:
             kind = type(module).__name__
@@ -340,7 +319,7 @@ class _Comparer:
         """The difference of the outputs, where it grows, and whether rounding explains it."""
         result = self.comparison
         verdicts = {each.verdict for each in result.layers if each.quantity != "gradients"}
-        run = EndToEnd(self.port, inputs, self.watch, self.calls, self.recording, self.fitted)
+        run = EndToEnd(self.port, inputs, self.watch, self.calls, self.arrays)
         found = run.ends(verdicts)
         if found is None:
             result.end_to_end = "End to end: the outputs cannot be compared."

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .bounded import Bounded
+from .layouts import Arrays
 from .recorder import arrays_of
-from .recording import Call, Recording
+from .recording import Call
 from .result import DIFFERS, NOT_JUDGED, Judgement
 from .terms import Term
 
@@ -27,7 +28,6 @@ DRAWS = 3
 Place = tuple[str, int, str]  # the name of a layer, the number of its call, "before" or "behind"
 Calls = Mapping[tuple[str, int], Call]  # by the name of a layer and the number of its call
 Watch = Callable[[Callable[[], Any], Callable[..., Any]], Any]
-Fitted = Callable[[Tensor, Tensor], list[Tensor]]
 
 
 class Ends(NamedTuple):
@@ -55,17 +55,16 @@ class EndToEnd(NamedTuple):
     inputs: Sequence[Tensor]
     watch: Watch
     calls: Calls
-    recording: Recording
-    fitted: Fitted
+    arrays: Arrays
 
     def ends(self, verdicts: Collection[str]) -> Ends | None:
         """Run the port from end to end; None if its output cannot be compared.
 
         ``verdicts`` are those on the layers and on what stands between them.
         """
-        outputs = self.recording.tensors(self.recording.network.outputs)
+        outputs = self.arrays.recording.network.outputs
         own, apart, growths = self._accumulated()
-        options = self.fitted(outputs[0], own[0]) if own and outputs else []
+        options = self.arrays.tensors(outputs[0], own[0]) if own and outputs else []
         if not options:
             return None
         # Inputs that are not judged have no bounds, so this computes only values, in float64.
@@ -103,7 +102,7 @@ class EndToEnd(NamedTuple):
             nonlocal last
             known = last is not None and last[0] is own and last[1:3] == (own._version, number)
             if last is None or not known:
-                options = self.fitted(self.recording.tensor(number), own)
+                options = self.arrays.tensors(number, own)
                 options = options if own.is_floating_point() else []
                 found = min((distance(own, option) for option in options), default=0.0)
                 last = own, own._version, number, found
@@ -163,15 +162,14 @@ def placed(rows: Sequence[Judgement], first: int, name: str, number: int) -> dic
 
 def distance(first: Tensor, second: Tensor) -> float:
     """The root mean square of the difference, in units of that of ``second``."""
-    if not second.numel():
-        return 0.0
-    scale, apart = _norm(second), _norm(first - second)
-    return apart / scale if scale else (float("inf") if apart else 0.0)
+    apart = _norm(first - second)
+    scale = _norm(second) if apart else 1.0
+    return apart / scale if scale else float("inf")
 
 
 def _norm(tensor: Tensor) -> float:
-    # A conversion to float64 would take a copy.
-    return cast(Any, torch.linalg).vector_norm(tensor, dtype=torch.float64).item()
+    # With ``dtype=torch.float64`` this would take several times as long.
+    return cast(Any, torch.linalg).vector_norm(tensor.double()).item()
 
 
 def _wide(inputs: Sequence[Tensor], unjudged: str | None) -> list[Tensor]:

@@ -14,8 +14,9 @@ from .acceptance import ratio_of
 from .bounded import Bounded
 from .diagnosis import explain_between
 from .differentiating import Arguments
+from .layouts import Arrays
 from .recorder import arrays_of
-from .recording import Call, Recording
+from .recording import Call
 from .result import AGREES, DIFFERS, NOT_JUDGED
 
 Verdict = tuple[str, float | None, str]  # as in a Judgement: verdict, ratio and detail
@@ -26,8 +27,7 @@ def judged_gradients(
     taken: Arguments,
     given: Sequence[Tensor],
     call: Call,
-    recording: Recording,
-    fitted: Callable[[Tensor, Tensor], list[Tensor]],
+    arrays: Arrays,
 ) -> Verdict | None:
     """The verdict on the gradients of a layer for the reference's inputs, in the port's layout.
 
@@ -39,15 +39,15 @@ def judged_gradients(
         return None
     if len(given) != len(taken.places):
         return NOT_JUDGED, None, "its inputs are not the reference's"
-    tensor, floats = recording.tensor, [each for each in given if each.is_floating_point()]
+    tensor, floats = arrays.recording.tensor, [each for each in given if each.is_floating_point()]
 
     def arguments(floating: Sequence[Tensor]) -> tuple[Any, Any]:
         left = iter(floating)
         return taken.filled([next(left) if each.is_floating_point() else each for each in given])
 
     def cotangents(outputs: Sequence[Tensor]) -> list[Bounded]:
-        pairs = zip(recording.tensors(call.cotangents), outputs, strict=True)
-        return [Bounded.exact(fitted(theirs, mine)[0]) for theirs, mine in pairs]
+        pairs = zip(call.cotangents, outputs, strict=True)
+        return [Bounded.exact(arrays.tensors(theirs, mine)[0]) for theirs, mine in pairs]
 
     try:
         by_inputs, by_parameters = own_gradients(module, floats, arguments, cotangents)
@@ -55,7 +55,7 @@ def judged_gradients(
         return NOT_JUDGED, None, elided(f"{type(error).__name__}: {error}")
     own, recorded = dict[str, Bounded](), dict[str, Sequence[Tensor]]()
     for i, (mine, number) in enumerate(zip(by_inputs, call.input_gradients, strict=True)):
-        own[f"input {i}"], recorded[f"input {i}"] = mine, fitted(tensor(number), mine)
+        own[f"input {i}"], recorded[f"input {i}"] = mine, arrays.tensors(number, mine)
     parameters = dict(module.named_parameters())
     for name, mine in by_parameters.items():
         own[name], recorded[name] = (

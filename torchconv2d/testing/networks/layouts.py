@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from .bounded import Bounded
+from .recording import Recording
+from .terms import Term
 
 Order = tuple[int, ...]
 
@@ -39,3 +46,63 @@ def turned(tensor: Tensor, layout: str) -> Tensor:
     """The reference's tensor in the port's layout."""
     orders = ORDERS.get(tensor.dim(), {})
     return tensor.permute(orders[layout]) if layout in orders else tensor
+
+
+class Arrays:
+    """A recording's arrays as a port needs them: in its layout, on its device, and in float64.
+
+    Attributes:
+        layouts: how often each layout was the only one that fitted.
+    """
+
+    def __init__(self, recording: Recording, device: torch.device) -> None:
+        self.recording, self.device, self.layouts = recording, device, Counter[str]()
+        # The output of a layer is the input of others, and is converted once for all of them: an
+        # array lives as long as the port holds it.
+        self._wide = WeakValueDictionary[tuple[int, str], Tensor]()
+
+    @property
+    def usual(self) -> str:
+        """The layout that most arrays have."""
+        return self.layouts.most_common(1)[0][0]
+
+    def fitting(self, number: int, own: Tensor) -> list[str]:
+        """The layouts in which an array has the shape of the port's, the usual one first."""
+        names = fitting(self.shape(number), tuple(own.shape))
+        return sorted(names, key=lambda name: -self.layouts[name])
+
+    def shape(self, number: int) -> tuple[int, ...]:
+        """The shape of an array as it was recorded."""
+        return tuple(self.recording.tensor(number).shape)
+
+    def tensor(self, number: int, layout: str) -> Tensor:
+        """An array as it was recorded."""
+        return turned(self.recording.tensor(number), layout).to(self.device)
+
+    def tensors(self, number: int, own: Tensor) -> list[Tensor]:
+        """An array in each layout in which it has the shape of the port's."""
+        return [self.tensor(number, layout) for layout in self.fitting(number, own)]
+
+    def wide(self, number: int, layout: str) -> Tensor:
+        """An array in float64."""
+        wide = self._wide.get((number, layout))
+        if wide is None or wide._version:  # a layer has changed it in place
+            contiguous = torch.contiguous_format
+            wide = self.tensor(number, layout).to(
+                torch.float64, copy=True, memory_format=contiguous
+            )
+            self._wide[number, layout] = wide
+        return wide
+
+    def bounded(self, number: int, layout: str, module: nn.Module) -> Bounded:
+        """An array without an error, as an input or output of a module that rounds."""
+        dtype = self.recording.tensor(number).dtype
+        return Bounded(Term(self.wide(number, layout), None), dtype, _coarsest(dtype, module))
+
+
+def _coarsest(dtype: torch.dtype, module: nn.Module) -> torch.dtype:
+    """The dtype with the largest rounding errors, of this one and those of the parameters."""
+    dtypes = [
+        each for each in (dtype, *(p.dtype for p in module.parameters())) if each.is_floating_point
+    ]
+    return max(dtypes or [torch.float32], key=lambda each: torch.finfo(each).eps)

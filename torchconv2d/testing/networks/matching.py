@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ class Seen(NamedTuple):
     """One call of a layer, on either side.
 
     ``shapes`` are those of its inputs and of its outputs, ``sizes`` those of its arrays.
-    ``numbers`` has a digest for each array, which does not depend on the order of its numbers.
+    ``arrays`` returns these.
     """
 
     name: str
@@ -30,12 +31,12 @@ class Seen(NamedTuple):
     kind: str
     shapes: tuple[tuple[Shape, ...], tuple[Shape, ...]]
     sizes: tuple[int, ...] = ()
-    numbers: tuple[bytes, ...] = ()
+    arrays: Callable[[], Iterable[Tensor]] = tuple
 
 
-def numbers_of(arrays: Iterable[Tensor]) -> tuple[bytes, ...]:
+def _numbers_of(call: Seen) -> tuple[bytes, ...]:
     """What the arrays of a layer hold: one digest for each, of its numbers in ascending order."""
-    flat = [t.detach().cpu().float().flatten().numpy() for t in arrays if t.dim()]
+    flat = [t.detach().cpu().float().flatten().numpy() for t in call.arrays() if t.dim()]
     return tuple(sorted(hashlib.sha256(np.sort(each).tobytes()).digest() for each in flat))
 
 
@@ -56,9 +57,14 @@ def seen_of(call: Call, recording: Recording) -> Seen:
         tuple(tuple(t.shape) for t in recording.tensors(numbers))
         for numbers in (call.inputs, call.outputs)
     ]
-    arrays = recording.tensors(list(call.parameters.values()))
-    sizes = tuple(sorted(t.numel() for t in arrays if t.dim()))
-    return Seen(call.name, 0, call.kind, (shapes[0], shapes[1]), sizes, numbers_of(arrays))
+    arrays = partial(recording.tensors, list(call.parameters.values()))
+    sizes = sizes_of(arrays())
+    return Seen(call.name, 0, call.kind, (shapes[0], shapes[1]), sizes, arrays)
+
+
+def sizes_of(arrays: Iterable[Tensor]) -> tuple[int, ...]:
+    """How many numbers each array has, those of one number left out."""
+    return tuple(sorted(each.numel() for each in arrays if each.dim()))
 
 
 def match(
@@ -141,8 +147,8 @@ def _by_numbers(ours: Calls, theirs: Calls) -> dict[int, int]:
     for calls in (ours, theirs):
         side: dict[Any, list[tuple[int, Seen]]] = defaultdict(list)
         for i, call in calls:
-            if call.numbers:
-                side[call.numbers].append((i, call))
+            if numbers := _numbers_of(call):
+                side[numbers].append((i, call))
         sides.append(side)
     pairs = dict[int, int]()
     for numbers, first in sides[0].items():

@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from ..bound import unit_roundoff
-from .terms import NoBoundError, Term, is_term, plus, values
+from .terms import NoBoundError, Term, leaves, mapped, plus, values
 
 aten = torch.ops.aten
 
@@ -95,17 +93,17 @@ IN_PLACE: dict[Any, Any] = {
 def moved(func: Any, args: Any, kwargs: Any) -> Any:
     """The result of an operation that moves its errors as it moves its numbers."""
     value = func(*values(args), **values(kwargs))
-    terms = [t for t in pytree.tree_leaves((args, kwargs), is_leaf=is_term) if is_term(t)]
-    if all(t.error is None for t in terms):
-        return pytree.tree_map_only(Tensor, lambda leaf: Term(leaf, None), value)
-    errors = pytree.tree_map_only(
-        Term,
-        lambda t: t.shown if t.value.is_floating_point() else t.value,
-        (args, kwargs),
-        is_leaf=is_term,
-    )
-    error = func(*errors[0], **errors[1])
-    return pytree.tree_map(Term, value, error)
+    if all(each.error is None for each in leaves((args, kwargs)) if isinstance(each, Term)):
+        return mapped(lambda each: Term(each, None), value)
+
+    def error_of(each: Any) -> Any:
+        if not isinstance(each, Term):
+            return each
+        return each.shown if each.value.is_floating_point() else each.value
+
+    errors = mapped(error_of, (args, kwargs))
+    moved_too = leaves(func(*errors[0], **errors[1]))
+    return mapped(lambda each: Term(each, next(moved_too)), value)
 
 
 def _larger(func: Any) -> Callable[..., Term]:

@@ -27,16 +27,16 @@ def _scaled(
     u = unit_roundoff(dtype)
     inverse = (variance.value + eps).rsqrt()
     gain = inverse if weight is None else inverse * weight.value
-    shift = 0.0 if bias is None else bias.value
-    value = centred.value * gain + shift
+    shift = torch.zeros_like(gain) if bias is None else bias.value
+    value = torch.addcmul(shift, centred.value, gain)
     relative = None if variance.error is None else variance.error * inverse.square() / 2
     passed = plus(
         None if centred.error is None else centred.error * gain.abs(),
         None if relative is None else relative * (centred.value * gain).abs(),
     )
     # A difference, a sum, a root, a quotient, two products and a sum: at most 8 roundings.
-    own = 8 * u * (magnitude * gain.abs() + abs(shift)) + u * value.abs()
-    return Term(value, plus(passed, own))
+    own = torch.addcmul(8 * u * shift.abs(), magnitude, 8 * u * gain.abs())
+    return Term(value, plus(passed, own.add_(value.abs(), alpha=u)))
 
 
 def _statistics(dtype: torch.dtype, x: Term, axes: list[int]) -> tuple[Term, Term, Tensor]:
@@ -72,7 +72,7 @@ def _batch_norm(
         centred, spread, magnitude = _statistics(dtype, x, axes)
     else:
         at = mean.value.reshape(column)
-        centred, magnitude = Term(x.value - at, x.error), x.value.abs() + at.abs()
+        centred, magnitude = Term(x.value - at, x.error), x.value.abs().add_(at.abs())
         spread = Term(variance.value.reshape(column), None)
     result = _scaled(dtype, centred, spread, eps, weight, bias, magnitude)
     nothing = Term(x.value.new_zeros(0), None)

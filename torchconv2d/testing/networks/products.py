@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..bound import accumulator, rounding_bound, unit_roundoff
@@ -100,8 +101,8 @@ def bilinear(
     """A sum of ``count`` products of ``a`` and ``b``, plus a bias."""
     value, u = product(a.value, b.value), unit_roundoff(accumulator(dtype))
     # A sum of positive numbers is exact enough in the narrower dtype, and much faster.
-    sizes = (each.value.abs().to(accumulator(dtype)) for each in (a, b))
-    magnitude = (1 + (count + 2) * u) * product(*sizes).double()
+    sizes = (each.value.to(accumulator(dtype)).abs() for each in (a, b))
+    magnitude = product(*sizes).double().mul_(1 + (count + 2) * u)
     passed = plus(
         None if a.error is None else product(a.error, b.value.abs()),
         None if b.error is None else product(a.value.abs() + a.shown, b.error),
@@ -114,13 +115,36 @@ def bilinear(
     return Term(value, plus(passed, rounding_bound(value, magnitude, count, dtype)))
 
 
+def convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int,
+) -> Tensor:  # fmt: skip
+    """``aten.convolution``, which torch computes slowly for depthwise layers in float64."""
+    channels = x.shape[1] if x.dim() == 4 else 0
+    if x.dtype != torch.float64 or transposed or not groups == channels == weight.shape[0]:
+        settings = stride, padding, dilation, transposed, output_padding, groups
+        return aten.convolution(x, weight, bias, *settings)
+    x = F.pad(x, [padding[1], padding[1], padding[0], padding[0]])
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    out = [(n - span) // s + 1 for n, span, s in zip(x.shape[2:], spans, stride, strict=True)]
+    y: Tensor | None = None
+    for i in range(weight.shape[2]):
+        rows = x[:, :, i * dilation[0] :][:, :, : (out[0] - 1) * stride[0] + 1 : stride[0]]
+        for j in range(weight.shape[3]):
+            read = rows[..., j * dilation[1] :][..., : (out[1] - 1) * stride[1] + 1 : stride[1]]
+            tap = weight[:, :, i, j].reshape(-1, 1, 1)
+            y = read * tap if y is None else y.addcmul_(read, tap)
+    assert y is not None
+    return y if bias is None else y.add_(bias.reshape(-1, 1, 1))
+
+
 def _convolution(
     dtype: torch.dtype, x: Term, weight: Term, bias: Term | None, stride: Any, padding: Any,
     dilation: Any, transposed: bool, output_padding: Any, groups: int,
 ) -> Term:  # fmt: skip
     def product(a: Tensor, b: Tensor) -> Tensor:
         settings = stride, padding, dilation, transposed, output_padding, groups
-        return aten.convolution(a, b, None, *settings)
+        return convolution(a, b, None, *settings)
 
     spatial = weight.value.dim() - 2
     shape = weight.value.shape
