@@ -67,17 +67,21 @@ SURROUNDED = {
     "hooked subclass": lambda: doubled(Scaled(*SIZES)),
     "forward hook": lambda: doubled(Conv2d(*SIZES)),
     "hook before": lambda: shifted(Conv2d(*SIZES)),
-    "pruned": lambda: pruned(Conv2d(*SIZES)),
-    "pruned, hooks": lambda: doubled(shifted(pruned(Conv2d(*SIZES)))),
     "weight norm": lambda: nn.utils.parametrizations.weight_norm(Conv2d(*SIZES)),
     "older weight norm, hook": lambda: doubled(nn.utils.weight_norm(Conv2d(*SIZES))),
 }
+PRUNED = {
+    "pruned": lambda: pruned(Conv2d(*SIZES)),
+    "pruned, hooks": lambda: doubled(shifted(pruned(Conv2d(*SIZES)))),
+}
 
 
-@pytest.mark.parametrize("name", SURROUNDED)
+@pytest.mark.parametrize(
+    "name", [*SURROUNDED, *(pytest.param(name, marks=needs("fx of pruning")) for name in PRUNED)]
+)
 def test_fx_records_what_surrounds_a_convolution_once(name: str) -> None:
     """Hooks and the ``forward`` of a subclass, also after a step of an optimizer."""
-    layer = SURROUNDED[name]()
+    layer = (SURROUNDED | PRUNED)[name]()
     network = nn.Sequential(nn.Identity(), layer, nn.ReLU())
     graph = fx.symbolic_trace(network)
     graph.graph.lint()

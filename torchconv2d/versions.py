@@ -140,6 +140,7 @@ def _lacking() -> dict[str, str]:
         found["ONNX of a sum over nothing"] = (
             "ONNX Runtime refuses how torch 2.6 exports a sum over nothing"
         )
+        found["fx of pruning"] = "torch 2.6 cannot record `prune`'s `mask.to(dtype=weight.dtype)`"
         found["export of any size"] = (
             "torch 2.6 refuses to export most layers of any image size: it cannot prove what it "
             "assumes of the size"
