@@ -7,11 +7,12 @@ from functools import partial
 import torch
 
 from torchconv2d.lowerings import Convolution, WeightGradient, choose
-from torchconv2d.lowerings.choose import (
+from torchconv2d.lowerings.choose_gradient import (
     BorderedWeightGradient,
     PaddedWeightGradient,
     PhasesWeightGradient,
     RunsWeightGradient,
+    TransposedWeightGradient,
     choose_weight_gradient,
 )
 
@@ -122,6 +123,26 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
     (RunsWeightGradient, PhasesWeightGradient): tuple(
         Shape(f"3x3, {out} outputs", 8, (28, 28), (64, out, 1), (3, 3), *_UP)
         for out in (4, 8, 12, 16, 24, 32, 64)
+    ),
+    (TransposedWeightGradient, PhasesWeightGradient): tuple(
+        Shape(name, batch, (size, size), channels, (k, k), lhs_dilation=(lhs, lhs))
+        for name, batch, size, channels, k, lhs in (
+            ("3x3", 4, 28, (64, 64, 1), 3, 2),
+            ("4x4", 8, 16, (128, 64, 1), 4, 2),
+            ("5x5", 8, 8, (256, 128, 1), 5, 2),
+            ("5x5, 28x28", 4, 28, (64, 64, 1), 5, 2),
+            ("8x8, dilated by 4", 1, 24, (64, 32, 1), 8, 4),
+            ("4x4 to three channels", 8, 32, (64, 3, 1), 4, 2),
+            ("one small image", 1, 7, (32, 32, 1), 4, 2),
+            ("8 groups", 8, 28, (64, 64, 8), 4, 2),
+            ("32 groups", 8, 14, (128, 128, 32), 3, 2),
+            ("2x2", 8, 28, (64, 64, 1), 2, 2),
+            ("depthwise 3x3", 8, 56, (64, 64, 64), 3, 2),
+            ("depthwise 4x4", 8, 56, (64, 64, 64), 4, 2),
+            ("depthwise 5x5", 2, 28, (64, 64, 64), 5, 2),
+            ("depthwise 6x6", 2, 28, (64, 64, 64), 6, 2),
+            ("depthwise 4x4, dilated by 3", 8, 28, (64, 64, 64), 4, 3),
+        )
     ),
 }
 

@@ -119,6 +119,7 @@ PACKAGES = {
             "phases",
             "tap_sums",
             "choose",
+            "choose_gradient",
             "precision",
             "convolution",
             "any_size",

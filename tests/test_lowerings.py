@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Geometry, plan
-from torchconv2d.lowerings.choose import has_few_outputs, has_own_gradients
+from torchconv2d.lowerings.choose import has_few_outputs
+from torchconv2d.lowerings.choose_gradient import has_own_gradients
 
 
 def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
@@ -229,6 +230,41 @@ def test_an_old_name_warns_and_is_the_new_one(old: str, new: str) -> None:
 def test_a_name_that_never_was_is_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Odd'"):
         lowerings.Odd  # noqa: B018  # pyright: ignore
+
+
+class Transposes(TorchDispatchMode):
+    """Counts the transposed convolutions that torch differentiates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ == "convolution_backward":
+            self.seen += args[7]
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("entry", [-3.0, torch.nan, -torch.inf, 3e38])
+def test_torch_differentiates_a_transposed_layer_if_the_image_is_finite(
+    entry: float, groups: int
+) -> None:
+    """Otherwise its weight gradient would multiply the entry by padded zeros."""
+    layer = Conv2d((5, 4, 6), 4, (4, 3), lhs_dilation=2, groups=groups)
+    x = make_input(layer)
+    x[0, 0, 1:3] = entry  # two of them: the sum of 3e38 and 3e38 is not finite
+    cotangent = whole_numbers((2, *layer.out_size), 3, torch.float32)
+    with Transposes() as transposes:
+        (found,) = torch.autograd.grad(layer(x), layer.weight, cotangent)
+    assert transposes.seen == (entry == -3.0)
+    oracle = lowerings.Convolution(layer.geometry, lowerings.ZeroInsertion)
+    y = oracle(x.permute(0, 3, 1, 2), layer.weight, None)
+    (expected,) = torch.autograd.grad(y, layer.weight, cotangent.permute(0, 3, 1, 2))
+    finite = expected.isfinite()
+    assert finite.any()
+    assert torch.equal(finite, found.isfinite())
+    assert torch.equal(found[finite], expected[finite])
 
 
 class Strides(TorchDispatchMode):

@@ -101,6 +101,20 @@ def is_fake(tensor: torch.Tensor) -> bool:
     return mode is None and hasattr(tensor, "fake_mode")
 
 
+def is_readable(tensor: torch.Tensor) -> bool:
+    """Whether a program may look at its numbers, to decide by them, without a wait.
+
+    It may not where torch records a graph or transforms a function, and not for a subclass, which
+    may hold no numbers. To read from a device, the processor would wait for it.
+
+    >>> is_readable(torch.ones(2)), is_readable(torch.ones(2, device="meta"))
+    (True, False)
+    """
+    plain = type(tensor) is torch.Tensor and tensor.is_cpu and not is_transformed(tensor)
+    fake = _private._get_dispatch_mode(_private._TorchDispatchModeKey.FAKE) is not None
+    return plain and not fake and not is_recording()
+
+
 def mixes_fakes(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether just one of them is a FakeTensor, of a mode that does not allow this.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchconv2d.lowerings.choose import choose_weight_gradient, own_weight_gradient
+from torchconv2d.lowerings.choose_gradient import choose_weight_gradient, own_weight_gradient
 
 from ..cases import covering, numbers
 from ..cases.case import Case

@@ -30,8 +30,10 @@ from torchconv2d.lowerings import (
     phases,
     subpixel,
     tap_sums,
+    transposed,
 )
-from torchconv2d.lowerings.choose import has_few_outputs, own_weight_gradient
+from torchconv2d.lowerings.choose import has_few_outputs
+from torchconv2d.lowerings.choose_gradient import own_weight_gradient
 from torchconv2d.lowerings.over_padded import BorderedWeightGradient
 from torchconv2d.lowerings.transposed import RunsWeightGradient
 
@@ -246,6 +248,9 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "Transposed's weight gradient without borders": planting.replaced(
         RunsWeightGradient, "__call__", _within_alone
+    ),
+    "Transposed's weight gradient by torch if an entry is NaN": planting.replaced(
+        transposed, "is_known_finite", lambda original, x: original(x.nan_to_num(0, 0, 0))
     ),
     "weight gradient of a quicker lowering twice": planting.replaced(
         Convolution, "weight_gradient", _doubled_by_another

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchconv2d import Conv2d, lowerings
-from torchconv2d.lowerings.choose import own_weight_gradient
+from torchconv2d.lowerings.choose_gradient import own_weight_gradient
 
 from ..cases.case import Case
 from ..definition.arrays import Array, Arrays, Results, wide

@@ -1,8 +1,9 @@
-"""All choices: which lowering computes a geometry, and what computes its gradients.
+"""Which lowering computes a geometry.
 
-All thresholds on speed are here. The figures in the comments are ratios of times, on a processor
-with AVX2 unless they say otherwise. ``python -m benchmarks --cited`` measures them again;
-``--regret`` compares the chosen lowering with all others on random shapes.
+All thresholds on speed are here, and in ``choose_gradient.py``. The figures in the comments are
+ratios of times, on a processor with AVX2 unless they say otherwise. ``python -m benchmarks
+--cited`` measures them again; ``--regret`` compares the chosen lowering with all others on random
+shapes.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ from ..geometry import Geometry
 from .bias_only import BiasOnly
 from .lowering import Lowering
 from .matmul_fold import MatmulFold
-from .over_padded import BorderedWeightGradient, OverPadded, solve
-from .padded import Padded, PaddedWeightGradient
+from .over_padded import OverPadded, solve
+from .padded import Padded
 from .partial_sums import PartialSums
-from .phases import Phases, PhasesWeightGradient
-from .plain import Plain, PlainWeightGradient
+from .phases import Phases
+from .plain import Plain
 from .row_sums import RowSums
 from .subpixel import Subpixel
 from .tap_sums import TapSums, reads
-from .transposed import RunsWeightGradient, Transposed, pads_beyond_stride, runs
-from .weight_gradient import WeightGradient
+from .transposed import Transposed, pads_beyond_stride
 from .zero_insertion import ZeroInsertion
 
 LOWERINGS: tuple[type[Lowering], ...] = (
@@ -237,76 +237,3 @@ def _is_mostly_zeros(geometry: Geometry) -> bool:
     phases = height.lhs_dilation * width.lhs_dilation
     outputs = geometry.out_channels * height.out * width.out
     return 4 < phases >= 4 * height.kernel * width.kernel and outputs >= 800_000
-
-
-def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
-    """Whether ``Convolution`` computes the gradients of this lowering, and not torch.
-
-    It does where torch's are slow, spread NaN too far, or save a view (:func:`_starts_within`). For
-    a plain convolution torch's are right, and fast unless the input has few channels.
-    """
-    if lowering in (BiasOnly, ZeroInsertion):
-        return False
-    if lowering is Plain and _starts_within(geometry):
-        return True
-    return lowering not in (Plain, Padded) or has_few_outputs(geometry.adjoint())
-
-
-def _starts_within(geometry: Geometry) -> bool:
-    """Whether a crop makes torch save a view whose memory starts after that of the input.
-
-    Under ``torch.autograd.graph.allow_mutation_on_saved_tensors`` torch copies a saved tensor
-    before a program changes it. torch finds saved tensors by their address, so it misses this view.
-    """
-    return any(axis.window.start > 0 for axis in geometry.axes)
-
-
-def choose_weight_gradient(
-    geometry: Geometry, lowering: type[Lowering]
-) -> type[WeightGradient] | None:
-    """The fastest weight gradient for a geometry with this lowering; None for torch's own."""
-    own = own_weight_gradient(geometry, lowering)
-    if own is BorderedWeightGradient:
-        # With groups, copying a large image takes longer than the few products: a depthwise
-        # gradient with the copy takes 0.6 of the time without it at 28x28 and 32x32, 0.7 to 0.85 at
-        # 40x40, 1.2 to 1.4 at 56x56, 2.5 to 2.8 at 112x112.
-        small = geometry.height.size * geometry.width.size <= 1024
-        return PaddedWeightGradient if geometry.groups == 1 or small else own
-    if own is RunsWeightGradient:
-        # Each run is a small convolution, and there are fewer phases than runs: the phases take 0.6
-        # to 0.7 of the time (28x28x64, 3x3, dilated by 2, 4 to 64 output channels), and 0.6 to 0.96
-        # with AVX-512.
-        several = any(len(runs(axis)) > 1 for axis in geometry.axes)
-        return PhasesWeightGradient if several and Phases.applies(geometry) else own
-    return own
-
-
-def own_weight_gradient(
-    geometry: Geometry, lowering: type[Lowering]
-) -> type[WeightGradient] | None:
-    """The weight gradient that belongs to a lowering, which may not be the fastest."""
-    if issubclass(lowering, PartialSums):
-        lowering = one_convolution(geometry)
-    return _OWN.get(lowering)
-
-
-_OWN: dict[type[Lowering], type[WeightGradient]] = {
-    Plain: PlainWeightGradient,
-    OverPadded: BorderedWeightGradient,
-    Padded: PaddedWeightGradient,
-    Transposed: RunsWeightGradient,
-    Subpixel: RunsWeightGradient,
-    Phases: PhasesWeightGradient,
-    TapSums: PhasesWeightGradient,
-}
-
-
-def make_weight_gradient(geometry: Geometry, kind: type[WeightGradient]) -> WeightGradient:
-    """An instance with its parts."""
-    if kind is not PhasesWeightGradient:
-        return kind(geometry)
-    made: list[WeightGradient | None] = []
-    for part in Phases.parts(geometry):
-        of_part = choose_weight_gradient(part, one_convolution(part))
-        made.append(None if of_part is None else make_weight_gradient(part, of_part))
-    return PhasesWeightGradient(geometry, made)

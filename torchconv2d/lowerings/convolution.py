@@ -20,13 +20,10 @@ from ..versions import (
     is_tracing,
     is_transformed,
 )
-from .choose import (
-    choose,
-    choose_for_export,
-    choose_in_graphs,
+from .choose import choose, choose_for_export, choose_in_graphs, lower
+from .choose_gradient import (
     choose_weight_gradient,
     has_own_gradients,
-    lower,
     make_weight_gradient,
     own_weight_gradient,
 )
@@ -99,8 +96,8 @@ class Convolution(Computation):
     """The convolution of one geometry: a function of input, weight and bias.
 
     It decides in which dtype the lowering computes, and whether it computes the gradients or torch
-    does, see ``choose.has_own_gradients``. In scripts, in traces and under ``torch.compile``,
-    torch always does. An instance holds no tensors: copies of a layer share it.
+    does, see ``choose_gradient.has_own_gradients``. In scripts, in traces and under
+    ``torch.compile``, torch always does. An instance holds no tensors: copies of a layer share it.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.

@@ -2,7 +2,8 @@
 
 torch's own weight gradient multiplies entries near the border by padded zeros, which gives NaN if
 an entry is not finite. ``RunsWeightGradient`` groups the entries into runs that meet the same taps,
-and multiplies by no zeros.
+and multiplies by no zeros. ``TransposedWeightGradient`` is torch's own, where all entries are
+finite.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
+from ..versions import is_readable, is_transformed
 from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
@@ -178,3 +181,57 @@ class RunsWeightGradient(WeightGradient):
             term = F.pad(term, (h.skipped, h.left, v.skipped, v.left))
             total = term if total is None else total + term
         return adjoint_weight(cast(Tensor, total), self._groups)
+
+
+def is_known_finite(x: Tensor) -> bool:
+    """Whether all entries are finite, and a program may look at them.
+
+    One NaN or infinity makes the sum NaN or infinite, and the sum takes little time. Where a sum of
+    finite entries overflows, the answer is no.
+    """
+    return is_readable(x) and bool(x.detach().sum().isfinite())
+
+
+class TransposedWeightGradient(WeightGradient):
+    """The weight gradient of ``F.conv_transpose2d`` for a finite image, and another for the rest.
+
+    Which of the two depends on the image's numbers. Graphs and transformed functions cannot look at
+    them, and on a device the processor would wait for them: there it is always the other one.
+
+    Args:
+        geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
+        other: a weight gradient that multiplies by no padded zeros.
+    """
+
+    rounds_partial_sums = True
+
+    @staticmethod
+    def applies(geometry: Geometry) -> bool:
+        """Whether torch has fast code for it: all outputs are wanted, and no entry is cropped."""
+        if not Transposed.applies(geometry) or pads_beyond_stride(geometry):
+            return False
+        return all(computed(axis) == axis.out and axis.before >= 0 for axis in geometry.axes)
+
+    def __init__(self, geometry: Geometry, other: WeightGradient) -> None:
+        self._transposed = Transposed(geometry)
+        self._other = other
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        if is_transformed(gradient) or not is_known_finite(x):
+            return self._other(gradient, x, weight)
+        transposed = self._transposed
+        adjoint = adjoint_weight(weight, transposed.groups)
+        found = torch.ops.aten.convolution_backward(
+            gradient,
+            x,
+            adjoint.new_empty(adjoint.shape),  # contiguous, see `conv2d_weight_gradient`
+            None,
+            transposed.stride,
+            transposed.padding,
+            transposed.dilation,
+            True,
+            transposed.output_padding,
+            transposed.groups,
+            [False, True, False],
+        )[1]
+        return adjoint_weight(found, transposed.groups)

@@ -1,0 +1,124 @@
+"""Which weight gradient a geometry gets, and whether torch's gradients are used at all.
+
+The figures in the comments are as in ``choose.py``.
+"""
+
+from __future__ import annotations
+
+from ..geometry import Geometry
+from .bias_only import BiasOnly
+from .choose import has_few_outputs, one_convolution
+from .lowering import Lowering
+from .over_padded import BorderedWeightGradient, OverPadded
+from .padded import Padded, PaddedWeightGradient
+from .partial_sums import PartialSums
+from .phases import Phases, PhasesWeightGradient
+from .plain import Plain, PlainWeightGradient
+from .subpixel import Subpixel
+from .tap_sums import TapSums
+from .transposed import RunsWeightGradient, Transposed, TransposedWeightGradient, runs
+from .weight_gradient import WeightGradient
+from .zero_insertion import ZeroInsertion
+
+
+def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
+    """Whether ``Convolution`` computes the gradients of this lowering, and not torch.
+
+    It does where torch's are slow, spread NaN too far, or save a view (:func:`_starts_within`). For
+    a plain convolution torch's are right, and fast unless the input has few channels.
+    """
+    if lowering in (BiasOnly, ZeroInsertion):
+        return False
+    if lowering is Plain and _starts_within(geometry):
+        return True
+    return lowering not in (Plain, Padded) or has_few_outputs(geometry.adjoint())
+
+
+def _starts_within(geometry: Geometry) -> bool:
+    """Whether a crop makes torch save a view whose memory starts after that of the input.
+
+    Under ``torch.autograd.graph.allow_mutation_on_saved_tensors`` torch copies a saved tensor
+    before a program changes it. torch finds saved tensors by their address, so it misses this view.
+    """
+    return any(axis.window.start > 0 for axis in geometry.axes)
+
+
+def choose_weight_gradient(
+    geometry: Geometry, lowering: type[Lowering]
+) -> type[WeightGradient] | None:
+    """The fastest weight gradient for a geometry with this lowering; None for torch's own."""
+    own = own_weight_gradient(geometry, lowering)
+    if own is BorderedWeightGradient:
+        # With groups, copying a large image takes longer than the few products: a depthwise
+        # gradient with the copy takes 0.6 of the time without it at 28x28 and 32x32, 0.7 to 0.85 at
+        # 40x40, 1.2 to 1.4 at 56x56, 2.5 to 2.8 at 112x112.
+        small = geometry.height.size * geometry.width.size <= 1024
+        return PaddedWeightGradient if geometry.groups == 1 or small else own
+    if own is RunsWeightGradient and _has_fast_transposed_gradient(geometry):
+        return TransposedWeightGradient
+    return _without_zeros(geometry) if own is RunsWeightGradient else own
+
+
+def _has_fast_transposed_gradient(geometry: Geometry) -> bool:
+    """Whether torch's own weight gradient is the fastest one for a dilated input.
+
+    With one thread it takes, relative to the phases: 3x3, dilated by 2, 1.0 (28x28x64 to 64
+    channels), 4x4 0.75, 5x5 0.75 to 0.95, 8x8 dilated by 4 0.4, 4x4 to three channels 0.25, for one
+    7x7x32 image 0.4, in 8 to 32 groups 0.3 to 0.75; if taps do not overlap, 1.6 (2x2); of a
+    depthwise layer 2.0 (4x4), 1.5 (5x5), 2.2 (6x6), but 0.2 if a phase has one tap (3x3) and 0.4
+    (4x4, dilated by 3).
+    """
+    if not TransposedWeightGradient.applies(geometry):
+        return False
+    if geometry.groups == geometry.in_channels == geometry.out_channels:
+        return any(axis.kernel < 2 * axis.lhs_dilation for axis in geometry.axes)
+    return _has_several_runs(geometry)
+
+
+def _has_several_runs(geometry: Geometry) -> bool:
+    return any(len(runs(axis)) > 1 for axis in geometry.axes)
+
+
+def _without_zeros(geometry: Geometry) -> type[WeightGradient]:
+    """The faster weight gradient of those for a dilated input that multiply by no zeros.
+
+    Each run is a small convolution, and there are fewer phases than runs: the phases take 0.6 to
+    0.7 of the time (28x28x64, 3x3, dilated by 2, 4 to 64 output channels), and 0.6 to 0.96 with
+    AVX-512.
+    """
+    several = _has_several_runs(geometry)
+    return PhasesWeightGradient if several and Phases.applies(geometry) else RunsWeightGradient
+
+
+def own_weight_gradient(
+    geometry: Geometry, lowering: type[Lowering]
+) -> type[WeightGradient] | None:
+    """The weight gradient that belongs to a lowering, which may not be the fastest."""
+    if issubclass(lowering, PartialSums):
+        lowering = one_convolution(geometry)
+    return _OWN.get(lowering)
+
+
+_OWN: dict[type[Lowering], type[WeightGradient]] = {
+    Plain: PlainWeightGradient,
+    OverPadded: BorderedWeightGradient,
+    Padded: PaddedWeightGradient,
+    Transposed: RunsWeightGradient,
+    Subpixel: RunsWeightGradient,
+    Phases: PhasesWeightGradient,
+    TapSums: PhasesWeightGradient,
+}
+
+
+def make_weight_gradient(geometry: Geometry, kind: type[WeightGradient]) -> WeightGradient:
+    """An instance with its parts."""
+    if kind is TransposedWeightGradient:
+        other = make_weight_gradient(geometry, _without_zeros(geometry))
+        return TransposedWeightGradient(geometry, other)
+    if kind is not PhasesWeightGradient:
+        return kind(geometry)
+    made: list[WeightGradient | None] = []
+    for part in Phases.parts(geometry):
+        of_part = choose_weight_gradient(part, one_convolution(part))
+        made.append(None if of_part is None else make_weight_gradient(part, of_part))
+    return PhasesWeightGradient(geometry, made)
