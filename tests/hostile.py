@@ -230,7 +230,7 @@ def state(
 # Values that replace one of a layer's tensors and that no layer can hold.
 NOT_A_STATE: list[Callable[[torch.Tensor], Any]] = [
     lambda each: each.float().to_sparse(),
-    lambda each: each + 1j,
+    lambda each: each.to(torch.complex64),
     lambda each: each.to("meta"),
     lambda each: FakeTensorMode().from_tensor(each),
     lambda each: torch.nested.nested_tensor([each.float()], layout=torch.jagged),
