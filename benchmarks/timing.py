@@ -26,6 +26,10 @@ class Times(NamedTuple):
     def median(self) -> float:
         return statistics.median(self.rounds.values())
 
+    @property
+    def least(self) -> float:
+        return min(self.rounds.values())
+
 
 class Ratio(NamedTuple):
     """The median of a ratio over the rounds, and its quartiles."""

@@ -105,8 +105,8 @@ LAYERS = [
     "layout",
     "state",
 ]
-LAYERS += ["random", "init", "lowerings", "symbolic", "functional", "settings", "conv2d", "interop"]
-LAYERS += ["testing", "__init__", "__main__"]
+LAYERS += ["random", "init", "lowerings", "symbolic", "functional", "settings", "usual", "conv2d"]
+LAYERS += ["interop", "testing", "__init__", "__main__"]
 # The same within each package; so no lowering imports ``choose``.
 PACKAGES = {
     "random": ["xla_math", "keys", "draws", "stream"],

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 import torch
 from torch import Tensor, nn
 
-from . import arguments, arrays, habits, init, operands, settings, symbolic
+from . import arguments, arrays, habits, init, operands, settings, symbolic, usual
 from .arguments import InSize, LayerPadding
 from .geometry import Geometry
 from .layout import in_format_of, kernel_to_weight, weight_to_kernel
 from .lowerings import AnySizeLowering, Convolution, Lowering, PerSize, ScriptedConvolution
 from .lowerings.traced import checked
 from .messages import naming
-from .operands import check_call, is_usual_call
 from .state import AllOrNothing, Kept, read, stored, write
 from .typing import ConvPadding, InSizeLike, Ints, ValueLike
 from .versions import is_tracing
@@ -283,13 +282,15 @@ class Conv2d(AllOrNothing):
                 return self._scripted(x, weight, bias)  # no check: a frozen script is one operator
             operands.check(x, weight, self._sizes, self.channels_last, self._of_layer)
         else:
-            weight, bias, mask = self._tensors()
-            if not is_usual_call(self, x, weight, bias, mask):
-                if symbolic.is_symbolic(x):
-                    return symbolic.call(self, x, Conv2d.forward)
-                check_call(self, x, weight, bias, mask)
-                if is_tracing():
-                    x = checked(x, list(self._sizes))
+            found = usual.outputs(self, x)
+            if found is not None:
+                return found
+            if symbolic.is_symbolic(x):
+                return symbolic.call(self, x, Conv2d.forward)
+            weight, bias, mask = self.weight, self.bias, self.w_mask
+            operands.check_call(self, x, weight, bias, mask)
+            if is_tracing():
+                x = checked(x, list(self._sizes))
         if mask is not None:
             weight = weight * kernel_to_weight(mask).to(weight.dtype)
         batched = x.dim() == 4
@@ -304,13 +305,6 @@ class Conv2d(AllOrNothing):
                 arrays.check_shares(y, self._of_layer)
         y = y.permute(0, 2, 3, 1).contiguous() if self.channels_last else in_format_of(batch, y)
         return y if batched else y.squeeze(0)
-
-    def _tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Weight, bias and mask. ``nn.Module`` takes a microsecond to find each attribute."""
-        parameters, buffers = self._parameters, self._buffers
-        if "weight" in parameters and "bias" in parameters and "w_mask" in buffers:
-            return cast(Tensor, parameters["weight"]), parameters["bias"], buffers["w_mask"]
-        return self.weight, self.bias, self.w_mask  # parametrized, pruned or frozen
 
     def resized(self, size: Sequence[SupportsIndex | None]) -> "Conv2d":
         """A layer of another image size that shares parameters, mask and hooks with this one.

@@ -6,17 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import arrays
 from .messages import shown, type_name
 from .versions import is_tracing, mixes_fakes, untraced
 
 ANY = -1  # in a size to check: any number
-
-_PLAIN = (Tensor, nn.Parameter)  # and no subclass
-_STRIDED = torch.strided
 
 
 def check(
@@ -89,43 +85,6 @@ def _shape_remedy(x: Tensor, size: tuple[int, int, int], channels_last: bool) ->
 
 def _size_text(size: int) -> str:
     return "any" if size < 0 else str(size)
-
-
-def is_usual_call(
-    layer: Any, x: Any, weight: Tensor, bias: Tensor | None, mask: Tensor | None
-) -> bool:
-    """Whether a call is so plain that :func:`check_call` has nothing to refuse.
-
-    This takes a fourth of the time of :func:`check_call`, and each call of a layer needs it.
-    """
-    if type(x) is not Tensor or is_tracing() or x.is_nested or x.dim() != 4:
-        return False
-    _, first, second, third = x.shape
-    dtype = x.dtype
-    return (
-        x.layout is _STRIDED
-        and type(weight) in _PLAIN
-        and weight.layout is _STRIDED
-        and weight.dtype is dtype
-        and x.is_cpu
-        and weight.is_cpu
-        and not weight.is_nested
-        and ((first, second, third) == layer._sizes or fits(x, layer._sizes))
-        and weight.shape == layer._weight_shape
-        and mask is None
-        and (bias is None or _is_usual_bias(bias, dtype, layer._weight_shape[:1]))
-    )
-
-
-def _is_usual_bias(bias: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
-    return (
-        type(bias) in _PLAIN
-        and bias.layout is _STRIDED
-        and bias.dtype is dtype
-        and bias.is_cpu
-        and not bias.is_nested
-        and bias.shape == shape
-    )
 
 
 def check_call(

@@ -127,6 +127,9 @@ class Convolution(Computation):
         exported = choose_for_export(geometry)
         self._exported = self.lowering if exported is kind else lower(geometry, exported)
         self._is_same_in_graphs = in_graphs is exported is kind
+        # What inference in float32 calls, if there is nothing to decide.
+        call = self.lowering.forward if self.lowering.copies_weight else self.lowering.outputs
+        self.direct = call if self._is_same_in_graphs else None
         if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
             weight_gradient = choose_weight_gradient(geometry, kind)
         self._gradient_kind = weight_gradient
@@ -144,13 +147,6 @@ class Convolution(Computation):
 
     def __deepcopy__(self, memo: object) -> Convolution:
         return self
-
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # A shortcut for inference in float32, for which there is nothing to decide.
-        if self._is_same_in_graphs and x.dtype is torch.float32:
-            if not torch.is_grad_enabled() and not is_any_autocast_enabled():
-                return self.lowering.outputs(x, self.lowering.readable(weight), bias)
-        return super().__call__(x, weight, bias)
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         lowering = self._lowering_for(x)

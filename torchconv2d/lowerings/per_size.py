@@ -35,7 +35,7 @@ class PerSize:
     Plain()
     """
 
-    geometry = None
+    geometry = direct = None
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
