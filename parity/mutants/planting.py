@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from torchconv2d import Conv2d, functional, geometry, settings
+from torchconv2d import Conv2d, functional, geometry, settings, usual
 from torchconv2d.lowerings import Convolution, per_size
 
 from ..cases.case import Case
@@ -105,7 +105,11 @@ def pads(change: Callable[[int, int], tuple[int, int]]) -> Mutant:
 
 def operands(change: Callable[..., tuple[Any, ...]]) -> Mutant:
     """Change the arguments of every convolution: input, weight and bias."""
-    return replaced(Convolution, "__call__", lambda call, self, *given: call(self, *change(*given)))
+    changed = replaced(
+        Convolution, "__call__", lambda call, self, *given: call(self, *change(*given))
+    )
+    # The short way for usual calls does not come there.
+    return together(changed, replaced(usual, "outputs", lambda *_: None))
 
 
 def forward(change: Callable[[Any, Conv2d, Tensor], Tensor]) -> Mutant:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
@@ -39,6 +40,8 @@ class Computation:
     """A function of input, weight and bias that decides in which dtype a subclass computes."""
 
     _rounds_partial_sums = False
+    # What inference in float32 calls instead, with the same arguments; there is nothing to decide.
+    direct: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution in torch's own layouts.
@@ -127,7 +130,6 @@ class Convolution(Computation):
         exported = choose_for_export(geometry)
         self._exported = self.lowering if exported is kind else lower(geometry, exported)
         self._is_same_in_graphs = in_graphs is exported is kind
-        # What inference in float32 calls, if there is nothing to decide.
         call = self.lowering.forward if self.lowering.copies_weight else self.lowering.outputs
         self.direct = call if self._is_same_in_graphs else None
         if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
