@@ -1,7 +1,7 @@
 """``python -m benchmarks`` compares the layer with the reference, a textbook port and torch itself.
 
 It prints ratios of medians, timed in turns in this process. The exit status is 0 if every demand is
-met, 1 if one is not, and 2 for wrong arguments.
+met, 1 if one is not, and 2 for wrong arguments or a missing package.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ examples:
 exit status:
   0  every goal in the table is met, or the option measures without one
   1  a layer, a network or the overhead misses a goal; its row says which
-  2  an argument is wrong
+  2  an argument is wrong, or a package is missing
 """
 
 
