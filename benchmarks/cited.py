@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from torch import Tensor
 
+from torchconv2d.geometry import Geometry
 from torchconv2d.lowerings import Convolution, WeightGradient, choose
 from torchconv2d.lowerings.choose_gradient import (
     BorderedWeightGradient,
     PaddedWeightGradient,
     PhasesWeightGradient,
+    PlainWeightGradient,
     RunsWeightGradient,
     TransposedWeightGradient,
     choose_weight_gradient,
@@ -108,6 +111,19 @@ CITED = (
     ),
 )
 
+
+class ConvolutionBackward(WeightGradient):
+    """torch's own weight gradient of an undilated convolution that needs no padding."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._settings = geometry.stride, (0, 0), geometry.rhs_dilation, False, (0, 0)
+        self._groups = geometry.groups
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        backward, wanted = torch.ops.aten.convolution_backward, [False, True, False]
+        return backward(gradient, x, weight, None, *self._settings, self._groups, wanted)[1]
+
+
 # For each pair of weight gradients, the shapes on which they are compared.
 GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, ...]] = {
     (PaddedWeightGradient, BorderedWeightGradient): (
@@ -142,6 +158,18 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
             ("depthwise 5x5", 2, 28, (64, 64, 64), 5, 2),
             ("depthwise 6x6", 2, 28, (64, 64, 64), 6, 2),
             ("depthwise 4x4, dilated by 3", 8, 28, (64, 64, 64), 4, 3),
+        )
+    ),
+    # Windows that tile the input: a product of two matrices beside a convolution.
+    (PlainWeightGradient, ConvolutionBackward): tuple(
+        Shape(name, batch, (size, size), (*channels, 1), (k, k), (k, k))
+        for name, batch, size, channels, k in (
+            ("patches 4x4", 8, 224, (3, 96), 4),
+            ("patches 16x16", 4, 224, (3, 384), 16),
+            ("2x2, 32 channels", 8, 56, (32, 32), 2),
+            ("2x2, 64 channels", 4, 56, (64, 128), 2),
+            ("2x2, 384 channels, one image", 1, 14, (384, 768), 2),
+            ("3x3, 16 channels", 8, 96, (16, 32), 3),
         )
     ),
 }

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Geometry, plan
 from torchconv2d.lowerings.choose import has_few_outputs
-from torchconv2d.lowerings.choose_gradient import has_own_gradients
+from torchconv2d.lowerings.choose_gradient import has_own_gradients, own_weight_gradient
 
 
 def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
@@ -265,6 +265,41 @@ def test_torch_differentiates_a_transposed_layer_if_the_image_is_finite(
     assert finite.any()
     assert torch.equal(finite, found.isfinite())
     assert torch.equal(found[finite], expected[finite])
+
+
+def test_torch_differentiates_no_transposed_1x1_layer() -> None:
+    """As for the stride of a 1x1 layer below."""
+    layer = Conv2d((6, 5, 3), 4, 1, lhs_dilation=(1, 2))
+    with Transposes() as transposes, Strides() as strides:
+        layer(make_input(layer)).square().sum().backward()
+    assert not transposes.seen
+    assert strides.seen == [[1, 1]]
+
+
+WINDOWS = {  # of one size, next to each other
+    "tiles": {"kernel_size": (2, 3), "stride": (2, 3)},
+    "rows": {"kernel_size": (3, 1), "stride": (3, 1)},
+    "a lone row": {"kernel_size": (7, 2), "stride": (1, 2)},
+    "transposed": {"kernel_size": (2, 3), "lhs_dilation": (2, 3), "padding": ((1, 1), (2, 2))},
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_tiles_are_differentiated_by_a_product_of_matrices(name: str) -> None:
+    layer = make_layer("same", **{"in_size": (7, 8, 5), "padding": "VALID", **WINDOWS[name]})
+    lowering = type(layer.lowering)
+    own = own_weight_gradient(layer.geometry, lowering)
+    convolve = lowerings.Convolution(layer.geometry, lowering, own)
+    weight, gradients = layer.weight.detach().requires_grad_(), list[torch.Tensor]()
+    for order, count in ((torch.channels_last, 0), (torch.contiguous_format, 1)):
+        x = make_input(layer).permute(0, 3, 1, 2).contiguous(memory_format=order)
+        y = convolve(x, weight, None)
+        cotangent = whole_numbers(tuple(y.shape), 3, torch.float32)
+        cotangent = cotangent.contiguous(memory_format=order)
+        with Operations() as operations:
+            gradients += torch.autograd.grad(y, weight, cotangent)
+        assert operations.called.count(torch.ops.aten.convolution_backward.default) == count
+    assert torch.equal(*gradients)
 
 
 class Strides(TorchDispatchMode):

@@ -35,7 +35,6 @@ from torchconv2d.lowerings import (
 from torchconv2d.lowerings.choose import has_few_outputs
 from torchconv2d.lowerings.choose_gradient import own_weight_gradient
 from torchconv2d.lowerings.over_padded import BorderedWeightGradient
-from torchconv2d.lowerings.transposed import RunsWeightGradient
 
 from . import planting
 from .planting import Mutant
@@ -55,7 +54,7 @@ def _corners_twice(original: Any, by: BorderedWeightGradient, *operands: Tensor)
         return original(by, *operands)
 
 
-def _within_alone(original: Any, by: RunsWeightGradient, *operands: Tensor) -> Tensor:
+def _within_alone(original: Any, by: transposed.RunsWeightGradient, *operands: Tensor) -> Tensor:
     """Use only the entries that meet all taps, if there are any."""
     longest = max(by.runs, key=lambda run: run[0].taps * run[1].taps)
     with patch.object(by, "runs", [longest]):
@@ -247,7 +246,7 @@ MUTANTS: dict[str, Mutant] = {
         BorderedWeightGradient, "__call__", _corners_twice
     ),
     "Transposed's weight gradient without borders": planting.replaced(
-        RunsWeightGradient, "__call__", _within_alone
+        transposed.RunsWeightGradient, "__call__", _within_alone
     ),
     "Transposed's weight gradient by torch if an entry is NaN": planting.replaced(
         transposed, "is_known_finite", lambda original, x: original(x.nan_to_num(0, 0, 0))

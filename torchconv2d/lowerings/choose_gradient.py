@@ -5,7 +5,7 @@ The figures in the comments are as in ``choose.py``.
 
 from __future__ import annotations
 
-from ..geometry import Geometry
+from ..geometry import Axis, Geometry
 from .bias_only import BiasOnly
 from .choose import has_few_outputs, one_convolution
 from .lowering import Lowering
@@ -29,9 +29,26 @@ def has_own_gradients(geometry: Geometry, lowering: type[Lowering]) -> bool:
     """
     if lowering in (BiasOnly, ZeroInsertion):
         return False
-    if lowering is Plain and _starts_within(geometry):
+    if lowering is Plain and (_starts_within(geometry) or _has_many_tiles(geometry)):
         return True
     return lowering not in (Plain, Padded) or has_few_outputs(geometry.adjoint())
+
+
+def _has_many_tiles(geometry: Geometry) -> bool:
+    """Whether windows tile the input, and the weight gradient takes longer than its calls.
+
+    It is a product of two matrices then, see ``conv2d_weight_gradient``. In training the layer
+    takes, with one thread, 0.8 to 0.85 of the time (2x2 with stride 2: 4x56x56x64 to 128 channels,
+    4x28x28x192 to 384, 1x14x14x384 to 768), but 1.1 for five million products an image
+    (8x96x96x16, 3x3 with stride 3), and twice the time for one small image.
+    """
+    tiled = geometry.groups == 1 < geometry.height.kernel * geometry.width.kernel
+    return tiled and geometry.products >= 20_000_000 and all(map(_is_tiled, geometry.axes))
+
+
+def _is_tiled(axis: Axis) -> bool:
+    apart = axis.kernel == axis.stride or axis.out == 1
+    return apart and axis.rhs_dilation == 1 and axis.before == 0
 
 
 def _starts_within(geometry: Geometry) -> bool:
@@ -64,19 +81,17 @@ def _has_fast_transposed_gradient(geometry: Geometry) -> bool:
 
     With one thread it takes, relative to the phases: 3x3, dilated by 2, 1.0 (28x28x64 to 64
     channels), 4x4 0.75, 5x5 0.75 to 0.95, 8x8 dilated by 4 0.4, 4x4 to three channels 0.25, for one
-    7x7x32 image 0.4, in 8 to 32 groups 0.3 to 0.75; if taps do not overlap, 1.6 (2x2); of a
-    depthwise layer 2.0 (4x4), 1.5 (5x5), 2.2 (6x6), but 0.2 if a phase has one tap (3x3) and 0.4
-    (4x4, dilated by 3).
+    7x7x32 image 0.4, in 8 to 32 groups 0.3 to 0.75; of a depthwise layer 2.0 (4x4), 1.5 (5x5), 2.2
+    (6x6), but 0.2 if a phase has one tap (3x3) and 0.4 (4x4, dilated by 3). Relative to the runs,
+    if taps do not overlap, 1.3 to 1.9 (2x2, 28x28x64 to 64 channels), 1.1 (28x28x128, one 14x14
+    image), 0.4 to 0.8 (up to 32 channels).
     """
     if not TransposedWeightGradient.applies(geometry):
         return False
-    if geometry.groups == geometry.in_channels == geometry.out_channels:
+    if geometry.groups == geometry.in_channels == geometry.out_channels > 1:
         return any(axis.kernel < 2 * axis.lhs_dilation for axis in geometry.axes)
-    return _has_several_runs(geometry)
-
-
-def _has_several_runs(geometry: Geometry) -> bool:
-    return any(len(runs(axis)) > 1 for axis in geometry.axes)
+    overlap = any(axis.kernel > axis.lhs_dilation for axis in geometry.axes)
+    return overlap or geometry.groups > 1 or geometry.products < 10_000_000
 
 
 def _without_zeros(geometry: Geometry) -> type[WeightGradient]:
@@ -86,7 +101,7 @@ def _without_zeros(geometry: Geometry) -> type[WeightGradient]:
     0.7 of the time (28x28x64, 3x3, dilated by 2, 4 to 64 output channels), and 0.6 to 0.96 with
     AVX-512.
     """
-    several = _has_several_runs(geometry)
+    several = any(len(runs(axis)) > 1 for axis in geometry.axes)
     return PhasesWeightGradient if several and Phases.applies(geometry) else RunsWeightGradient
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ..geometry import Geometry, Pair
+from ..layout import is_channels_innermost
+from .lowering import is_functional
 
 
 class WeightGradient(ABC):
@@ -56,7 +58,28 @@ def conv2d_weight_gradient(
     groups: int,
 ) -> Tensor:
     """The weight gradient of ``F.conv2d``; only the shape and the dtype of ``weight`` are used."""
+    rows, columns = weight.shape[2:]
+    if (padding, dilation, groups) == ((0, 0), (1, 1), 1) and rows * columns > 1:
+        apart = stride[0] == rows or gradient.size(2) == 1
+        if apart and (stride[1] == columns or gradient.size(3) == 1):
+            if x.is_cpu and is_channels_innermost(x) and not is_functional(x):
+                return _of_tiles(gradient, x, (rows, columns))
     weight = weight.new_empty(weight.shape)  # contiguous: torch's result depends on its strides
     settings: tuple[Any, ...] = (stride, padding, dilation, False, (0, 0), groups)
     wanted = [False, True, False]
     return torch.ops.aten.convolution_backward(gradient, x, weight, None, *settings, wanted)[1]
+
+
+def _of_tiles(gradient: Tensor, x: Tensor, taps: Pair) -> Tensor:
+    """The same if the windows do not overlap: one product of two matrices.
+
+    On an AMD EPYC with AVX2 and one thread it takes 0.25 to 0.95 of the time, most often 0.5 to 0.8
+    (``python -m benchmarks --cited``).
+    """
+    (batch, out), (down, across), channels = gradient.shape[:2], taps, x.size(1)
+    rows, columns = gradient.shape[2:]
+    x = x.narrow(2, 0, rows * down).narrow(3, 0, columns * across).permute(0, 2, 3, 1)
+    x = x.reshape(batch, rows, down, columns, across, channels).transpose(2, 3)
+    tiles = x.reshape(batch * rows * columns, down * across * channels)
+    outputs = gradient.permute(0, 2, 3, 1).reshape(batch * rows * columns, out)
+    return outputs.t().matmul(tiles).reshape(out, down, across, channels).permute(0, 3, 1, 2)
