@@ -62,4 +62,5 @@ def rounding_bound(
     """
     u_acc, u_out = unit_roundoff(accumulator(dtype)), unit_roundoff(dtype)
     roundings = 4 * (products + 4) if dtype.is_complex else products + 2
-    return torch.add(roundings * u_acc * magnitude, y64.abs(), alpha=u_out)
+    each = torch.as_tensor(roundings * u_acc, dtype=torch.float64, device=y64.device)
+    return y64.abs().mul_(u_out).addcmul_(magnitude, each)  # in place: networks have large arrays

@@ -61,12 +61,13 @@ def ratio_of(observed: Tensor, term: Term) -> float:
     """The largest error divided by its bound; infinite where a number without an error differs."""
     if observed is term.value or not observed.numel():
         return 0.0
-    bound = SMALLEST_NORMAL if term.error is None else term.error + SMALLEST_NORMAL
     observed = observed.double()
-    ratios = observed.sub(term.value).abs_().div_(bound)
+    apart = observed.sub(term.value).abs_()
+    ratios = apart if term.error is None else apart.div_(term.error + SMALLEST_NORMAL)
     worst = ratios.amax().item()
     if not math.isfinite(worst):  # equal infinities have no difference
         same = observed == term.value
         worst = torch.where(same, 0.0, ratios).nan_to_num(nan=torch.inf).amax().item()
-    exact = term.error is None and worst > 1
-    return float("inf") if exact else worst
+    if term.error is None:
+        return 0.0 if worst < SMALLEST_NORMAL else math.inf
+    return worst

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from . import rules
 from .moving import IN_PLACE
-from .terms import NoBoundError, Term, leaves, mapped
+from .terms import NoBoundError, Term, mapped
 
 
 class Bounded(Tensor):
@@ -71,12 +71,19 @@ class Bounded(Tensor):
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        operands = [t for t in leaves((args, kwargs)) if isinstance(t, Bounded)]
+        operands = list[Bounded]()
+
+        def as_term(tensor: Tensor) -> Term:
+            if isinstance(tensor, Bounded):
+                operands.append(tensor)
+                return tensor.term
+            return Term(tensor.double() if tensor.is_floating_point() else tensor, None)
+
+        terms = mapped(as_term, args), mapped(as_term, kwargs)
         first = operands[0]
         dtype = kwargs.get("dtype") or first.dtype
         rounded_to = max((t.rounded_to for t in operands), key=lambda d: torch.finfo(d).eps)
         reason = next((t.unjudged for t in operands if t.unjudged is not None), None)
-        terms = mapped(_as_term, (args, kwargs))
         result: Any = None
         if reason is None:
             try:
@@ -108,9 +115,3 @@ class Bounded(Tensor):
         elif term.error is not None:
             self.term = Term(value, term.error.expand(value.shape).clone())
         self.unjudged = reason
-
-
-def _as_term(tensor: Tensor) -> Term:
-    if isinstance(tensor, Bounded):
-        return tensor.term
-    return Term(tensor.double() if tensor.is_floating_point() else tensor, None)

@@ -22,7 +22,8 @@ def _scaled(
 ) -> Term:  # fmt: skip
     """``centred / sqrt(variance + eps) * weight + bias``, with the operations in any order.
 
-    ``magnitude`` is the sum of the absolute values that ``centred`` is the difference of.
+    ``magnitude`` is the sum of the absolute values that ``centred`` is the difference of. It is
+    changed in place.
     """
     u = unit_roundoff(dtype)
     inverse = (variance.value + eps).rsqrt()
@@ -35,7 +36,7 @@ def _scaled(
         None if relative is None else relative * (centred.value * gain).abs(),
     )
     # A difference, a sum, a root, a quotient, two products and a sum: at most 8 roundings.
-    own = torch.addcmul(8 * u * shift.abs(), magnitude, 8 * u * gain.abs())
+    own = magnitude.mul_(8 * u * gain.abs()).add_(8 * u * shift.abs())
     return Term(value, plus(passed, own.add_(value.abs(), alpha=u)))
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..bound import accumulator, rounding_bound, unit_roundoff
@@ -102,17 +101,17 @@ def bilinear(
     value, u = product(a.value, b.value), unit_roundoff(accumulator(dtype))
     # A sum of positive numbers is exact enough in the narrower dtype, and much faster.
     sizes = (each.value.to(accumulator(dtype)).abs() for each in (a, b))
-    magnitude = product(*sizes).double().mul_(1 + (count + 2) * u)
+    magnitude, spare = product(*sizes).double(), 1 + (count + 2) * u
     passed = plus(
         None if a.error is None else product(a.error, b.value.abs()),
         None if b.error is None else product(a.value.abs() + a.shown, b.error),
     )
     if bias is not None:
-        value, magnitude = value + bias.value, magnitude + bias.value.abs()
+        value, magnitude = value.add_(bias.value), magnitude.add_(bias.value.abs())
         # The product alone may be rounded before the bias is added.
         extra = (value.abs() + bias.value.abs()) * unit_roundoff(dtype)
         passed = plus(passed, bias.error, extra)
-    return Term(value, plus(passed, rounding_bound(value, magnitude, count, dtype)))
+    return Term(value, plus(passed, rounding_bound(value, magnitude, spare * count + 2, dtype)))
 
 
 def convolution(
@@ -124,18 +123,37 @@ def convolution(
     if x.dtype != torch.float64 or transposed or not groups == channels == weight.shape[0]:
         settings = stride, padding, dilation, transposed, output_padding, groups
         return aten.convolution(x, weight, bias, *settings)
-    x = F.pad(x, [padding[1], padding[1], padding[0], padding[0]])
-    spans = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    out = [(n - span) // s + 1 for n, span, s in zip(x.shape[2:], spans, stride, strict=True)]
-    y: Tensor | None = None
-    for i in range(weight.shape[2]):
-        rows = x[:, :, i * dilation[0] :][:, :, : (out[0] - 1) * stride[0] + 1 : stride[0]]
-        for j in range(weight.shape[3]):
-            read = rows[..., j * dilation[1] :][..., : (out[1] - 1) * stride[1] + 1 : stride[1]]
+    geometry = stride, padding, dilation
+    rows, columns = (
+        list(_reads(x.shape[2 + axis], weight.shape[2 + axis], *(each[axis] for each in geometry)))
+        for axis in (0, 1)
+    )
+    y = x.new_zeros(x.shape[0], channels, rows[0].total, columns[0].total)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            read = x[:, :, row.inputs, column.inputs]
             tap = weight[:, :, i, j].reshape(-1, 1, 1)
-            y = read * tap if y is None else y.addcmul_(read, tap)
-    assert y is not None
+            y[:, :, row.outputs, column.outputs].addcmul_(read, tap)
     return y if bias is None else y.add_(bias.reshape(-1, 1, 1))
+
+
+class _Reads(NamedTuple):
+    """Which inputs a tap of an axis reads, for which of the ``total`` outputs."""
+
+    total: int
+    inputs: slice
+    outputs: slice
+
+
+def _reads(size: int, kernel: int, stride: int, padding: int, dilation: int) -> Iterator[_Reads]:
+    count = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    for tap in range(kernel):
+        place = tap * dilation - padding  # of what the first output reads
+        first = max(0, -(place // stride))
+        end = max(first, min(count, (size - 1 - place) // stride + 1))
+        start = place + first * stride
+        inputs = slice(start, start + (end - first - 1) * stride + 1, stride)
+        yield _Reads(count, inputs if end > first else slice(0), slice(first, end))
 
 
 def _convolution(
