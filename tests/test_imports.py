@@ -140,7 +140,7 @@ PACKAGES = {
     "testing/networks": [
         *("terms", "moving", "functions", "slopes", "products", "normalizations"),
         *("backward", "rules", "bounded"),
-        *("kinds", "layouts", "recording", "matching", "progress", "recorder"),
+        *("kinds", "recording", "layouts", "matching", "progress", "recorder"),
         "differentiating",
         *("jax_recorders", "keras_recorder", "recorders", "result"),
         *("acceptance", "diagnosis", "gradients", "ends", "comparison"),
