@@ -314,10 +314,10 @@ class _Differentiable(torch.autograd.Function):
         like = x.to(gradient.dtype), weight.to(gradient.dtype)
         for_x, for_weight, for_bias, _ = ctx.needs_input_grad
         of_x = of_weight = of_bias = None
+        if for_weight:  # first, since it frees more memory than it keeps
+            of_weight = convolve.weight_gradient(gradient, *like).to(weight.dtype)
         if for_x:
             of_x = convolve.input_gradient(gradient, like[1]).to(x.dtype)
-        if for_weight:
-            of_weight = convolve.weight_gradient(gradient, *like).to(weight.dtype)
         if for_bias:
             of_bias = gradient.sum((0, 2, 3)).to(weight.dtype)
         if not is_functional(gradient):  # a sharded tensor cannot be flattened

@@ -20,7 +20,7 @@ from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
 from ..versions import is_readable, is_transformed
 from .lowering import Lowering, every
-from .weight_gradient import WeightGradient, conv2d_weight_gradient
+from .weight_gradient import WeightGradient, conv2d_weight_gradient, empty_weight
 
 
 def paddings(axis: Axis) -> tuple[int, int]:
@@ -168,7 +168,8 @@ class RunsWeightGradient(WeightGradient):
 
     def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         total = None
-        adjoint = adjoint_weight(weight, self._groups)
+        shape = (x.size(1), gradient.size(1) // self._groups, *weight.shape[2:])
+        adjoint = weight.new_empty(shape)  # only its shape is used
         for v, h in self.runs:
             read = x.narrow(2, v.entry, v.entries).narrow(3, h.entry, h.entries)
             part = gradient.narrow(2, v.output, v.reach).narrow(3, h.output, h.reach)
@@ -222,11 +223,11 @@ class TransposedWeightGradient(WeightGradient):
         if is_transformed(gradient) or not is_known_finite(x):
             return self._other(gradient, x, weight)
         transposed = self._transposed
-        adjoint = adjoint_weight(weight, transposed.groups)
+        shape = [x.size(1), gradient.size(1) // transposed.groups, *weight.shape[2:]]
         found = torch.ops.aten.convolution_backward(
             gradient,
             x,
-            adjoint.new_empty(adjoint.shape),  # contiguous, see `conv2d_weight_gradient`
+            empty_weight(weight, shape, x, transposed.groups),
             None,
             transposed.stride,
             transposed.padding,

@@ -64,10 +64,23 @@ def conv2d_weight_gradient(
         if apart and (stride[1] == columns or gradient.size(3) == 1):
             if x.is_cpu and is_channels_innermost(x) and not is_functional(x):
                 return _of_tiles(gradient, x, (rows, columns))
-    weight = weight.new_empty(weight.shape)  # contiguous: torch's result depends on its strides
+    weight = empty_weight(weight, list(weight.shape), x, groups)
     settings: tuple[Any, ...] = (stride, padding, dilation, False, (0, 0), groups)
     wanted = [False, True, False]
     return torch.ops.aten.convolution_backward(gradient, x, weight, None, *settings, wanted)[1]
+
+
+def empty_weight(like: Tensor, shape: list[int], x: Tensor, groups: int) -> Tensor:
+    """A weight for torch's weight gradients, which use no more than its shape and strides.
+
+    If the image is channels-last in memory, torch would copy a weight that is not. With several
+    groups or an axis of size 1, its gradients of a channels-last weight are wrong, as in
+    ``Lowering.readable``.
+    """
+    out, channels, rows, columns = shape
+    if groups == 1 and 1 not in shape and is_channels_innermost(x) and not is_functional(x):
+        return like.new_empty((out, rows, columns, channels)).permute(0, 3, 1, 2)
+    return like.new_empty(shape)
 
 
 def _of_tiles(gradient: Tensor, x: Tensor, taps: Pair) -> Tensor:
