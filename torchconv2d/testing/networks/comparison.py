@@ -19,7 +19,7 @@ from .diagnosis import explain_between, explain_layer, parameter_mistakes
 from .differentiating import Arguments
 from .ends import Calls, EndToEnd, Place, placed
 from .gradients import judged_gradients
-from .layouts import ORDERS, Arrays, fitting, turned
+from .layouts import ORDERS, Arrays, coarsest, fitting, turned
 from .matching import Matches, Seen, leftovers, match, seen_of, sizes_of
 from .progress import Progress
 from .recorder import arrays_of
@@ -58,11 +58,20 @@ def compare(
         (True, ['agrees', 'agrees', 'agrees', 'agrees', 'agrees'])
     """
     check_both(port, recording)
-    with torch.no_grad(), Progress("comparing") as progress, Kept(*port.modules()) as kept:
+    # Outside of inference mode, tensors know whether they were changed.
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        Progress("comparing") as progress,
+        Kept(*port.modules()) as kept,
+    ):
         try:
             return _Comparer(port, recording, names or {}, progress).result()
         finally:
             kept.restore()
+
+
+_NOT_WIDE = "it was not computed in float64"
 
 
 class _Comparer:
@@ -203,7 +212,8 @@ class _Comparer:
 
         result = None
         try:
-            result = self.watch(lambda: self.port(*map(Bounded.exact, inputs)), see)
+            given = [Bounded.exact(t) if t.is_floating_point() else t for t in inputs]
+            result = self.watch(lambda: self.port(*given), see)
         except Exception as error:  # whatever a wrong port raises
             why = f"raises {type(error).__name__}: {elided(str(error))}"
             self.add("between the layers", "", "", DIFFERS, None, why, "input")
@@ -229,19 +239,21 @@ class _Comparer:
             if name == "the output":
                 self.add(place, "", "", DIFFERS, None, f"has the shape {shapes}", "input")
             return None
-        if not isinstance(own, Bounded):
-            return layouts[0]
-        if own.unjudged is not None:
-            self.add(place, "", "", NOT_JUDGED, None, own.unjudged, "input")
+        term = own.term if isinstance(own, Bounded) else Term(own.double(), None)
+        whole = not own.is_floating_point()  # such numbers are exact
+        reason = own.unjudged if isinstance(own, Bounded) else None if whole else _NOT_WIDE
+        if reason is not None:
+            self.add(place, "", "", NOT_JUDGED, None, reason, "input")
             return layouts[0]
         options = [self.arrays.wide(recorded, layout) for layout in layouts]
-        ratios = [ratio_of(option, own.term) for option in options]
+        ratios = [ratio_of(option, term) for option in options]
         best = min(range(len(options)), key=ratios.__getitem__)
         ratio, wide = ratios[best], options[best]
-        detail = "" if ratio <= 1 else explain_between(own.term, wide)
+        detail = "" if ratio <= 1 else explain_between(term, wide)
         self.add(place, "", "", AGREES if ratio <= 1 else DIFFERS, ratio, detail, "input")
         # The recorded tensor replaces this one everywhere, for example in a residual connection.
-        own.term = Term(own.term.value if ratio == 0 else wide, None)
+        if isinstance(own, Bounded):
+            own.term = Term(term.value if ratio == 0 else wide, None)
         return layouts[best]
 
     def layer(
@@ -254,7 +266,13 @@ class _Comparer:
                 fits.append((number, layout))
         given = [self.arrays.tensor(*each) for each in fits]
         if len(given) == len(own) == len(call.inputs):
-            args, kwargs = taken.filled([self.arrays.bounded(*each, module) for each in fits])
+            inputs = [self.arrays.bounded(*each, module) for each in fits]
+            for i, mine in enumerate(own):
+                # The port's own numbers are the recorded ones by now. If the layer changes its
+                # input in place, it must change these.
+                if isinstance(mine, Bounded) and mine.unjudged is None:
+                    inputs[i] = Bounded(mine.term, inputs[i].dtype, coarsest(inputs[i], module))
+            args, kwargs = taken.filled(inputs)
         first = len(self.comparison.layers)
         try:
             result = run(*args, **kwargs)
@@ -289,7 +307,7 @@ class _Comparer:
     ) -> None:
         kind = type(module).__name__
         if not isinstance(own, Bounded) or own.unjudged is not None:
-            reason = own.unjudged if isinstance(own, Bounded) else "its output holds no float64"
+            reason = own.unjudged if isinstance(own, Bounded) else _NOT_WIDE
             self.add(name, kind, call.name, NOT_JUDGED, None, str(reason))
             return
         ratio = ratio_of(recorded, own.term)

@@ -67,26 +67,38 @@ class EndToEnd(NamedTuple):
         options = self.arrays.tensors(outputs[0], own[0]) if own and outputs else []
         if not options:
             return None
+        sentence, is_rounding = self._explained(own[0], options[0], verdicts)
+        place = max(growths, key=growths.__getitem__, default=None)
+        growth = 0.0 if place is None else growths[place]
+        return Ends(sentence, is_rounding, apart, place if growth > 0 else None, growth)
+
+    def _explained(
+        self, own: Tensor, reference: Tensor, verdicts: Collection[str]
+    ) -> tuple[str, bool]:
+        """The difference of the outputs as a sentence, and whether rounding explains it."""
         # Inputs that are not judged have no bounds, so this computes only values, in float64.
-        truth = arrays_of(self.port(*_wide(self.inputs, "not asked for")))[0].term.value
-        theirs, ours = distance(options[0], truth), distance(own[0], truth)
+        wide = arrays_of(self.port(*_wide(self.inputs, "not asked for")))[0]
+        truth = wide.term.value if isinstance(wide, Bounded) else None
+        apart = distance(own, reference)
         if DIFFERS in verdicts:
             is_rounding, why = False, "which rounding does not explain, since there are culprits"
         elif NOT_JUDGED not in verdicts:
             is_rounding, why = True, "which is rounding, since each layer agrees"
+        elif truth is None:
+            is_rounding, why = apart == 0, "and not all of it is computed in float64"
         else:
             most = self._spread(truth)
-            is_rounding = theirs <= most
+            is_rounding = distance(reference, truth) <= most
             verb = "explains" if is_rounding else "does not explain"
             why = f"which rounding {verb}: errors as large as the layers' bounds make {most:.3g}"
-        sentence = (
-            f"End to end the outputs differ by {distance(own[0], options[0]):.3g} of their scale, "
-            f"{why}. In float64 the port is {theirs:.3g} away from the reference, and {ours:.3g} "
-            f"from itself in {str(own[0].dtype).removeprefix('torch.')}."
-        )
-        place = max(growths, key=growths.__getitem__, default=None)
-        growth = 0.0 if place is None else growths[place]
-        return Ends(sentence, is_rounding, apart, place if growth > 0 else None, growth)
+        sentence = f"End to end the outputs differ by {apart:.3g} of their scale, {why}."
+        if truth is not None:
+            theirs, ours = distance(reference, truth), distance(own, truth)
+            sentence += (
+                f" In float64 the port is {theirs:.3g} away from the reference, and {ours:.3g} "
+                f"from itself in {str(own.dtype).removeprefix('torch.')}."
+            )
+        return sentence, is_rounding
 
     def _accumulated(self) -> tuple[list[Tensor], dict[Place, float], dict[Place, float]]:
         """The port's outputs, its difference from the recording at each place, and how this grows.

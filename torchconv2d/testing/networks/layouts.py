@@ -94,15 +94,16 @@ class Arrays:
             self._wide[number, layout] = wide
         return wide
 
-    def bounded(self, number: int, layout: str, module: nn.Module) -> Bounded:
-        """An array without an error, as an input or output of a module that rounds."""
-        dtype = self.recording.tensor(number).dtype
-        return Bounded(Term(self.wide(number, layout), None), dtype, _coarsest(dtype, module))
+    def bounded(self, number: int, layout: str, module: nn.Module) -> Tensor:
+        """An array as an input or output of a module: without an error, if it is floating."""
+        recorded = self.recording.tensor(number)
+        if not recorded.is_floating_point():
+            return self.tensor(number, layout)
+        term = Term(self.wide(number, layout), None)
+        return Bounded(term, recorded.dtype, coarsest(recorded, module))
 
 
-def _coarsest(dtype: torch.dtype, module: nn.Module) -> torch.dtype:
-    """The dtype with the largest rounding errors, of this one and those of the parameters."""
-    dtypes = [
-        each for each in (dtype, *(p.dtype for p in module.parameters())) if each.is_floating_point
-    ]
-    return max(dtypes or [torch.float32], key=lambda each: torch.finfo(each).eps)
+def coarsest(tensor: Tensor, module: nn.Module) -> torch.dtype:
+    """The dtype of a tensor and of a module's parameters with the largest rounding errors."""
+    dtypes = [t.dtype for t in (tensor, *module.parameters()) if t.is_floating_point()]
+    return max(dtypes or [torch.float32], key=lambda dtype: torch.finfo(dtype).eps)

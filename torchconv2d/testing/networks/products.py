@@ -101,7 +101,7 @@ def bilinear(
     value, u = product(a.value, b.value), unit_roundoff(accumulator(dtype))
     # A sum of positive numbers is exact enough in the narrower dtype, and much faster.
     sizes = (each.value.to(accumulator(dtype)).abs() for each in (a, b))
-    magnitude, spare = product(*sizes).double(), 1 + (count + 2) * u
+    magnitude = product(*sizes).double().mul_(1 + (count + 2) * u)
     passed = plus(
         None if a.error is None else product(a.error, b.value.abs()),
         None if b.error is None else product(a.value.abs() + a.shown, b.error),
@@ -111,7 +111,7 @@ def bilinear(
         # The product alone may be rounded before the bias is added.
         extra = (value.abs() + bias.value.abs()) * unit_roundoff(dtype)
         passed = plus(passed, bias.error, extra)
-    return Term(value, plus(passed, rounding_bound(value, magnitude, spare * count + 2, dtype)))
+    return Term(value, plus(passed, rounding_bound(value, magnitude, count, dtype)))
 
 
 def convolution(

@@ -106,13 +106,15 @@ class Recorder:
         return [self._number(leaf) for leaf in arrays_of(tree)]
 
     def _number(self, array: Any) -> int:
-        version = array._version if isinstance(array, Tensor) and not array.is_inference() else 0
+        # The numbers of these may change without a trace.
+        if isinstance(array, np.ndarray) or (isinstance(array, Tensor) and array.is_inference()):
+            return self.recording.keep(array)
+        version = array._version if isinstance(array, Tensor) else 0
         known = self._known.get(id(array))
         if known is not None and known[0]() is array and known[1] == version:
             return known[2]
         number = self.recording.keep(array)
-        if not isinstance(array, np.ndarray):  # NumPy's arrays may change without a trace
-            self._known[id(array)] = weakref.ref(array), version, number
+        self._known[id(array)] = weakref.ref(array), version, number
         return number
 
     def _kept_parameters(

@@ -72,7 +72,7 @@ class Recording:
         self._arrays: list[Tensor | Path] = []
         self._folder = None if folder is None else Path(folder)
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            _opened(self._folder)
 
     def __repr__(self) -> str:
         return f"Recording({len(self.calls)} calls of layers, {len(self._arrays)} arrays)"
@@ -112,7 +112,7 @@ class Recording:
             Recording(1 calls of layers, 4 arrays)
         """
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
+        _opened(path)
         dtypes: list[str] = []
         for number in range(len(self._arrays)):
             tensor = self.tensor(number)
@@ -195,6 +195,12 @@ class Recording:
         first, last = recording.calls[0], recording.calls[-1]
         recording.network = whole[0] if whole else Call("", "", first.inputs, last.outputs)
         return recording
+
+
+def _opened(folder: Path) -> None:
+    """Make the folder; until a recording is complete, it holds none, not even an older one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _CONTENTS).unlink(missing_ok=True)
 
 
 def _copied(array: Any) -> Tensor:
