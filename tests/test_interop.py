@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cases import whole_numbers
 from porting import draw, make
 from safetensors.torch import save_file
 from torch import nn
 
+from docs.pages import blocks
 from torchconv2d import Conv2d, interop
+from torchconv2d.interop import readers
 from torchconv2d.interop.frameworks import FRAMEWORKS
 
 
@@ -256,6 +259,29 @@ def test_arrays_of_objects_are_not_unpickled(tmp_path: Any) -> None:
     assert np.array_equal(conv.bias.numpy(force=True), flax()["bias"])
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_framework_of_the_contributors_guide_agrees(
+    transposed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, block = blocks("CONTRIBUTING.md")
+    names: dict[str, Any] = {"__package__": "torchconv2d.interop", "__name__": "tinynet"}
+    exec(block, names)
+    monkeypatch.setitem(FRAMEWORKS, "tinynet", names["ROW"])
+    reads = names["transposed" if transposed else "conv"]
+    monkeypatch.setitem(readers._READERS, ("tinynet", "Layer"), reads)
+    layer = type("Layer", (), {"__module__": "tinynet"})()
+    layer.k, layer.step = whole_numbers((5, 3, 4, 5), 1, torch.float64), (2, 3)
+    layer.c, layer.pads = whole_numbers((5,), 2, torch.float64), (1, 0, 2, 1)
+    conv = interop.from_layer(layer, (8, 7, 5))
+    x, kernel = whole_numbers((2, 5, 8, 7), 3, torch.float64), layer.k.permute(0, 3, 1, 2)
+    if transposed:
+        y = nn.functional.conv_transpose2d(x, kernel, layer.c, layer.step)[:, :, 1:, 2:-1]
+    else:
+        y = nn.functional.conv2d(nn.functional.pad(x, (2, 1, 1, 0)), kernel, layer.c, layer.step)
+    assert torch.equal(conv(x.permute(0, 2, 3, 1)), y.permute(0, 2, 3, 1))
+    assert np.array_equal(interop.export_params(conv, "tinynet")["k"], layer.k)
+
+
 def test_none_of_the_frameworks_is_imported() -> None:
     program = """
 import sys, torch
@@ -266,8 +292,8 @@ print(*{name.partition(".")[0] for name in sys.modules})
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    names = {"jax", "brainstate", "equinox", "flax", "haiku", "keras", "safetensors", "h5py"}
-    assert not set(done.stdout.split()) & names
+    names = {package.partition(".")[0] for package, _ in readers._READERS} - {"torch"}
+    assert not set(done.stdout.split()) & (names | {"jax", "haiku", "safetensors", "h5py"})
 
 
 def test_tflite_padding_of_sizes_that_do_not_belong_together() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from operations import Operations
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from docs.pages import blocks
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Geometry, plan
 from torchconv2d.lowerings.choose import has_few_outputs
@@ -47,8 +46,7 @@ def compare_with_the_oracle(geometry: Geometry) -> int:
 
 
 def test_the_lowering_of_the_contributors_guide_agrees() -> None:
-    guide = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    block, _ = blocks("CONTRIBUTING.md")
     names: dict[str, Any] = {"__package__": "torchconv2d.lowerings", "__name__": "pointwise"}
     exec(block, names)
     geometry = plan((7, 6), (1, 1), (1, 1), "SAME", (1, 1), (2, 3), 4, 6, 1)

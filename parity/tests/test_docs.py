@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docs.pages import ROOT, blocks_run_by
+from torchconv2d.interop.frameworks import FRAMEWORKS
 
 from ..cases.grid import grid
 from ..mutants.visible import MUTANTS
@@ -23,7 +24,7 @@ def test_code_blocks_run(block):
 
 def test_porting_has_a_block_for_each_framework():
     porting = [block for at, block in BLOCKS.items() if at.startswith("docs/porting.md")]
-    for name in ("brainstate", "linen", "nnx", "equinox", "keras", "haiku", "torch.nn"):
+    for name in (*FRAMEWORKS, "linen", "nnx", "torch.nn"):
         assert any(name in block and "interop" in block for block in porting), name
 
 

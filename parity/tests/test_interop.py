@@ -16,6 +16,7 @@ from torch import nn
 
 from torchconv2d import Conv2d, interop
 from torchconv2d.interop.activations import _MODULES
+from torchconv2d.interop.frameworks import FRAMEWORKS
 from torchconv2d.testing import assert_parity
 
 from . import ports
@@ -24,28 +25,29 @@ from .ports.keras_layers import with_weights
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_each_file_in_ports_is_in_the_table():
-    found = {module.name for module in pkgutil.iter_modules(ports.__path__)}
-    assert found == set(ports.FRAMEWORKS)
-
-
 def _cases() -> Iterator[Any]:
-    for module, framework in ports.FRAMEWORKS.items():
+    for found in pkgutil.iter_modules(ports.__path__):
         try:
-            found = importlib.import_module(f".ports.{module}", __package__).examples()
+            module = importlib.import_module(f".ports.{found.name}", __package__)
         except ModuleNotFoundError as error:
-            yield pytest.param((framework, error), id=f"{module}: not installed")
+            yield pytest.param((found.name, error), id=f"{found.name}: not installed")
             continue
-        for name, example in found.items():
-            yield pytest.param((framework, example), id=f"{module}: {name}")
+        for name, example in module.examples().items():
+            yield pytest.param((module.FRAMEWORK, example), id=f"{found.name}: {name}")
 
 
 @pytest.fixture(params=_cases())
 def case(request) -> tuple[str, ports.Example]:
-    framework, example = request.param
+    file, example = request.param
     if isinstance(example, ModuleNotFoundError):
-        pytest.fail(f"{framework} is missing: {example}. `make` installs the tested packages.")
+        pytest.fail(f"ports/{file}.py: {example}. `make` installs the tested packages.")
     return request.param
+
+
+def test_each_framework_has_a_file_in_ports():
+    files = [module.name for module in pkgutil.iter_modules(ports.__path__)]
+    modules = [importlib.import_module(f".ports.{name}", __package__) for name in files]
+    assert {module.FRAMEWORK for module in modules} == set(FRAMEWORKS)
 
 
 def _ported(framework: str, example: ports.Example) -> Conv2d:

@@ -1,6 +1,7 @@
 """Layers that other frameworks make and run, for ``interop`` to port; one file per framework.
 
-Each file has ``examples()``. An example's name says what is special; its sizes all differ.
+Each file has ``FRAMEWORK``, the framework's name in ``interop``, and ``examples()``. The name of an
+example says what is special; its sizes all differ.
 """
 
 from __future__ import annotations
@@ -13,17 +14,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Run = Callable[[Any], Array]
-
-FRAMEWORKS = {
-    "brainstate": "brainstate",
-    "equinox": "equinox",
-    "flax_linen": "flax",
-    "flax_nnx": "flax",
-    "haiku": "haiku",
-    "keras_layers": "keras",
-    "tflite": "tflite",
-    "torch_nn": "torch",
-}
 
 
 class Example(NamedTuple):

@@ -10,6 +10,8 @@ import numpy as np
 
 from . import Example, Run, random
 
+FRAMEWORK = "brainstate"
+
 _CONV, _TRANSPOSED = brainstate.nn.Conv2d, brainstate.nn.ConvTranspose2d
 
 

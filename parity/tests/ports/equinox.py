@@ -10,6 +10,8 @@ import numpy as np
 
 from . import Example, Run, random
 
+FRAMEWORK = "equinox"
+
 _CONV, _TRANSPOSED = equinox.nn.Conv2d, equinox.nn.ConvTranspose2d
 
 

@@ -11,6 +11,8 @@ from flax.core import freeze
 
 from . import Example, random
 
+FRAMEWORK = "flax"
+
 _CONV, _TRANSPOSED = linen.Conv, linen.ConvTranspose
 
 

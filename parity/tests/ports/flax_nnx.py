@@ -10,6 +10,8 @@ from flax import nnx
 
 from . import Example, Run, random
 
+FRAMEWORK = "flax"
+
 _CONV, _TRANSPOSED = nnx.Conv, nnx.ConvTranspose
 
 

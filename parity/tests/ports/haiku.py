@@ -13,6 +13,8 @@ from torchconv2d import Conv2d, init
 
 from . import Example, random
 
+FRAMEWORK = "haiku"
+
 
 def examples() -> dict[str, Example]:
     bias, mask = init.ZeroInit(), random(3, 2, 2, 6)

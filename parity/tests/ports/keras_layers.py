@@ -9,6 +9,8 @@ import numpy as np
 
 from . import Example, Run
 
+FRAMEWORK = "keras"
+
 _CONV, _DEPTHWISE = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
 _TRANSPOSED = keras.layers.Conv2DTranspose
 _FIRST = {"data_format": "channels_first"}

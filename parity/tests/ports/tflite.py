@@ -14,6 +14,8 @@ from torchconv2d import Conv2d, init, interop
 
 from . import Array, Example, Run
 
+FRAMEWORK = "tflite"
+
 _PADDING = {"SAME": schema.Padding.SAME, "VALID": schema.Padding.VALID}
 
 

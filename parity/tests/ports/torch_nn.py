@@ -11,6 +11,8 @@ from torch import nn
 
 from . import Example, Run
 
+FRAMEWORK = "torch"
+
 
 def examples() -> dict[str, Example]:
     conv, transposed = nn.Conv2d, nn.ConvTranspose2d
