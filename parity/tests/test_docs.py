@@ -1,6 +1,8 @@
-"""The code in the README and on pages that import JAX runs, and the counts there are right."""
+"""The code in the README and on pages that import JAX runs, and the README's counts are true."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -28,15 +30,10 @@ def test_porting_has_a_block_for_each_framework():
         assert any(name in block and "interop" in block for block in porting), name
 
 
-@pytest.mark.parametrize(
-    ("page", "text"),
-    [
-        ("README.md", f"| {len(MUTANTS)} mutants, each caught |"),
-        ("README.md", f"this layer beside the reference: {len(grid())} cases, two photographs"),
-        ("README.md", f"| {len(grid())} cases agree"),
-        ("README.md", f"| {len(LAYERS)} layers on {len(TARGETS)} targets agree"),
-        ("docs/deployment.md", f"{len(LAYERS)} layers on {len(TARGETS)} targets"),
-    ],
-)
-def test_the_pages_have_the_right_counts(page, text):
-    assert text in (ROOT / page).read_text("utf-8")
+def test_the_readme_claims_no_more_than_there_is():
+    """Round numbers, so that a new case needs no change of the text."""
+    there = {"cases": grid(), "mutants": MUTANTS, "layers": LAYERS, "targets": TARGETS}
+    text = (ROOT / "README.md").read_text("utf-8")
+    claims = re.findall(r"more than (\d+) (\w+)", text)
+    assert {what for _, what in claims} == set(there)
+    assert not [(n, what) for n, what in claims if int(n) >= len(there[what])]
