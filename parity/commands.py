@@ -111,7 +111,7 @@ def run_targets(names: Iterable[str]) -> list[targets.TargetResult]:
 def run_networks(frameworks: Iterable[str]) -> list[NetworkTrial]:
     """Compare right and wrong ports of networks with their references, and print what is named."""
     packages.require("frameworks")
-    from .networks import trials  # imports Flax and Keras, which takes seconds
+    from .networks import cost, trials  # imports Flax and Keras, which takes seconds
 
     # The deep layers are so small that more threads make them slower.
     torch.set_num_threads(1)
@@ -127,6 +127,12 @@ def run_networks(frameworks: Iterable[str]) -> list[NetworkTrial]:
     right = sum(trial.is_right for trial in found)
     slowest = max(trial.seconds for trial in found)
     print(f"{right} of {len(found)} right, the slowest comparison {slowest:.1f} s")
+    torch.set_num_threads(2)
+    recording, comparing = cost.measure(batch=1)
+    print(
+        f"MobileNetV2 at 224x224: recording {recording:.1f} and comparing {comparing:.1f} forward "
+        f"passes of both sides, of {cost.ALLOWED:g} allowed"
+    )
     return found
 
 
