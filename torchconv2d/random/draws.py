@@ -96,7 +96,8 @@ def uniform_between(
         kept = joined(words, width)
         kept >>= width - mantissa
         kept |= one.view(kept.dtype)
-        values = kept.view(one.dtype) - one
+        values = kept.view(one.dtype)
+        values -= one
         span, low = spans(part), lows(part)
         if lone:
             values = xla_math.polynomial((float(span[0]), float(low[0])), values)
@@ -199,9 +200,9 @@ def strictly_between(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 
 def clipped(values: Floats, least: Floats, most: Floats) -> Floats:
-    """The values, cut to an interval. As in XLA, -0 is below 0."""
+    """The values, which it may overwrite, cut to an interval. As in XLA, -0 is below 0."""
     above = values > most
-    values = np.maximum(values, least)
+    np.maximum(values, least, out=values)
     if above.any():
         values = np.where(above, most, values)
     if (least == 0).any():

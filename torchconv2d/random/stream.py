@@ -87,9 +87,12 @@ class Stream:
         least, most = strictly_between(low, high)
 
         def finish(u: Floats, part: slice) -> Floats:
-            value = xla_math.product(xla_math.erf_inv(u), spread)
-            value = xla_math.flushed(xla_math.product(value, root) + centre)
-            return clipped(value, least, most)
+            value = xla_math.erf_inv(u)
+            if spread != 1:
+                value = xla_math.product(value, spread)
+            value = xla_math.product(value, root)
+            value += centre  # also if it is 0, which makes -0 to 0
+            return clipped(xla_math.flushed(value) if centre else value, least, most)
 
         return uniform_between(self.split(), sizes_of(shape), below, above, finish)
 

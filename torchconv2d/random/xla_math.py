@@ -243,9 +243,9 @@ def _log(y: Floats) -> Floats:
 def _log1p(x: Floats) -> Floats:
     """The logarithm of 1 + x, for x in (-1, 0]."""
     square = x * x
-    value = polynomial(_LOG1P_NUMERATOR, x)
-    value /= polynomial(_LOG1P_DENOMINATOR, x)
-    value *= square * x
+    value, other = polynomial(_LOG1P_NUMERATOR, x), polynomial(_LOG1P_DENOMINATOR, x)
+    value /= other
+    value *= np.multiply(square, x, out=other)
     square *= 0.5
     value -= square
     value += x
@@ -260,15 +260,14 @@ def erf_inv(u: Floats) -> Floats:
     w *= u
     ends = np.flatnonzero(w == -1) if w.min(initial=0) == -1 else slice(0)
     w[ends] = 0  # the logarithm would be infinite
-    w = _log1p(w)
-    np.negative(w, out=w)
+    log = _log1p(w)
     near, *far = _PIECES[u.dtype]
-    factor = polynomial(near.coefficients, w - u.dtype.type(near.centre))
+    factor = polynomial(near.coefficients, np.subtract(-near.centre, log, out=w))
     for piece in far:
-        there = np.flatnonzero(w >= piece.start)
+        there = np.flatnonzero(log <= -piece.start)
         if not there.size:
             break
-        root = np.sqrt(w[there]) - u.dtype.type(piece.centre)
+        root = np.sqrt(-log[there]) - u.dtype.type(piece.centre)
         factor[there] = polynomial(piece.coefficients, root)
     factor[ends] = np.inf
     return product(factor, u)
