@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from parity.cases.draws import BOUNDED, DTYPES, FOLDED, KERNEL, KEYS, PORT, SHAPES, initializers
 from torchconv2d import init, random
@@ -228,14 +229,26 @@ def test_an_entry_depends_on_its_index_alone() -> None:
 
 @pytest.mark.parametrize(
     "mode",
-    [torch.device("meta"), torch.autocast("cpu", torch.bfloat16), torch.inference_mode()],
+    [
+        torch.device("meta"),
+        torch.autocast("cpu", torch.bfloat16),
+        torch.inference_mode(),
+        FakeTensorMode(),
+    ],
     ids=lambda mode: type(mode).__name__,
 )
 def test_torch_modes_change_nothing(mode: Any) -> None:
-    plain = random.normal(random.key(5), (7, 11))
-    xla_math._addcmul_rounds_once.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    def draw() -> tuple[np.ndarray, ...]:
+        first, second = random.split(random.key(5))
+        return first, random.normal(second, (7, 11)), random.truncated_normal(second, -1.0, 2.5, 7)
+
+    plain = draw()
+    for cached in (xla_math._addcmul_rounds_once, xla_math._summands):  # pyright: ignore
+        cached.cache_clear()
     with mode:
-        assert np.array_equal(random.normal(random.key(5), (7, 11)), plain)
+        under_mode = draw()
+    for each in (under_mode, draw()):  # and the mode leaves nothing behind
+        assert all(map(np.array_equal, each, plain))
 
 
 def test_uniform_covers_its_interval() -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -73,6 +74,10 @@ def untraced() -> Generator[None]:
 
 # Whether autocast is on for any type of device; this takes a third of the time to ask for one.
 is_any_autocast_enabled: Callable[[], bool] = _private._is_any_autocast_enabled
+
+
+# Pauses the modes that compute otherwise, or only pretend to: FakeTensorMode, counters and so on.
+without_modes: Callable[[], Any] = _disable_current_modes
 
 
 def is_recording() -> bool:

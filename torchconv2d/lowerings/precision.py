@@ -23,10 +23,9 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes  # pyright: ignore
 
 from ..geometry import Geometry
-from ..versions import constant_in_graphs, float32_is_reduced
+from ..versions import constant_in_graphs, float32_is_reduced, without_modes
 from .lowering import Lowering
 from .weight_gradient import WeightGradient
 
@@ -140,7 +139,7 @@ def sums_exactly(
         channels_last: see :class:`Sample`.
     """
     wide = wider(torch.ones(0, dtype=torch.bfloat16, device="cpu"))
-    with _disable_current_modes(), torch.no_grad(), torch.autocast("cpu", enabled=False):
+    with without_modes(), torch.no_grad(), torch.autocast("cpu", enabled=False):
         for images in (1, 4):
             sample = Sample(geometry, images, channels_last)
             narrow, exact = compute(sample, torch.bfloat16), compute(sample, wide).bfloat16()

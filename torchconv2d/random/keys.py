@@ -18,6 +18,7 @@ import torch
 
 from .. import arguments
 from ..messages import shown, type_name
+from ..versions import without_modes
 
 Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 Shape: TypeAlias = int | Sequence[int]
@@ -80,16 +81,17 @@ def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
     low += second
     high = np.full_like(low, ((start >> 32) + first) & _MASK)
     shifted = np.empty_like(low)
-    # The same memory for torch, which shifts to the left and adds in one pass.
-    summand, factor = (torch.from_numpy(x.view(np.int32)) for x in (shifted, low))  # pyright: ignore
-    for i in range(5):
-        for rotation in _ROTATIONS[i % 2]:
-            high += low
-            np.right_shift(low, 32 - rotation, out=shifted)
-            torch.add(summand, factor, alpha=1 << rotation, out=factor)
-            low ^= high
-        high += words[(i + 1) % 3]
-        low += (words[(i + 2) % 3] + i + 1) & _MASK
+    with without_modes():
+        # The same memory for torch, which shifts to the left and adds in one pass.
+        summand, factor = (torch.from_numpy(x.view(np.int32)) for x in (shifted, low))  # pyright: ignore
+        for i in range(5):
+            for rotation in _ROTATIONS[i % 2]:
+                high += low
+                np.right_shift(low, 32 - rotation, out=shifted)
+                torch.add(summand, factor, alpha=1 << rotation, out=factor)
+                low ^= high
+            high += words[(i + 1) % 3]
+            low += (words[(i + 2) % 3] + i + 1) & _MASK
     return high, low
 
 

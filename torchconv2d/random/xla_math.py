@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..versions import without_modes
+
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
@@ -194,16 +196,18 @@ def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
     It uses torch if torch rounds once, which depends on its build and on the processor, and else
     some thirty operations of NumPy, which give the same bits.
     """
-    _multiply_add(*map(torch.from_numpy, (a, b, c)))  # pyright: ignore
+    with without_modes():
+        _multiply_add(*map(torch.from_numpy, (a, b, c)))  # pyright: ignore
     return a
 
 
 def polynomial(coefficients: Sequence[float], x: Floats) -> Floats:
     """The polynomial at x, the coefficient of the highest power first."""
     value = np.full_like(x, coefficients[0])
-    sums, factor = map(torch.from_numpy, (value, x))  # pyright: ignore
-    for summand in _summands(tuple(coefficients), factor.dtype):
-        _multiply_add(sums, factor, summand)
+    with without_modes():
+        sums, factor = map(torch.from_numpy, (value, x))  # pyright: ignore
+        for summand in _summands(tuple(coefficients), factor.dtype):
+            _multiply_add(sums, factor, summand)
     return value
 
 
