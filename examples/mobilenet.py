@@ -152,7 +152,9 @@ def draw(right: Comparison, wrong: Comparison, path: Path) -> None:
         axis.scatter(range(len(ratios)), ratios, label=label, linewidth=0, **style)
     for number, each in enumerate(wrong.layers):
         if each in wrong.culprits:
-            axis.annotate(each.layer, (number, each.ratio or 0), (8, -4), textcoords="offset points")
+            axis.annotate(
+                each.layer, (number, each.ratio or 0), (8, -4), textcoords="offset points"
+            )
     axis.axhline(1, color="tab:gray")
     axis.annotate(
         "above this line it is no rounding", (len(right.layers), 1.5), ha="right", color="tab:gray"
