@@ -48,6 +48,18 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str, Callable[[], Any
         r"\[2, 9, 8, 4\]; for another image size call `layer.resized\(\(H, W\)\)`, or .*None",
         lambda: [layer().resized((9, 8))(x(2, 9, 8, 4)), layer(in_size=(None, None, 4))],
     ),
+    "a channel-first input of another size": (
+        lambda: layer()(x(2, 4, 9, 8)),
+        ValueError,
+        r"channel-first: pass `x.movedim\(-3, -1\)`; for another image size call `layer.resized",
+        lambda: layer().resized((9, 8))(x(2, 4, 9, 8).movedim(-3, -1)),
+    ),
+    "a channels-last input of another size": (
+        lambda: channel_first(x(9, 8, 4)),
+        ValueError,
+        r"channels-last: pass `x.movedim\(-1, -3\)`; for another image size call `layer.resized",
+        lambda: layer(in_size=FIRST, channel_first=True).resized((9, 8))(x(9, 8, 4).movedim(-1, 0)),
+    ),
     "other channels": (
         lambda: layer()(x(2, 7, 6, 5)),
         ValueError,
@@ -78,6 +90,24 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str, Callable[[], Any
         r"`b_init` was called with the shape \(1, 1, 8\) .*needs a key first",
         lambda: layer(b_init=lambda shape: np.ones(shape)),
     ),
+    "an initializer that makes another one, as JAX's": (
+        lambda: layer(w_init=lambda shape: lambda key, shape: np.ones(shape)),
+        TypeError,
+        r"`w_init` must make an array .*pass `lambda shape: f\(\)\(key, shape\)`\.",
+        lambda: layer(w_init=lambda shape: (lambda: lambda key, shape: np.ones(shape))()(7, shape)),
+    ),
+    "a bool for a bias": (
+        lambda: layer(b_init=True),
+        TypeError,
+        r"`b_init` must be .*, got True; a bias of zeros is `init.ZeroInit\(\)`, and no",
+        lambda: [layer(b_init=init.ZeroInit()), layer(b_init=None)],
+    ),
+    "a bool for a bias, later": (
+        lambda: setattr(layer(b_init=1), "b_init", False),
+        TypeError,
+        r"`b_init` must be .*, got False; a bias of zeros",
+        lambda: setattr(layer(b_init=1), "b_init", init.ZeroInit()),
+    ),
     "a weight of torch's layout": (
         lambda: layer(w_init=np.ones((8, 4, 3, 2))),
         ValueError,
@@ -98,6 +128,42 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str, Callable[[], Any
         ValueError,
         r"one value per input channel: pass `array\[:, None\]`",
         lambda: layer(w_mask=np.ones(4)[:, None]),
+    ),
+    "a mask of torch's weight": (
+        lambda: layer(w_mask=np.ones((8, 4))),
+        ValueError,
+        r"one value per output and input channel: pass `array.T`",
+        lambda: layer(w_mask=np.ones((8, 4)).T),
+    ),
+    "a mask that broadcasts in torch's layout": (
+        lambda: layer(w_mask=torch.ones(8, 1, 3, 1)),
+        ValueError,
+        r"this is torch's layout: pass .*of a tensor `.permute\(2, 3, 1, 0\)`",
+        lambda: layer(w_mask=torch.ones(8, 1, 3, 1).permute(2, 3, 1, 0)),
+    ),
+    "a kernel of one value per tap, which is not broadcast": (
+        lambda: layer(w_init=np.ones((3, 2))),
+        ValueError,
+        r"got \(3, 2\); only a number is broadcast\. ",
+        lambda: layer(w_init=np.ones((3, 2, 4, 8))),
+    ),
+    "a kernel of JAX's layout in a state dict": (
+        lambda: layer().load_state_dict({"weight": torch.ones(3, 2, 4, 8)}),
+        RuntimeError,
+        r"layout of `layer.kernel`: pass `tensor.permute\(3, 2, 0, 1\)`.*'stem'",
+        lambda: layer().load_state_dict({"weight": torch.ones(3, 2, 4, 8).permute(3, 2, 0, 1)}),
+    ),
+    "a weight of torch's layout for another framework": (
+        lambda: interop.load_params(layer(), {"kernel": x(8, 4, 3, 2)}, "flax"),
+        ValueError,
+        r"torch's layout: load it as `{'weight': array}` of 'torch'",
+        lambda: interop.load_params(layer(), {"weight": x(8, 4, 3, 2)}, "torch"),
+    ),
+    "arrays without a bias": (
+        lambda: interop.load_params(layer(b_init=0), {"kernel": x(3, 2, 4, 8)}, "flax"),
+        ValueError,
+        r"`params` lacks `bias` .* Without a bias the layer has `b_init=None`\.",
+        lambda: interop.load_params(layer(), {"kernel": x(3, 2, 4, 8)}, "flax"),
     ),
     "in_size of the other layout in from_layer": (
         lambda: interop.from_layer(nn.Conv2d(4, 8, 3), LAST),
@@ -126,6 +192,12 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], str, Callable[[], Any
         RuntimeError,
         r"'bias'.*no bias; make it with `b_init=init.ZeroInit\(\)`",
         lambda: layer(b_init=init.ZeroInit()).load_state_dict(nn.Conv2d(4, 8, (3, 2)).state_dict()),
+    ),
+    "a state dict without a bias": (
+        lambda: layer(b_init=0).load_state_dict(nn.Conv2d(4, 8, (3, 2), bias=False).state_dict()),
+        RuntimeError,
+        r"'bias'.* The layer has a bias; make it with `b_init=None`.*'stem'",
+        lambda: layer().load_state_dict(nn.Conv2d(4, 8, (3, 2), bias=False).state_dict()),
     ),
     "a plain torch layer that crops": (
         lambda: interop.to_torch(layer(padding=[(-1, 0), (0, -1)])),
@@ -174,6 +246,7 @@ def refuse_stride(conv: Conv2d) -> None:
     "call",
     [
         lambda _: layer(stride=0),
+        lambda _: layer(dilation=2),
         lambda _: Conv2d((7, 6), 8, 3, 1, "SAME", 1, 1, 1, 1.0, None, None, False, "stem"),
         lambda _: layer(w_init=np.ones(3)),
         lambda _: layer(w_init=lambda: 1),
@@ -185,6 +258,8 @@ def refuse_stride(conv: Conv2d) -> None:
         lambda conv: conv(x(2, 7, 6, 4).double()),
         lambda conv: conv(None),
         lambda conv: interop.load_params(conv, {}, "flax"),
+        lambda conv: interop.load_params(conv, {}, "pytorch"),
+        lambda conv: conv.load_state_dict({}),
         lambda conv: interop.export_params(conv, "flax", kind="depthwise"),
         lambda _: interop.export_params(layer(device="meta"), "flax"),
         lambda _: interop.to_torch(layer(w_mask=1)),

@@ -246,7 +246,7 @@ def fill(name: str, value: object, shape: tuple[int, ...], dtype: torch.dtype) -
     if tensor.dim() > 0 and tensor.shape != shape:
         raise ValueError(
             f"`{name}` must have the shape {shape} exactly, got {tuple(tensor.shape)}; "
-            f"only a number is broadcast{shape_remedy(tensor.shape, shape)}."
+            f"only a number is broadcast{shape_remedy(tensor.shape, shape, broadcasts=False)}."
         )
     return tensor.expand(shape)
 
@@ -264,7 +264,7 @@ def broadcast(name: str, value: object, shape: tuple[int, ...], dtype: torch.dty
     except RuntimeError:
         raise ValueError(
             f"`{name}` must broadcast to the shape {shape}, got {tuple(tensor.shape)}"
-            f"{shape_remedy(tensor.shape, shape)}."
+            f"{shape_remedy(tensor.shape, shape, broadcasts=True)}."
         ) from None
 
 

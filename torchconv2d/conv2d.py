@@ -137,7 +137,8 @@ class Conv2d(AllOrNothing):
         out, in_per_group = self.out_channels, self.in_channels // self.groups
         self.kernel_shape = (*self.kernel_size, in_per_group, out)
         self._weight_shape = (out, in_per_group, *self.kernel_size)
-        self.w_init, self.b_init, self._w_mask = settings.check_w_init(w_init), b_init, w_mask
+        self.w_init = settings.check_init("w_init", w_init)
+        self.b_init, self._w_mask = settings.check_init("b_init", b_init), w_mask
         self.out_size: InSize = plan["out_size"]
         self.convolution: Convolution | PerSize = plan["convolution"]
         self._sizes: tuple[int, int, int] = plan["_sizes"]

@@ -52,11 +52,12 @@ def explained(construct: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(construct)
     def explaining(*args: P.args, **kwargs: P.kwargs) -> None:
-        for argument in kwargs:
-            if argument in FOREIGN:
-                raise TypeError(
-                    f"`torchconv2d.Conv2d` has no argument `{argument}`: {FOREIGN[argument]}."
-                )
+        with naming(kwargs.get("name")):
+            for argument in kwargs:
+                if argument in FOREIGN:
+                    raise TypeError(
+                        f"`torchconv2d.Conv2d` has no argument `{argument}`: {FOREIGN[argument]}."
+                    )
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
@@ -70,7 +71,7 @@ def explained(construct: Callable[P, None]) -> Callable[P, None]:
 def called(name: str, source: Callable[..., Any], shape: tuple[int, ...]) -> Any:
     """What a user's callable makes of the shape; an error says how it was called."""
     try:
-        return source(shape)
+        made = source(shape)
     except (TypeError, AttributeError) as error:
         error.add_note(
             f"`{name}` was called with the shape {shape} and nothing else. A function of "
@@ -79,6 +80,12 @@ def called(name: str, source: Callable[..., Any], shape: tuple[int, ...]) -> Any
             f"`lambda shape: f(key, shape)`."
         )
         raise
+    if callable(made):
+        raise TypeError(
+            f"`{name}` must make an array of the shape, but it made another function, as those of "
+            f"jax.nn.initializers do: pass `lambda shape: f()(key, shape)`."
+        )
+    return made
 
 
 def in_size_of(channels: object) -> str:
@@ -86,15 +93,30 @@ def in_size_of(channels: object) -> str:
     return f"the channels are a part of it, as in `Conv2d((H, W, {channels}), ...)`"
 
 
-def shape_remedy(found: Sequence[int], wanted: Sequence[int]) -> str:
+def shape_remedy(found: Sequence[int], wanted: Sequence[int], broadcasts: bool) -> str:
     """What to do with an array of another shape than a kernel's, ``(kh, kw, in / groups, out)``."""
     if len(wanted) != 4:
         return ""
     rows, columns, inputs, outputs = wanted
+    of_torch = outputs, inputs, rows, columns
+    fits_torch = len(found) == 4 and all(
+        n == size or (n == 1 and broadcasts) for n, size in zip(found, of_torch, strict=True)
+    )
+    if fits_torch:
+        return (
+            "; this is torch's layout: pass `array.transpose(2, 3, 1, 0)`, of a tensor "
+            "`.permute(2, 3, 1, 0)`"
+        )
     known: dict[tuple[int, ...], str] = {
         (rows, columns): "; this is one value per tap: pass `array[:, :, None, None]`",
         (inputs,): "; this is one value per input channel: pass `array[:, None]`",
-        (outputs, inputs, rows, columns): "; this is torch's layout: pass "
-        "`array.transpose(2, 3, 1, 0)`, of a tensor `.permute(2, 3, 1, 0)`",
+        (outputs, inputs): "; this is one value per output and input channel: pass `array.T`",
     }
-    return known.get(tuple(found), "")
+    return known.get(tuple(found), "") if broadcasts else ""
+
+
+def weight_remedy(found: Sequence[int], wanted: Sequence[int]) -> str:
+    """What to do with a tensor of another shape than a weight's, ``(out, in / groups, kh, kw)``."""
+    if len(wanted) == 4 and tuple(found) == (*wanted[2:], wanted[1], wanted[0]):
+        return "; this is the layout of `layer.kernel`: pass `tensor.permute(3, 2, 0, 1)`"
+    return ""

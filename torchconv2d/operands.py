@@ -75,11 +75,17 @@ def _shape_remedy(x: Tensor, size: tuple[int, int, int], channels_last: bool) ->
             "; it looks channels-last: pass `x.movedim(-1, -3)`, or make a layer with "
             "`channel_first=False`"
         )
-    if x.size(-1 if channels_last else -3) == size[2 if channels_last else 0]:
-        return (
-            "; for another image size call `layer.resized((H, W))`, or make a layer with None for "
-            "height and width"
-        )
+    channels = size[2 if channels_last else 0]
+    another = (
+        "; for another image size call `layer.resized((H, W))`, or make a layer with None for "
+        "height and width"
+    )
+    if x.size(-1 if channels_last else -3) == channels:
+        return another
+    if channels_last and x.size(-3) == channels:
+        return "; it looks channel-first: pass `x.movedim(-3, -1)`" + another
+    if not channels_last and x.size(-1) == channels:
+        return "; it looks channels-last: pass `x.movedim(-1, -3)`" + another
     return ""
 
 

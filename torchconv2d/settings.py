@@ -127,15 +127,17 @@ def _initializer(name: str, value: object, layer: Layer) -> object:
             f"`b_init` cannot become {shown(value)}: the layer has "
             f"{'no' if layer.bias is None else 'a'} bias; make a new layer."
         )
-    return check_w_init(value) if name == "w_init" else value
+    return check_init(name, value)
 
 
-def check_w_init(value: object) -> object:
-    """Refuse None, which is no initializer of a weight."""
-    if value is None:
-        raise ValueError(
-            "`w_init` must be a callable of the shape, an array or a number, got None."
-        )
+def check_init(name: str, value: object) -> object:
+    """Refuse None for a weight, and for a bias a bool, as torch's ``bias=`` is: it would fill it."""
+    rule = f"`{name}` must be a callable of the shape, an array or a number"
+    if name == "w_init" and value is None:
+        raise ValueError(f"{rule}, got None.")
+    if name == "b_init" and isinstance(value, bool):
+        remedy = "a bias of zeros is `init.ZeroInit()`, and no bias is None"
+        raise TypeError(f"{rule}, got {value}; {remedy}.")
     return value
 
 

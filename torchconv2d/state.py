@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from . import arrays
-from .messages import elided, listed, shown, type_name
+from .habits import weight_remedy
+from .messages import elided, listed, naming, shown, type_name
 from .operands import check_shape, shapes
 from .versions import is_fake
 
@@ -262,7 +263,8 @@ class AllOrNothing(nn.Module):
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         state_dict = _entries(state_dict)
-        with Kept(*self.modules()) as kept:  # a parametrization keeps the weight in a module below
+        # A parametrization keeps the weight in a module below.
+        with naming(getattr(self, "name", None)), Kept(*self.modules()) as kept:
             try:
                 return self._loaded(state_dict, strict, assign)
             except Exception:
@@ -281,6 +283,8 @@ class AllOrNothing(nn.Module):
         ]
         if found.unexpected_keys == ["bias"]:
             wrong.append("The layer has no bias; make it with `b_init=init.ZeroInit()`.")
+        if found.missing_keys == ["bias"]:
+            wrong.append("The layer has a bias; make it with `b_init=None`.")
         if strict and wrong:
             raise RuntimeError(f"{type(self).__name__} cannot load it. {' '.join(wrong)}")
         return found
@@ -322,7 +326,8 @@ class AllOrNothing(nn.Module):
             elif value.shape != tensor.shape:
                 found.append(
                     f"size mismatch for {elided(prefix + name)}: the layer has the shape "
-                    f"{tuple(tensor.shape)}, and the state dict {shown(tuple(value.shape))}."
+                    f"{tuple(tensor.shape)}, and the state dict {shown(tuple(value.shape))}"
+                    f"{weight_remedy(value.shape, tensor.shape)}."
                 )
             elif value.is_complex() and not tensor.is_complex():
                 found.append(f"{told} is complex ({value.dtype}) and the layer real.")

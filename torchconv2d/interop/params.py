@@ -63,8 +63,8 @@ def load_params(
         >>> conv.weight.sum().item()
         72.0
     """
-    row = _row(conv, framework)
-    with naming(conv.name):
+    with naming(getattr(conv, "name", None)):
+        row = _row(conv, framework)
         write(conv, _checked(conv, row, framework, params, prefix, kind))
 
 
@@ -89,23 +89,24 @@ def _checked(
     wanted[of_weight] = shapes[kind]
     fresh: list[Tensor] = []
     for name, shape in wanted.items():
-        _check_shape(name, claimed[name], shape, framework, shapes)
+        _check_shape(conv, name, claimed[name], shape, framework)
         fresh.append(arrays.as_tensor(name, found[name], conv.weight.dtype))
-        _check_shape(name, tuple(fresh[-1].shape), shape, framework, shapes)
+        _check_shape(conv, name, tuple(fresh[-1].shape), shape, framework)
     made = {"weight": row.kernels[kind].weight(fresh[0], conv.groups)}
     return made if conv.bias is None else made | {"bias": fresh[1].reshape(-1)}
 
 
 def _check_shape(
-    name: str,
-    shape: tuple[int, ...],
-    wanted: tuple[int, ...],
-    framework: str,
-    of_kinds: Mapping[str, tuple[int, ...]],
+    conv: Conv2d, name: str, shape: tuple[int, ...], wanted: tuple[int, ...], framework: str
 ) -> None:
     if shape != wanted:
+        of_kinds = _kernel_shapes(conv, framework)
         others = [other for other in of_kinds if of_kinds[other] == shape]
-        hint = f"; a {others[0]} layer has that, pass kind={others[0]!r}" if others else ""
+        hint = ""
+        if others:
+            hint = f"; a {others[0]} layer has that, pass kind={others[0]!r}"
+        elif shape == _weight_shape(conv):
+            hint = "; this is torch's layout: load it as `{'weight': array}` of 'torch'"
         raise ValueError(
             f"`{name}` must have the shape {wanted}, as {framework} stores it, got "
             f"{shown(shape)}{hint}."
@@ -142,8 +143,8 @@ def export_params(
         >>> {name: array.shape for name, array in export_params(conv, "haiku").items()}
         {'w': (3, 3, 2, 8), 'b': (8,)}
     """
-    row = _row(conv, framework)
-    with naming(conv.name):
+    with naming(getattr(conv, "name", None)):
+        row = _row(conv, framework)
         return _exported(conv, row, framework, kind)
 
 
@@ -229,7 +230,11 @@ def _check_names(found: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]
     missing = [name for name in wanted if name not in found]
     unknown = [name for name in found if name not in wanted]
     if missing:
-        raise ValueError(f"`params` lacks {listed(missing, needed)}; it has {listed(found, told)}.")
+        of_weight = next(iter(wanted))
+        remedy = "" if of_weight in missing else " Without a bias the layer has `b_init=None`."
+        raise ValueError(
+            f"`params` lacks {listed(missing, needed)}; it has {listed(found, told)}.{remedy}"
+        )
     if unknown:
         raise ValueError(
             f"`params` has {listed(unknown, told)}, which the layer does not have; it has "
