@@ -130,7 +130,7 @@ def test_an_array_is_copied() -> None:
 
 @pytest.mark.parametrize("scalar", [2, 2.0, True, np.float64(2)])
 def test_a_number_fills(scalar: Any) -> None:
-    layer = Conv2d(**BASE, w_init=scalar, b_init=scalar)
+    layer = Conv2d(**BASE, w_init=scalar, b_init=float(scalar))
     assert torch.all(layer.weight == float(scalar))
     assert layer.bias is not None
     assert torch.all(layer.bias == float(scalar))

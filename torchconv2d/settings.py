@@ -131,7 +131,7 @@ def _initializer(name: str, value: object, layer: Layer) -> object:
 
 
 def check_init(name: str, value: object) -> object:
-    """Refuse None for a weight, and for a bias a bool, as torch's ``bias=`` is: it would fill it."""
+    """Refuse None for a weight, and for a bias a bool, which torch's ``bias=`` takes."""
     rule = f"`{name}` must be a callable of the shape, an array or a number"
     if name == "w_init" and value is None:
         raise ValueError(f"{rule}, got None.")
