@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _networks(options)
     devices.prepare(options.device)
     rows = _rows(options)
+    if not rows:
+        print(f"benchmarks: no layer has {options.only!r} in its name (--only).", file=sys.stderr)
+        return 2
     findings = demands.report(rows, options.training)
     if not options.training and options.device == "cpu":
         findings += [*overhead(), importing()]
@@ -109,27 +112,43 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     def option(name: str, default: object, text: str) -> None:
+        shown = "all" if default == "" else default
         parser.add_argument(
-            name, type=type(default), default=default, help=f"{text} (default: {default!r})"
+            name,
+            type=type(default),
+            default=default,
+            help=f"{text} (default: {shown})",
         )
 
-    parser.add_argument("--training", action="store_true", help="forward and backward")
-    parser.add_argument("--regret", action="store_true", help="the chosen lowering and the best")
+    parser.add_argument("--training", action="store_true", help="time forward and backward")
+    parser.add_argument(
+        "--regret", action="store_true", help="is the chosen lowering the best, on random shapes?"
+    )
     parser.add_argument("--cited", action="store_true", help="time the shapes that choose.py cites")
     parser.add_argument("--bfloat16", action="store_true", help="time bfloat16 beside float32")
     parser.add_argument("--readme", action="store_true", help="print the last two runs as Markdown")
     parser.add_argument("--networks", action="store_true", help="time whole networks")
     parser.add_argument(
-        "--batches", type=int, nargs="+", default=[1, 8], help="batch sizes for --networks"
+        "--batches",
+        type=int,
+        nargs="+",
+        default=[1, 8],
+        metavar="N",
+        help="batch sizes for --networks (default: 1 8)",
     )
     parser.add_argument(
-        "--modes", nargs="+", choices=networks.MODES, default=networks.MODES, help="of --networks"
+        "--modes",
+        nargs="+",
+        choices=networks.MODES,
+        default=networks.MODES,
+        metavar="MODE",
+        help=f"only some of those of --networks: {', '.join(networks.MODES)}",
     )
     parser.add_argument(
         "--device",
         choices=["cpu", "cuda"],
         default="cpu",
-        help="of the table; JAX must have it too",
+        help="where the table's layers run; JAX must have it too (default: cpu)",
     )
     option("--shapes", 200, "number of random shapes for --regret")
     option("--seed", 0, "seed of the random shapes")

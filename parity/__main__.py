@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=("all", *TARGETS),
         metavar="TARGET",
-        help=f"run layers on targets instead, all or some of {', '.join(TARGETS)}",
+        help=f"run layers on targets instead, all or some of {', '.join(map(repr, TARGETS))}",
     )
     parser.add_argument(
         "--paths",
@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=list(SETTINGS),
         metavar="SETTING",
         help="run the grid, or the case, under all settings of this machine instead, or under "
-        f"these of {', '.join(SETTINGS)}",
+        f"these of {', '.join(map(repr, SETTINGS))}",
     )
     parser.add_argument(
         "--known",

@@ -184,3 +184,26 @@ def test_ports_without_numbers_or_with_complex_ones() -> None:
     layer = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, dtype=torch.complex64)).eval()
     with pytest.raises(ValueError, match=r"real numbers, but 0\.weight is torch\.complex64"):
         compare(layer, record(layer, torch.ones(1, 3, 5, 6, dtype=torch.complex64)))
+
+
+@pytest.mark.parametrize("port", ["no_such_module:network", "test_networks:no_such"])
+def test_a_port_that_cannot_be_made_is_no_difference(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the command adds the caller's folder
+    assert main(["compare", port, "recording"]) == 2
+    told = capsys.readouterr().err
+    assert f"PORT {port!r} cannot be made" in told
+    assert "in the folder that holds its module" in told
+
+
+def test_a_port_whose_factory_fails_is_no_difference(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise KeyError("weights")
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("test_networks.network", fails)
+    assert main(["compare", "test_networks:network", "recording"]) == 2
+    assert "cannot be made, KeyError: 'weights'." in capsys.readouterr().err

@@ -87,7 +87,13 @@ def _compare(options: argparse.Namespace) -> int:
     if not factory:
         raise ValueError(f"PORT must be package.module:factory, got {options.port!r}.")
     sys.path.insert(0, "")  # modules beside the caller
-    port = getattr(import_module(module), factory)()
+    try:
+        port = getattr(import_module(module), factory)()
+    except Exception as error:  # the user's code may raise anything
+        raise ValueError(
+            f"PORT {options.port!r} cannot be made, {type(error).__name__}: {error}. "
+            "Run the command in the folder that holds its module."
+        ) from error
     recording = torchconv2d.testing.Recording.load(options.recording)
     result = torchconv2d.testing.compare(port.eval(), recording)
     print(result)
