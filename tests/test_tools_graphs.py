@@ -275,17 +275,14 @@ def operands(settings: dict[str, Any]) -> tuple[list[Tensor], Tensor]:
 
 
 def recordings() -> list[Any]:
-    """Each tool with each setting. `make_fx` takes seconds, so it runs few of them each time."""
-    tools, soon = (
-        ("compile", "compile, dynamic", "export", "make_fx", "trace"),
-        ("SAME_LOWER", "lhs"),
-    )
+    """Each tool with each setting. Compilers and `make_fx` take seconds, and get few of them soon."""
+    few = ("SAME_LOWER", "lhs")
+    soon = [(name, tool) for name in ANY_SIZE for tool in ("export", "trace")]
+    soon += [(name, tool) for name in few for tool in ("compile", "compile, dynamic", "make_fx")]
     return [
-        pytest.param(
-            name, tool, marks=[pytest.mark.slow] * (tool == "make_fx" and name not in soon)
-        )
+        pytest.param(name, tool, marks=[pytest.mark.slow] * ((name, tool) not in soon))
         for name in ANY_SIZE
-        for tool in tools
+        for tool in ("compile", "compile, dynamic", "export", "make_fx", "trace")
     ]
 
 
