@@ -275,7 +275,7 @@ def operands(settings: dict[str, Any]) -> tuple[list[Tensor], Tensor]:
 
 
 def recordings() -> list[Any]:
-    """Each tool with each setting. Compilers and `make_fx` take seconds, and get few of them soon."""
+    """Each tool with each setting; of the tools that take seconds, most cases are slow tests."""
     few = ("SAME_LOWER", "lhs")
     soon = [(name, tool) for name in ANY_SIZE for tool in ("export", "trace")]
     soon += [(name, tool) for name in few for tool in ("compile", "compile, dynamic", "make_fx")]
