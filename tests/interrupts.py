@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,18 +22,27 @@ def interrupt(at: int) -> Generator[list[int]]:
     """Ctrl-C before the executed line with this number; the list has the number of lines so far."""
     count = [0]
 
-    def line(frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line":
-            count[0] += 1
-            if count[0] == at:
-                sys.settrace(None)
-                raise KeyboardInterrupt
+    def lines() -> Callable[[FrameType, str, Any], Any]:
+        last = 0
+
+        def line(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal last
+            # A comprehension is one event for each round, and from Python 3.12 on an error in the
+            # trace between two rounds, unlike Ctrl-C, skips `finally` and the end of `with`.
+            if event == "line" and frame.f_lineno != last:
+                last = frame.f_lineno
+                count[0] += 1
+                if count[0] == at:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return line
+
         return line
 
     def call(frame: FrameType, event: str, _: Any) -> Any:
         # An interrupt that closes a generator is dropped by Python.
         watched = frame.f_code.co_filename.startswith(WATCHED)
-        return line if watched and frame.f_code.co_name != "<genexpr>" else None
+        return lines() if watched and frame.f_code.co_name != "<genexpr>" else None
 
     before = sys.gettrace()
     sys.settrace(call)

@@ -71,8 +71,9 @@ CHANGES: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module], Any]]] =
 def test_an_interrupt_leaves_a_network_as_it_was(what: str) -> None:
     make, change = CHANGES[what]
     change(make())  # so that caches are filled
+    model = make()
     with interrupt(0) as count:
-        change(make())
+        change(model)
     assert count[0] > 300
     interrupts = 0
     # All lines take minutes, so about 60 of them, other ones in each case.
@@ -85,7 +86,7 @@ def test_an_interrupt_leaves_a_network_as_it_was(what: str) -> None:
         except KeyboardInterrupt:
             interrupts += 1
             assert looked_at(model) == before, f"line {at} of {count[0]}"
-    assert interrupts > 30  # torch has fewer lines to run when its own caches are filled
+    assert interrupts > 50
 
 
 @pytest.mark.parametrize("change", [refused, lambda model: record(model, X)])
