@@ -138,7 +138,7 @@ PACKAGES = {
         *("results", "truth", "parity"),
     ],
     "testing/networks": [
-        *("terms", "moving", "functions", "slopes", "products", "normalizations"),
+        *("terms", "moving", "functions", "slopes", "products", "normalizations", "scalars"),
         *("backward", "rules", "bounded"),
         *("kinds", "recording", "layouts", "matching", "progress", "recorder"),
         "differentiating",

@@ -71,6 +71,10 @@ class Bounded(Tensor):
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        changes = _changes_first(func)
+        if changes and not isinstance(args[0], Bounded):  # a tensor that can hold no bound
+            plain = mapped(_value, args), mapped(_value, kwargs)
+            return func(*plain[0], **plain[1])
         operands = list[Bounded]()
 
         def as_term(tensor: Tensor) -> Term:
@@ -84,6 +88,10 @@ class Bounded(Tensor):
         dtype = kwargs.get("dtype") or first.dtype
         rounded_to = max((t.rounded_to for t in operands), key=lambda d: torch.finfo(d).eps)
         reason = next((t.unjudged for t in operands if t.unjudged is not None), None)
+        if changes and func not in IN_PLACE:
+            rules.value_of(func, *terms)
+            first.unjudged = reason or f"no bound for {func}"
+            return first
         result: Any = None
         if reason is None:
             try:
@@ -115,3 +123,18 @@ class Bounded(Tensor):
         elif term.error is not None:
             self.term = Term(value, term.error.expand(value.shape).clone())
         self.unjudged = reason
+
+
+def _changes_first(func: Any) -> bool:
+    """Whether an operation changes its first argument in place."""
+    found = func._schema.arguments[:1]
+    return any(each.alias_info is not None and each.alias_info.is_write for each in found)
+
+
+def _value(tensor: Tensor) -> Tensor:
+    return tensor.term.value if isinstance(tensor, Bounded) else tensor
+
+
+def judged_term(tensor: Tensor) -> Term | None:
+    """The value and the bound of a tensor that has one; None for any other tensor."""
+    return tensor.term if isinstance(tensor, Bounded) and tensor.unjudged is None else None

@@ -14,12 +14,12 @@ from torch.utils import _pytree as pytree
 from ...messages import elided, listed
 from ...state import Kept
 from .acceptance import check_both, ratio_of
-from .bounded import Bounded
+from .bounded import Bounded, judged_term
 from .diagnosis import explain_between, explain_layer, parameter_mistakes
 from .differentiating import Arguments
 from .ends import Calls, EndToEnd, Place, placed
 from .gradients import judged_gradients
-from .layouts import ORDERS, Arrays, coarsest, fitting, turned
+from .layouts import ORDERS, Arrays, fitting, turned
 from .matching import Matches, Seen, leftovers, match, seen_of, sizes_of
 from .progress import Progress
 from .recorder import arrays_of
@@ -253,7 +253,8 @@ class _Comparer:
         self.add(place, "", "", AGREES if ratio <= 1 else DIFFERS, ratio, detail, "input")
         # The recorded tensor replaces this one everywhere, for example in a residual connection.
         if isinstance(own, Bounded):
-            own.term = Term(term.value if ratio == 0 else wide, None)
+            same = ratio == 0
+            own.term = Term(term.value if same else self.arrays.lent(recorded, layouts[best]), None)
         return layouts[best]
 
     def layer(
@@ -266,12 +267,10 @@ class _Comparer:
                 fits.append((number, layout))
         given = [self.arrays.tensor(*each) for each in fits]
         if len(given) == len(own) == len(call.inputs):
-            inputs = [self.arrays.bounded(*each, module) for each in fits]
-            for i, mine in enumerate(own):
-                # The port's own numbers are the recorded ones by now. If the layer changes its
-                # input in place, it must change these.
-                if isinstance(mine, Bounded) and mine.unjudged is None:
-                    inputs[i] = Bounded(mine.term, inputs[i].dtype, coarsest(inputs[i], module))
+            # The port's own numbers are the recorded ones by now. If the layer changes its input in
+            # place, it must change these.
+            pairs = zip(fits, map(judged_term, own), strict=True)
+            inputs = [self.arrays.bounded(*each, module, term) for each, term in pairs]
             args, kwargs = taken.filled(inputs)
         first = len(self.comparison.layers)
         try:
@@ -286,12 +285,16 @@ class _Comparer:
         for i, (mine, number) in enumerate(zip(computed, call.outputs, strict=False)):
             layout = next(iter(self.arrays.fitting(number, mine)), None)
             # A wrong output has the usual layout too.
-            forced[i] = self.arrays.bounded(number, layout or self.arrays.usual, module)
+            used = layout or self.arrays.usual
+            wide = self.arrays.wide(number, used)
+            # Some layers return their own input.
+            same = isinstance(mine, Bounded) and mine.term.value is wide
+            forced[i] = self.arrays.bounded(number, used, module, mine.term if same else None)
             if layout is None:
                 shapes = f"{tuple(mine.shape)}, recorded {self.arrays.shape(number)}"
                 self.add(name, kind, call.name, DIFFERS, None, f"has the shape {shapes}")
                 continue
-            self.output(name, module, given, mine, self.arrays.wide(number, layout), call)
+            self.output(name, module, given, mine, wide, call)
         if not any(each.verdict == DIFFERS for each in self.comparison.layers[first:]):
             self.gradients(name, module, taken, given, call)
         return pytree.tree_unflatten(forced, spec)

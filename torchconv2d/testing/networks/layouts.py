@@ -60,6 +60,7 @@ class Arrays:
         # The output of a layer is the input of others, and is converted once for all of them: an
         # array lives as long as the port holds it.
         self._wide = WeakValueDictionary[tuple[int, str], Tensor]()
+        self._lent = WeakValueDictionary[tuple[int, str], Tensor]()
 
     @property
     def usual(self) -> str:
@@ -94,12 +95,28 @@ class Arrays:
             self._wide[number, layout] = wide
         return wide
 
-    def bounded(self, number: int, layout: str, module: nn.Module) -> Tensor:
-        """An array as an input or output of a module: without an error, if it is floating."""
+    def lent(self, number: int, layout: str) -> Tensor:
+        """The same for a tensor of the port, which may change it in place.
+
+        So no two get the same memory, even if the reference has one array where the port has two.
+        """
+        wide = self.wide(number, layout)
+        if self._lent.get((number, layout)) is wide:
+            return wide.clone()
+        self._lent[number, layout] = wide
+        return wide
+
+    def bounded(
+        self, number: int, layout: str, module: nn.Module, own: Term | None = None
+    ) -> Tensor:
+        """An array as an input or output of a module: without an error, if it is floating.
+
+        ``own`` is the port's, if its numbers are the recorded ones; then the memory stays too.
+        """
         recorded = self.recording.tensor(number)
         if not recorded.is_floating_point():
             return self.tensor(number, layout)
-        term = Term(self.wide(number, layout), None)
+        term = Term(self.lent(number, layout), None) if own is None else own
         return Bounded(term, recorded.dtype, coarsest(recorded, module))
 
 

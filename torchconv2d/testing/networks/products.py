@@ -16,9 +16,11 @@ aten = torch.ops.aten
 
 
 def _add(dtype: torch.dtype, a: Any, b: Any, *, alpha: float = 1, sign: int = 1) -> Term:
-    value = _number(a) + sign * alpha * _number(b)
+    u, scaled = unit_roundoff(dtype), alpha * _number(b)
+    value = _number(a) + sign * scaled
     passed = plus(_error(a), None if _error(b) is None else abs(alpha) * _error(b))
-    return Term(value, plus(passed, unit_roundoff(dtype) * value.abs()))
+    of_product = None if alpha == 1 else u * abs(scaled)
+    return Term(value, plus(passed, of_product, u * value.abs()))
 
 
 def _number(operand: Any) -> Any:
@@ -35,9 +37,7 @@ def sub(dtype: torch.dtype, a: Any, b: Any, *, alpha: float = 1) -> Term:
 
 
 def _rsub(dtype: torch.dtype, a: Any, b: Any, alpha: float = 1) -> Term:
-    value = _number(b) - alpha * _number(a)
-    passed = plus(_error(b), None if _error(a) is None else abs(alpha) * _error(a))
-    return Term(value, plus(passed, unit_roundoff(dtype) * value.abs()))
+    return _add(dtype, b, a, alpha=alpha, sign=-1)
 
 
 def mul(dtype: torch.dtype, a: Any, b: Any) -> Term:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import backward, functions, moving, normalizations, products, slopes
+from . import backward, functions, moving, normalizations, products, scalars, slopes
 from .terms import NoBoundError, Term, leaves, values
 
 RULES = {
@@ -38,12 +38,13 @@ def applied(func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
         raise NoBoundError("complex numbers")
     func = moving.IN_PLACE.get(func, func)
     if func in RULES:
-        return RULES[func](dtype, *args, **kwargs)
+        result = RULES[func](dtype, *args, **kwargs)
+        return scalars.rounded(result, func, args, kwargs, dtype)
     if func in moving.MOVES:
         return moving.moved(func, args, kwargs)
     if func in moving.FACTORIES:
         made = func(*values(args), **{**values(kwargs), "dtype": torch.float64})
-        return Term(made, torch.zeros_like(made))
+        return Term(made, made.sub(made.to(dtype)).abs_())
     result = func(*values(args), **values(kwargs))
     if any(each.is_floating_point() for each in leaves(result)):
         raise NoBoundError(f"no bound for {func}")
