@@ -135,7 +135,7 @@ def check_init(name: str, value: object) -> object:
     rule = f"`{name}` must be a callable of the shape, an array or a number"
     if name == "w_init" and value is None:
         raise ValueError(f"{rule}, got None.")
-    if name == "b_init" and isinstance(value, bool):
+    if name == "b_init" and isinstance(value, (bool, np.bool_)):
         remedy = "a bias of zeros is `init.ZeroInit()`, and no bias is None"
         raise TypeError(f"{rule}, got {value}; {remedy}.")
     return value

@@ -59,7 +59,7 @@ ALIKE: dict[str, Values] = {
         *(lambda: 1, lambda shape: 1 / 0),
     ),
     "b_init": lambda s: (
-        *(None, 0, -1.5, True, np.float64(2), jnp.ones, np.ones, lambda shape: 1.0),
+        *(None, 0, -1.5, np.float64(2), jnp.ones, np.ones, lambda shape: 1.0),
         *(jnp.ones(s.bias_shape)),
         *(np.ones(s.bias_shape, int), jnp.ones((1, 1, 1)), jnp.ones((1, 1, 1, 1))),
         *(saiunit.Quantity(2.0), saiunit.Quantity(jnp.ones(s.bias_shape))),
