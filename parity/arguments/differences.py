@@ -191,16 +191,14 @@ DECLARED: dict[str, list[Difference]] = {
             ACCEPTED,
         )
     ],
-    "a bool as `b_init` fills the bias | `TypeError`: it looks like torch's `bias=True`": [
-        Difference("bools as a bias", {"b_init": lambda s: (True, False, np.True_)}, TYPE_ERROR)
-    ],
-    "bools count as integers; `channel_first` takes any object by its truth value | `TypeError`; "
-    "in `padding` and `in_size` `ValueError`": [
+    "bools count as integers, and as `b_init` fill the bias; `channel_first` takes any object by its "
+    "truth value | `TypeError`; in `padding` and `in_size` `ValueError`": [
         Difference(
             "bools",
             {
                 **each(("out_channels", "groups", *PAIRS), lambda s: (True,)),
                 **each(("kernel_size", "stride"), lambda s: (True, (True, 2), False)),
+                "b_init": lambda s: (True, False, np.True_),
             },
             TYPE_ERROR,
         ),
