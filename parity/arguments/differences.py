@@ -191,8 +191,8 @@ DECLARED: dict[str, list[Difference]] = {
             ACCEPTED,
         )
     ],
-    "bools count as integers, and as `b_init` fill the bias; `channel_first` takes any object by its "
-    "truth value | `TypeError`; in `padding` and `in_size` `ValueError`": [
+    "bools count as integers, and as `b_init` fill the bias; `channel_first` takes any object by "
+    "its truth value | `TypeError`; in `padding` and `in_size` `ValueError`": [
         Difference(
             "bools",
             {
