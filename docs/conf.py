@@ -4,6 +4,7 @@ import sys
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+import numpy.typing
 from sphinx.application import Sphinx
 
 import torchconv2d
@@ -51,18 +52,22 @@ def members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if is_union else (annotation,)
 
 
-ALIASES = {name: set(members(getattr(aliases, name))) for name in aliases.__all__}
+# By a class with the name of the alias.
+ALIASES = {
+    type(name, (), {"__module__": module.__name__}): set(members(getattr(module, name)))
+    for module, names in ((aliases, aliases.__all__), (numpy.typing, ["DTypeLike"]))
+    for name in names
+}
 
 
 def with_alias(annotation: Any) -> Any:
-    """The annotation with an alias, as a class of its name, in place of most of its members."""
+    """The annotation with an alias in place of most of its members."""
     whole = members(annotation)
-    fitting = [name for name in ALIASES if ALIASES[name].issubset(whole)]
+    fitting = [alias for alias in ALIASES if ALIASES[alias].issubset(whole)]
     if not fitting:
         return annotation
-    name = max(fitting, key=lambda each: len(ALIASES[each]))
-    alias = type(name, (), {"__module__": aliases.__name__})
-    return Union[(alias, *(each for each in whole if each not in ALIASES[name]))]
+    alias = max(fitting, key=lambda each: len(ALIASES[each]))
+    return Union[(alias, *(each for each in whole if each not in ALIASES[alias]))]
 
 
 def name_aliases(_app: Sphinx, function: Any, _is_bound: bool) -> None:

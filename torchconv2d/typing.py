@@ -51,7 +51,7 @@ class SupportsArray(Protocol):
 
 #: One integer, also NumPy's, or one for each axis. A bool is an int to a type checker, but refused.
 Ints: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
-#: ``in_size``: three integers, or None for a height or width of any size.
+#: Three integers, for ``in_size``, or None for a height or width of any size.
 InSizeLike: TypeAlias = Sequence[SupportsIndex | None] | np.ndarray[Any, Any]
 _Pads: TypeAlias = Sequence[SupportsIndex] | Sequence[Sequence[SupportsIndex]]
 #: ``padding`` of the layer.
@@ -69,9 +69,9 @@ FunctionPadding: TypeAlias = (
 _Number: TypeAlias = complex | SupportsArray | Tensor
 _Row: TypeAlias = Sequence[_Number]
 _Matrix: TypeAlias = Sequence[_Row]
-#: An array, a number, or nested lists of numbers.
+#: An array, a number, or nested lists of numbers, at most as deep as a kernel has axes.
 ArrayLike: TypeAlias = _Number | _Row | _Matrix | Sequence[_Matrix] | Sequence[Sequence[_Matrix]]
-#: ``w_init``, ``b_init`` and ``w_mask``: an array, or a callable that makes one of a shape.
+#: An array, or a callable that makes one of a shape, for ``w_init``, ``b_init`` and ``w_mask``.
 ValueLike: TypeAlias = ArrayLike | Callable[[tuple[int, ...]], ArrayLike]
 
 #: ``mode`` of an initializer.
@@ -83,5 +83,5 @@ Distribution: TypeAlias = Literal["truncated_normal", "normal", "uniform"]
 FrameworkName: TypeAlias = Literal[
     "brainstate", "equinox", "flax", "haiku", "keras", "tflite", "torch"
 ]
-#: ``kind``: a framework's kind of layer.
+#: ``kind``, which is a framework's kind of layer.
 Kind: TypeAlias = Literal["conv", "depthwise", "transposed"]
