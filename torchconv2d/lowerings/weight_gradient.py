@@ -58,12 +58,15 @@ def conv2d_weight_gradient(
     groups: int,
 ) -> Tensor:
     """The weight gradient of ``F.conv2d``; only the shape and the dtype of ``weight`` are used."""
-    rows, columns = weight.shape[2:]
-    if (padding, dilation, groups) == ((0, 0), (1, 1), 1) and rows * columns > 1:
-        apart = stride[0] == rows or gradient.size(2) == 1
-        if apart and (stride[1] == columns or gradient.size(3) == 1):
-            if x.is_cpu and is_channels_innermost(x) and not is_functional(x):
-                return _of_tiles(gradient, x, (rows, columns))
+    taps: Pair = (weight.size(2), weight.size(3))
+    is_plain = (padding, dilation, groups) == ((0, 0), (1, 1), 1) and taps != (1, 1)
+    if is_plain and x.is_cpu and is_channels_innermost(x) and not is_functional(x):
+        # A single window overlaps with none.
+        if all(
+            outputs == 1 or step == count
+            for outputs, step, count in zip(gradient.shape[2:], stride, taps, strict=True)
+        ):
+            return _of_tiles(gradient, x, taps)
     weight = empty_weight(weight, list(weight.shape), x, groups)
     settings: tuple[Any, ...] = (stride, padding, dilation, False, (0, 0), groups)
     wanted = [False, True, False]
