@@ -16,7 +16,7 @@ import matplotlib
 import torch
 
 from . import bfloat16, cited, demands, devices, markdown, networks, plots, regret, table
-from .machine import heading
+from .machine import heading, keep_memory
 from .overhead import importing, overhead
 from .rows import Row, measure
 from .shapes import SHAPES
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.readme:
         print(markdown.table(options.out))
         return 0
+    keep_memory()
     torch.set_num_threads(options.threads)
     matplotlib.use("Agg")
     print(heading())

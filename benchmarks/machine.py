@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from importlib.metadata import version
@@ -9,6 +10,22 @@ from importlib.metadata import version
 import torch
 
 from parity.report.processor import processor
+
+# Settings of `mallopt`, from malloc.h.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+
+
+def keep_memory() -> None:
+    """Lets this process keep the memory that it frees, if its C library is glibc.
+
+    Otherwise it returns large blocks to the operating system, which clears each page when it gives
+    it back. Which contenders that meets depends on what else is in memory, and it can take longer
+    than a convolution.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        for setting, value in ((_TRIM_THRESHOLD, 2**31 - 1), (_MMAP_MAX, 0)):
+            mallopt(setting, value)
 
 
 def machine() -> dict[str, str]:

@@ -99,6 +99,26 @@ def test_a_frozen_channel_first_script_is_one_call(settings: dict, operation: st
             assert torch.equal(frozen(x), layer(x))
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    "settings", [{}, {"kernel_size": 1}, {"groups": 16}, {"stride": 3, "padding": 1, "b_init": 0.5}]
+)
+def test_a_frozen_script_fuses_a_batch_norm_into_the_layer(
+    settings: dict, memory_format: torch.memory_format
+) -> None:
+    """As one of torch's own layer does; a check of the batch norm's input would prevent it."""
+    layer = Conv2d((16, 9, 8), 16, channel_first=True, **{"kernel_size": 3, **settings})
+    network = torch.nn.Sequential(layer, torch.nn.BatchNorm2d(16)).double()
+    x = torch.randn(3, 16, 9, 8, dtype=torch.float64)
+    network(x)  # for batch statistics
+    network.eval().to(memory_format=memory_format)
+    frozen = torch.jit.freeze(torch.jit.script(network))
+    kinds = [node.kind() for node in frozen.graph.nodes()]
+    assert len([kind for kind in kinds if kind != "prim::Constant"]) == 1
+    with torch.no_grad():
+        torch.testing.assert_close(frozen(x), network(x))
+
+
 def test_autocast_reaches_the_script() -> None:
     layer = make_layer("bias", numbers=normal_numbers)
     scripted, x = torch.jit.script(layer), make_input(layer, normal_numbers)

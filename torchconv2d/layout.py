@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .messages import shown
 from .versions import is_tracing
@@ -93,6 +93,17 @@ def _dense(x: Tensor) -> Tensor:
     """Contiguous. Unlike with ``contiguous``, an axis of size 1 gets the usual stride too."""
     # Batched gradients do not know `flatten`. torch reads a tensor faster than a shape.
     return x.reshape(-1).reshape_as(x)
+
+
+def settle_strides(weight: Tensor | None) -> None:
+    """Gives a contiguous parameter the usual strides for axes of size 1; its numbers stay in place.
+
+    ``to(memory_format=torch.channels_last)`` gives such axes others, which oneDNN may read wrongly.
+    Without this each call would have to correct them, which takes as long as a small convolution.
+    """
+    if type(weight) is nn.Parameter and weight.layout is torch.strided and weight.is_contiguous():
+        if not weight.is_inference():
+            weight.data = _dense(weight.data)
 
 
 class DimensionNumbers(NamedTuple):

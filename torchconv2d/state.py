@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from . import arrays
 from .habits import weight_remedy
+from .layout import settle_strides
 from .messages import elided, listed, naming, shown, type_name
 from .operands import check_shape, shapes
 from .versions import is_fake
@@ -288,6 +289,11 @@ class AllOrNothing(nn.Module):
         if strict and wrong:
             raise RuntimeError(f"{type(self).__name__} cannot load it. {' '.join(wrong)}")
         return found
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)  # ``to`` and the like
+        settle_strides(self._parameters.get("weight"))
+        return self
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from ..conv2d import Conv2d
+from ..layout import settle_strides
 from ..messages import elided, shown, type_name
 from ..state import Kept
 from .frameworks import FRAMEWORKS
@@ -177,6 +178,7 @@ def _replacement(module: Any, sizes: set[Size]) -> Conv2d:
     conv = convert(source, in_size)
     if source.kind == "conv":
         conv.weight = module.weight
+        settle_strides(conv.weight)
     else:
         conv.weight = _moved(module, conv.weight.detach())
     conv.bias = module.bias

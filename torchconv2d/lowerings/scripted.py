@@ -36,5 +36,9 @@ class ScriptedConvolution(nn.Module):
         if in_float32:
             x, weight = x.float(), weight.float()
             bias = None if bias is None else bias.float()
-        y = self.lowering(x, weight, bias)
+        y = x
+        # When torch freezes a script, it simplifies it once more if it has unrolled a loop. Without
+        # this loop a batch norm's check of its input remains, and torch does not fuse the two.
+        for _ in range(1):
+            y = self.lowering(x, weight, bias)
         return y.to(dtype) if in_float32 else y

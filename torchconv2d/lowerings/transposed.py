@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
-from ..versions import is_readable, is_transformed
+from ..versions import is_readable, is_recording, is_transformed
 from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient, empty_weight
 
@@ -106,6 +106,11 @@ def runs(axis: Axis) -> list[Run]:
     return found
 
 
+def _is_half(x: Tensor) -> bool:
+    """Whether each addition would be rounded to half precision. TorchScript compiles this."""
+    return x.dtype == torch.float16 or x.dtype == torch.bfloat16
+
+
 class Transposed(Lowering):
     """One call of ``F.conv_transpose2d`` with the kernel's channels swapped and its taps flipped.
 
@@ -140,17 +145,24 @@ class Transposed(Lowering):
         self.rounds_partial_sums = pads_beyond_stride(geometry)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        # A cut output is copied to be dense, and that copy can add the bias. oneDNN takes twice as
+        # long with a bias if the dilation does not divide the number of computed outputs.
+        adds_bias = self.cut and bias is not None and not _is_half(x)
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            adds_bias = adds_bias and not is_recording()
         y = F.conv_transpose2d(
             x,
             adjoint_weight(weight, self.groups),
-            bias,
+            None if adds_bias else bias,
             self.stride,
             self.padding,
             self.output_padding,
             self.groups,
             self.dilation,
         )
-        return y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1]) if self.cut else y
+        if self.cut:
+            y = y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
+        return y + bias.view(-1, 1, 1) if adds_bias and bias is not None else y
 
 
 class RunsWeightGradient(WeightGradient):
