@@ -188,8 +188,8 @@ class Conv2d(AllOrNothing):
         compiled. This cannot return a copy with the child instead: torch would put the copy into
         the user's network, in place of the layer.
         """
-        lowering = self.convolution.lowering_in_scripts(self.weight.is_complex())
-        self._scripted = ScriptedConvolution(lowering)
+        lowering, in_training = self.convolution.lowerings_in_scripts(self.weight.is_complex())
+        self._scripted = ScriptedConvolution(lowering, in_training, self.training)
         self._is_one_call = self.channel_first and lowering.is_one_call and self.w_mask is None
         return self
 

@@ -26,6 +26,7 @@ from torchconv2d.lowerings import (
     TapSums,
     any_size,
     convolution,
+    padded,
     per_size,
     phases,
     subpixel,
@@ -34,24 +35,16 @@ from torchconv2d.lowerings import (
 )
 from torchconv2d.lowerings.choose import has_few_outputs
 from torchconv2d.lowerings.choose_gradient import own_weight_gradient
-from torchconv2d.lowerings.over_padded import BorderedWeightGradient
 
 from . import planting
 from .planting import Mutant
 
 
-def _no_borders(original: Any, by: BorderedWeightGradient, *operands: Tensor) -> Tensor:
-    with patch.object(by, "parts", by.parts[:1]):
-        return original(by, *operands)
-
-
-def _corners_twice(original: Any, by: BorderedWeightGradient, *operands: Tensor) -> Tensor:
-    (_, main), *borders = by.parts
-    above_below = [v for v, h in borders if h is main]
-    left_right = [h for _, h in borders if h is not main]
-    corners = [(v, h) for v in above_below for h in left_right]
-    with patch.object(by, "parts", [*by.parts, *corners]):
-        return original(by, *operands)
+def _padded_first(original: Any, lowering: padded.Padded, x: Tensor) -> Tensor:
+    """Pad at the other end of each axis."""
+    left, right, above, below = lowering.zeros
+    with patch.object(lowering, "zeros", (right, left, below, above)):
+        return original(lowering, x)
 
 
 def _within_alone(original: Any, by: transposed.RunsWeightGradient, *operands: Tensor) -> Tensor:
@@ -239,11 +232,8 @@ def _strides_by_name(lhs: Tensor, rhs: Tensor, options: Any) -> tuple[Tensor, Te
 
 MUTANTS: dict[str, Mutant] = {
     # one lowering
-    "OverPadded's weight gradient without borders": planting.replaced(
-        BorderedWeightGradient, "__call__", _no_borders
-    ),
-    "OverPadded's weight gradient, corners twice": planting.replaced(
-        BorderedWeightGradient, "__call__", _corners_twice
+    "zeros of the padded copy at the other end": planting.replaced(
+        padded.Padded, "pad", _padded_first
     ),
     "Transposed's weight gradient without borders": planting.replaced(
         transposed.RunsWeightGradient, "__call__", _within_alone

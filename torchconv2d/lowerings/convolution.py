@@ -23,6 +23,7 @@ from ..versions import (
 )
 from .choose import choose, choose_for_export, choose_in_graphs, lower
 from .choose_gradient import (
+    choose_in_training,
     choose_weight_gradient,
     has_own_gradients,
     make_weight_gradient,
@@ -132,8 +133,15 @@ class Convolution(Computation):
         self._is_same_in_graphs = in_graphs is exported is kind
         call = self.lowering.forward if self.lowering.copies_weight else self.lowering.outputs
         self.direct = call if self._is_same_in_graphs else None
-        if weight_gradient is None and (lowering is not None or has_own_gradients(geometry, kind)):
-            weight_gradient = choose_weight_gradient(geometry, kind)
+        trained = kind if any(self._forced) else choose_in_training(geometry, kind)
+        self._trained = None if trained is kind else lower(geometry, trained)
+        self._has_own_weight_gradient = any(self._forced) or has_own_gradients(
+            geometry, trained, of_input=False
+        )
+        if weight_gradient is None and (
+            self._has_own_weight_gradient or has_own_gradients(geometry, trained)
+        ):
+            weight_gradient = choose_weight_gradient(geometry, trained)
         self._gradient_kind = weight_gradient
         self._rounds_partial_sums = self.lowering.rounds_partial_sums
         self._answers = Answers(geometry)
@@ -151,19 +159,22 @@ class Convolution(Computation):
         return self
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        lowering = self._lowering_for(x)
         trains = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
-        if not trains or torch.compiler.is_compiling():
-            return lowering.forward(x, weight, bias)
-        if is_tracing():
+        lowering = self._lowering_for(x)
+        if trains and self._trained is not None:
+            lowering = self._trained
+        if not trains or torch.compiler.is_compiling() or is_tracing():
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
         narrow = x.dtype == torch.bfloat16 and x.is_cpu  # torch's own gradients may be wrong
-        if narrow or (self._gradient_kind is not None and not weight.is_complex()):
+        has_own = self._gradient_kind is not None
+        has_own = has_own and (self._has_own_weight_gradient or x.requires_grad)
+        if narrow or (has_own and not weight.is_complex()):
             return self._apply(x, weight, bias)
-        if not is_functional(x):  # a sharded tensor cannot be flattened
+        # A sharded tensor cannot be flattened.
+        if not lowering.has_dense_gradients(x, weight) and not is_functional(x):
             weight, x = with_dense_gradient(weight), with_dense_gradient(x)
-        if self._gradient_kind is None:
+        if not has_own:
             return lowering.outputs(x, weight, bias)
         # Three real convolutions, as torch computes complex ones.
         of_real, of_both = (None, None) if bias is None else (bias.real, bias.real + bias.imag)
@@ -198,12 +209,12 @@ class Convolution(Computation):
             return self._exported
         return self._functional if is_functional(x) else self.lowering
 
-    def lowering_in_scripts(self, is_complex: bool) -> Lowering:
-        """The lowering for scripts.
+    def lowerings_in_scripts(self, is_complex: bool) -> tuple[Lowering, Lowering | None]:
+        """The lowerings for scripts: in inference, and in training if that is another one.
 
         For complex numbers it uses no matrix product, which TorchScript differentiates wrongly.
         """
-        return self._functional if is_complex else self.lowering
+        return self._functional if is_complex else self.lowering, self._trained
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The lowering's outputs, for a weight from ``Lowering.readable``."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ..geometry import Geometry
+from ..layout import is_channels_innermost
 from ..versions import is_recording
 
 
@@ -38,6 +40,9 @@ class Lowering(nn.Module, ABC):
     # Whether it is one call of torch, which takes an image without a batch axis too.
     is_one_call = False
 
+    # Whether torch's gradients are dense where input and weight have the same memory format.
+    keeps_formats = False
+
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__()
         if not self.applies(geometry):
@@ -52,6 +57,7 @@ class Lowering(nn.Module, ABC):
         # With several groups or an axis of size 1, torch reads channels-last weights wrongly or
         # cannot compute their gradient.
         self.copies_weight = geometry.groups > 1 or 1 in sizes
+        self._has_one_format = geometry.in_per_group == 1 or rows == columns == 1
         self.dense_strides = [geometry.in_per_group * rows * columns, rows * columns, columns, 1]
 
     @staticmethod
@@ -83,6 +89,16 @@ class Lowering(nn.Module, ABC):
             # Second derivatives undo `contiguous`, but not this.
             weight = weight.flatten().reshape(weight.shape)
         return weight
+
+    @torch.jit.unused
+    def has_dense_gradients(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether torch's gradients of :meth:`outputs` are contiguous, or channels-last like ``x``.
+
+        torch computes those of a contiguous weight and a channels-last image channels-last.
+        """
+        if self._has_one_format or x.stride(1) != 1:
+            return self.keeps_formats
+        return self.keeps_formats and is_channels_innermost(weight)
 
     @abstractmethod
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

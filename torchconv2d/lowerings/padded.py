@@ -36,6 +36,7 @@ class Padded(Lowering):
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
         self.zeros = (*left_right, *above_below)  # ``F.pad`` counts from the last axis backwards
         self.sliced = slices_for_stride(geometry)
+        self.keeps_formats = not (self.cropped or self.sliced)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
         self.groups = geometry.groups

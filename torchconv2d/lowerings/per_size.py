@@ -60,8 +60,8 @@ class PerSize:
             return self.of_size(rows, columns)(x, weight, bias)
         return self.in_graphs(x, weight, bias)
 
-    def lowering_in_scripts(self, is_complex: bool) -> AnySizeLowering:
-        return self.lowering
+    def lowerings_in_scripts(self, is_complex: bool) -> tuple[AnySizeLowering, None]:
+        return self.lowering, None
 
 
 def are_known(*sizes: object) -> bool:

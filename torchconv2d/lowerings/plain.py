@@ -49,7 +49,7 @@ class Plain(Lowering):
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
         self.padding = (_padding(height), _padding(width))
         self.sliced = slices_for_stride(geometry) and self.padding == (0, 0)
-        self.is_one_call = not (self.cropped or self.sliced)
+        self.is_one_call = self.keeps_formats = not (self.cropped or self.sliced)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
         self.groups = geometry.groups
