@@ -10,8 +10,6 @@ from torch import Tensor
 from torchconv2d.geometry import Geometry
 from torchconv2d.lowerings import Convolution, WeightGradient, choose
 from torchconv2d.lowerings.choose_gradient import (
-    BorderedWeightGradient,
-    PaddedWeightGradient,
     PhasesWeightGradient,
     PlainWeightGradient,
     RunsWeightGradient,
@@ -112,6 +110,29 @@ CITED = (
 )
 
 
+# Uneven padding in training: Padded beside OverPadded.
+TRAINED = tuple(
+    Shape(
+        f"{batch}x{size}x{size}x{channels[0]}, {k}x{k}, groups {channels[2]}",
+        batch,
+        (size, size),
+        channels,
+        (k, k),
+        *_SAMPLED,
+    )
+    for batch in (1, 8)
+    for size, channels, k in (
+        (14, (576, 576, 576), 3),
+        (28, (192, 192, 192), 3),
+        (56, (144, 144, 144), 3),
+        (56, (144, 144, 144), 5),
+        (112, (96, 96, 96), 3),
+        (14, (512, 512, 1), 3),
+        (56, (128, 128, 1), 3),
+    )
+)
+
+
 class ConvolutionBackward(WeightGradient):
     """torch's own weight gradient of an undilated convolution that needs no padding."""
 
@@ -126,16 +147,6 @@ class ConvolutionBackward(WeightGradient):
 
 # For each pair of weight gradients, the shapes on which they are compared.
 GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, ...]] = {
-    (PaddedWeightGradient, BorderedWeightGradient): (
-        Shape("depthwise, 14x14", 8, (14, 14), (576, 576, 576), (3, 3), *_SAMPLED),
-        Shape("depthwise, 28x28", 8, (28, 28), (192, 192, 192), (3, 3), *_SAMPLED),
-        Shape("depthwise, 32x32", 8, (32, 32), (144, 144, 144), (3, 3), *_SAMPLED),
-        Shape("depthwise, 40x40", 8, (40, 40), (144, 144, 144), (3, 3), *_SAMPLED),
-        Shape("depthwise, 56x56", 8, (56, 56), (144, 144, 144), (3, 3), *_SAMPLED),
-        Shape("depthwise, 112x112", 8, (112, 112), (96, 96, 96), (3, 3), *_SAMPLED),
-        Shape("one group, 56x56", 8, (56, 56), (128, 128, 1), (3, 3), *_SAMPLED),
-        Shape("one group, 112x112", 8, (112, 112), (32, 32, 1), (3, 3), *_SAMPLED),
-    ),
     (RunsWeightGradient, PhasesWeightGradient): tuple(
         Shape(f"3x3, {out} outputs", 8, (28, 28), (64, out, 1), (3, 3), *_UP)
         for out in (4, 8, 12, 16, 24, 32, 64)
@@ -176,8 +187,9 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
 
 
 def report() -> None:
-    """Milliseconds, one line per shape: first of inference, then of the weight gradient."""
-    _report_lowerings()
+    """Milliseconds, one line per shape: of inference, of training, and of the weight gradient."""
+    _report_lowerings(CITED, training=False)
+    _report_lowerings(TRAINED, training=True)
     for kinds, shapes in GRADIENTS.items():
         for shape in shapes:
             _report_gradients(shape, kinds)
@@ -202,11 +214,11 @@ def _report_gradients(shape: Shape, kinds: tuple[type[WeightGradient], ...]) -> 
     print(f"{shape.name:28} chosen {name}: {figures}", flush=True)
 
 
-def _report_lowerings() -> None:
-    for shape in CITED:
+def _report_lowerings(shapes: tuple[Shape, ...], training: bool) -> None:
+    for shape in shapes:
         data, candidates = Data(shape), applicable(shape)
         field = {
-            lowering.__name__: contenders.of_lowering(lowering, shape, data, False)
+            lowering.__name__: contenders.of_lowering(lowering, shape, data, training)
             for lowering in candidates
         }
         times = interleave(field, rounds=9)

@@ -56,7 +56,9 @@ def of_function(function: Convolution, data: Data, training: bool) -> Contender:
 def of_lowering(
     lowering: type[lowerings.Lowering], shape: Shape, data: Data, training: bool
 ) -> Contender:
-    convolve = lowerings.Convolution(shape.geometry, lowering)
+    chosen = lowering is lowerings.choose(shape.geometry)
+    # For the chosen one the gradients are chosen too.
+    convolve = lowerings.Convolution(shape.geometry, None if chosen else lowering)
 
     def run(x: Tensor, weight: Tensor) -> Tensor:
         y = convolve(x.permute(0, 3, 1, 2), weight, None)

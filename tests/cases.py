@@ -71,6 +71,13 @@ VALID: dict[str, dict[str, Any]] = {
     # channels
     "groups": {"groups": 2},
     "groups_lhs": {"groups": 2, "lhs_dilation": (2, 3)},
+    "depthwise_stride": {
+        "in_size": (8, 10, 4),
+        "out_channels": 4,
+        "groups": 4,
+        "kernel_size": 3,
+        "stride": 2,
+    },
     "depthwise": {"groups": 4, "out_channels": 4},
     "depthwise_multiplier": {"groups": 4, "out_channels": 12, "stride": (2, 1)},
     "depthwise_lhs_stride": {"groups": 4, "out_channels": 8, "lhs_dilation": 2, "stride": (1, 3)},

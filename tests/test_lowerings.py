@@ -92,11 +92,20 @@ def test_every_lowering_agrees_on_random_geometries(
         (lowerings.BiasOnly, ["empty", "empty_after_crop", "crop_past_the_input", "no_entry"]),
         (lowerings.Plain, ["valid_stride", "int", "int_negative", "crop_stride", "depthwise_odd"]),
         (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
-        (lowerings.OverPadded, ["same_stride_even_input", "one_output_channel"]),
+        (lowerings.OverPadded, ["groups", "depthwise_stride"]),
         (lowerings.RowSums, ["few_output_channels", "few_output_channels_lhs"]),
         (lowerings.MatmulFold, ["lone_output_channel", "lone_output_channel_lhs"]),
         (lowerings.Subpixel, ["few_output_channels_subpixel", "lhs_one_axis"]),
-        (lowerings.Padded, ["same", "pairs", "crop_before_pad_after", "pad_before_crop_after"]),
+        (
+            lowerings.Padded,
+            [
+                "same",
+                "pairs",
+                "same_stride_even_input",
+                "crop_before_pad_after",
+                "pad_before_crop_after",
+            ],
+        ),
         (lowerings.Transposed, ["lhs_upsample", "lhs_uneven_crop", "lhs_same"]),
         (lowerings.Phases, ["depthwise_lhs_stride", "groups_flat_kernel_lhs", "lhs_stride_rhs"]),
         (lowerings.TapSums, ["lhs_small_phases"]),
@@ -168,9 +177,10 @@ def test_complex_numbers_have_the_same_outputs_in_training_and_in_inference() ->
     def draw(shape: tuple[int, ...]) -> torch.Tensor:
         return torch.randn(shape, dtype=torch.complex64)
 
-    layer = Conv2d((8, 7, 3), 2, (4, 2), w_init=draw, b_init=draw, dtype=torch.complex64)
+    settings: dict[str, Any] = {"groups": 2, "w_init": draw, "b_init": draw}
+    layer = Conv2d((8, 7, 4), 2, (4, 2), dtype=torch.complex64, **settings)
     assert isinstance(layer.lowering, lowerings.OverPadded)
-    x = draw((2, 8, 7, 3))
+    x = draw((2, 8, 7, 4))
     with torch.no_grad():
         expected = layer(x)
     torch.testing.assert_close(layer(x), expected)
@@ -178,7 +188,7 @@ def test_complex_numbers_have_the_same_outputs_in_training_and_in_inference() ->
 
 # torch compiles its forward-mode formulas with a compiler that it deprecates.
 def test_over_padded_in_training_takes_dual_numbers() -> None:
-    layer = Conv2d((9, 8, 4), 3, 3, stride=2, b_init=1.5, dtype=torch.float64)
+    layer = Conv2d((9, 8, 4), 4, 3, stride=2, groups=4, b_init=1.5, dtype=torch.float64)
     assert isinstance(layer.lowering, lowerings.OverPadded)
     x, dx = (whole_numbers((2, 9, 8, 4), seed, torch.float64) for seed in (1, 2))
     with forward_ad.dual_level():

@@ -153,20 +153,22 @@ def _choose_undilated(geometry: Geometry) -> type[Lowering]:
     """The lowering for an undilated input that is read."""
     if Plain.applies(geometry):  # copies nothing
         return Plain
-    # Uneven padding costs a copy, either of the input or of the output: take the smaller one. With
-    # groups there are so few products that the copy takes longer than the convolution, and copying
-    # the input is slower than copying the output. But if each group has one input channel and
-    # several outputs, oneDNN computes the additional outputs slowly (14x14x96 to 192 channels, 3x3
-    # with stride 2: 2.5 times the time with the copied input, 56x56: 1.5 to 1.7; 112x112: 0.65 on
-    # one processor, and 1.2 to 1.8 on another).
+    # Uneven padding costs a copy of the input, or of the output and computing outputs to drop. With
+    # groups there are few products, so OverPadded is faster: 0.45 to 0.95 of Padded's time
+    # (depthwise). With one group computing them takes longer: 0.9 to 1.3 (3x3 with stride 2,
+    # 56x56x128 and 14x14x512), unless the output is small: 0.5 to 0.8 (112x112x128 to three
+    # channels, 65x65x128 to one). But if each group has one input channel and several outputs,
+    # oneDNN computes the additional outputs slowly (14x14x96 to 192 channels, 3x3 with stride 2:
+    # 2.5 times the time with the copied input, 56x56: 1.5 to 1.7; 112x112: 0.65 on one processor,
+    # and 1.2 to 1.8 on another).
     height, width = geometry.axes
-    copied_in = geometry.in_channels * height.size * width.size
-    copied_out = geometry.out_channels * height.out * width.out
-    multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
-    if multiplied and geometry.groups > 1:
-        copies_output = height.size * width.size > 64 * 64
+    if geometry.groups == 1:
+        copied_in = geometry.in_channels * height.size * width.size
+        copied_out = geometry.out_channels * height.out * width.out
+        copies_output = 12 * copied_out <= copied_in
     else:
-        copies_output = geometry.groups > 1 or copied_out < copied_in
+        multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
+        copies_output = not multiplied or height.size * width.size > 64 * 64
     copies_output = copies_output and OverPadded.applies(geometry) and _drops_few(geometry)
     return OverPadded if copies_output else Padded
 
