@@ -39,7 +39,7 @@ exit status:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.readme:
-        print(markdown.table(options.out))
+        print(f"{markdown.table(options.out)}\n\n{markdown.networks(options.out)}")
         return 0
     keep_memory()
     torch.set_num_threads(options.threads)
@@ -79,13 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _networks(options: argparse.Namespace) -> int:
     print(networks.HEADER)
+    options.out.mkdir(parents=True, exist_ok=True)
     rows: list[networks.Row] = []
     for batch in options.batches:
         for row in networks.measure(options.only, batch, options.modes, options.rounds):
             rows.append(row)
             print(networks.line(row), flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "networks.json").write_text(json.dumps(networks.record(rows), indent=1) + "\n")
+            record = json.dumps(networks.record(rows), indent=1)
+            (options.out / "networks.json").write_text(record + "\n")
     return 1 if any(row.short for row in rows) else 0
 
 
@@ -127,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--cited", action="store_true", help="time the shapes that choose.py cites")
     parser.add_argument("--bfloat16", action="store_true", help="time bfloat16 beside float32")
-    parser.add_argument("--readme", action="store_true", help="print the last two runs as Markdown")
+    parser.add_argument("--readme", action="store_true", help="print the last runs as Markdown")
     parser.add_argument("--networks", action="store_true", help="time whole networks")
     parser.add_argument(
         "--batches",

@@ -1,4 +1,4 @@
-"""The table of ``docs/speed.md``, from the last two runs: ``python -m benchmarks --readme``."""
+"""The tables of the README and ``docs/speed.md``: ``python -m benchmarks --readme``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,38 @@ def table(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def networks(folder: Path) -> str:
+    """One row per network and batch: its time / that with ``nn.Conv2d``, and the others' / its.
+
+    Raises:
+        FileNotFoundError: there is no file of ``--networks``.
+    """
+    rows: list[dict[str, Any]] = json.loads((folder / "networks.json").read_text())["rows"]
+    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    compared = [mode for mode in modes if any(r["mode"] == mode and r["flax"] for r in rows)]
+    heads = ["network, images", *(_MODES[mode] for mode in modes)]
+    heads += [f"others, {_MODES[mode]}" for mode in compared]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for key in dict.fromkeys((row["network"], row["batch"]) for row in rows):
+        own = {row["mode"]: row for row in rows if (row["network"], row["batch"]) == key}
+        cells = [f"{own[mode]['symmetric']['median']:.2f}" if mode in own else "" for mode in modes]
+        for mode in compared:
+            others = (
+                [own[mode][name] for name in ("padded", "keras", "flax")] if mode in own else []
+            )
+            cells.append(", ".join(_times(each) for each in others if each))
+        lines.append(f"| {key[0]}, {key[1]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 _OTHERS = ("reference", "textbook")
+_MODES = {
+    "eager": "eager",
+    "script": "frozen script",
+    "compiled": "compiled",
+    "onnx": "ONNX Runtime",
+    "training": "training",
+}
 
 
 def _name(shape: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ POSSIBLE = {strategy: names for strategy, names in NAMES.items() if strategy not
 
 # The options that torch cannot shard by width (see docs/deployment.md), and its messages.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "stride": ({"stride": (1, 2)}, "Stride must be 1 when there is padding"),
+    "stride": ({"stride": (1, 2), "padding": 1}, "Stride must be 1 when there is padding"),
     "lhs_dilation": ({"lhs_dilation": (1, 2)}, "Stride must be 1 when there is padding"),
     "rhs_dilation": ({"rhs_dilation": (1, 2)}, "Dilation must be 1 for tensor parallel"),
     "lhs_dilation of the height": (

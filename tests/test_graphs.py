@@ -13,7 +13,7 @@ from operations import Operations
 from torch.export import ExportedProgram
 
 from parity.targets import LAYERS, Cell, cells, here
-from torchconv2d.lowerings import TapSums
+from torchconv2d.lowerings import OverPadded, TapSums
 
 # The number of convolutions of each layer. The first exception has many phases, few of which read
 # entries.
@@ -62,12 +62,14 @@ def test_a_script_holds_the_chosen_lowering_only(cell: Cell) -> None:
         convolutions = sum(kinds[f"aten::conv{kind}"] for kind in ("2d", "_transpose2d"))
         by_product = isinstance(cell.layer.lowering, TapSums)  # which graphs of torch do without
         expected = 0 if by_product else CONVOLUTIONS[cell.name]
-        assert convolutions + kinds["aten::_convolution"] == expected
+        # A script has a lowering for training too, and freezing leaves it out.
+        both = graph is script and isinstance(cell.layer.lowering, OverPadded)
+        assert convolutions + kinds["aten::_convolution"] == expected * (1 + both)
         assert kinds["aten::bmm"] == by_product
         assert kinds["prim::CallMethod"] == 0
         assert kinds["aten::mul"] == multiplications
         if cell.name in ("plain", "cropping pads", "one input channel"):
-            assert kinds["prim::Loop"] == 0
+            assert kinds["prim::Loop"] == (graph is script)  # which freezing unrolls
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)

@@ -291,7 +291,7 @@ class AllOrNothing(nn.Module):
         return found
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)  # ``to`` and the like
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
         settle_strides(self._parameters.get("weight"))
         return self
 

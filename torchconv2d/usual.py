@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .layout import in_format_of
 from .operands import fits
-from .versions import is_any_autocast_enabled, tracing_state
+from .versions import is_any_autocast_enabled, is_exporting, tracing_state
 
 _PLAIN = (Tensor, nn.Parameter)  # and no subclass
 _STRIDED, _FLOAT32 = torch.strided, torch.float32
@@ -59,15 +59,12 @@ def outputs(layer: Any, x: Any) -> Tensor | None:
     convolve = layer.convolution
     is_last = layer.channels_last
     batch = x.permute(0, 3, 1, 2) if is_last else x
-    direct = convolve.direct
-    if (
-        direct is not None
-        and dtype is _FLOAT32
-        and not torch.is_grad_enabled()
-        and not is_any_autocast_enabled()
-    ):
-        # In inference in float32 there is nothing to decide.
-        y = direct(batch, weight, bias)
-    else:
-        y = convolve(batch, weight, bias)
+    direct = None
+    # In float32 there may be nothing to decide.
+    if dtype is _FLOAT32 and not is_any_autocast_enabled() and not is_exporting():
+        if not torch.is_grad_enabled():
+            direct = convolve.direct
+        elif not is_last:
+            direct = convolve.direct_in_training(batch, weight)
+    y = (convolve if direct is None else direct)(batch, weight, bias)
     return y.permute(0, 2, 3, 1).contiguous() if is_last else in_format_of(batch, y)

@@ -155,17 +155,19 @@ def _choose_undilated(geometry: Geometry) -> type[Lowering]:
         return Plain
     # Uneven padding costs a copy of the input, or of the output and computing outputs to drop. With
     # groups there are few products, so OverPadded is faster: 0.45 to 0.95 of Padded's time
-    # (depthwise). With one group computing them takes longer: 0.9 to 1.3 (3x3 with stride 2,
-    # 56x56x128 and 14x14x512), unless the output is small: 0.5 to 0.8 (112x112x128 to three
-    # channels, 65x65x128 to one). But if each group has one input channel and several outputs,
-    # oneDNN computes the additional outputs slowly (14x14x96 to 192 channels, 3x3 with stride 2:
-    # 2.5 times the time with the copied input, 56x56: 1.5 to 1.7; 112x112: 0.65 on one processor,
-    # and 1.2 to 1.8 on another).
+    # (depthwise). With one group and no stride take the smaller copy: 0.95 to 1.0 of the time if
+    # the output is smaller (65x65x128 to 8 channels), 1.3 if not (64x64x64, 4x4). With a stride
+    # computing the outputs takes longer: 0.9 to 1.3 (3x3 with stride 2, 56x56x128 and 14x14x512),
+    # unless there are few: 0.5 to 0.8 (112x112x128 to three channels). But if each group has one
+    # input channel and several outputs, oneDNN computes the additional outputs slowly (14x14x96 to
+    # 192 channels, 3x3 with stride 2: 2.5 times the time with the copied input, 56x56: 1.5 to 1.7;
+    # 112x112: 0.65 on one processor, and 1.2 to 1.8 on another).
     height, width = geometry.axes
     if geometry.groups == 1:
         copied_in = geometry.in_channels * height.size * width.size
         copied_out = geometry.out_channels * height.out * width.out
-        copies_output = 12 * copied_out <= copied_in
+        strided = geometry.stride != (1, 1)
+        copies_output = (12 if strided else 1) * copied_out < copied_in
     else:
         multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
         copies_output = not multiplied or height.size * width.size > 64 * 64

@@ -34,6 +34,7 @@ from .padded import Padded, PaddedWeightGradient
 from .precision import NARROW, Answers, has_bfloat16, wider
 from .weight_gradient import WeightGradient
 
+Function = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # of input, weight and bias
 _AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -42,7 +43,7 @@ class Computation:
 
     _rounds_partial_sums = False
     # What inference in float32 calls instead, with the same arguments; there is nothing to decide.
-    direct: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
+    direct: Function | None = None
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution in torch's own layouts.
@@ -126,23 +127,19 @@ class Convolution(Computation):
         self._forced = lowering, weight_gradient
         kind = choose(geometry) if lowering is None else lowering
         self.lowering = lower(geometry, kind)
-        in_graphs = choose_in_graphs(geometry, kind)  # and for DTensors
+        in_graphs, exported = choose_in_graphs(geometry, kind), choose_for_export(geometry)
         self._functional = self.lowering if in_graphs is kind else lower(geometry, in_graphs)
-        exported = choose_for_export(geometry)
         self._exported = self.lowering if exported is kind else lower(geometry, exported)
         self._is_same_in_graphs = in_graphs is exported is kind
         call = self.lowering.forward if self.lowering.copies_weight else self.lowering.outputs
-        self.direct = call if self._is_same_in_graphs else None
-        trained = kind if any(self._forced) else choose_in_training(geometry, kind)
+        self.direct = call if in_graphs is kind else None
+        forced = any(self._forced)
+        trained = kind if forced else choose_in_training(kind)
         self._trained = None if trained is kind else lower(geometry, trained)
-        self._has_own_weight_gradient = any(self._forced) or has_own_gradients(
-            geometry, trained, of_input=False
-        )
-        if weight_gradient is None and (
-            self._has_own_weight_gradient or has_own_gradients(geometry, trained)
-        ):
-            weight_gradient = choose_weight_gradient(geometry, trained)
-        self._gradient_kind = weight_gradient
+        self._has_own_weight_gradient = forced or has_own_gradients(geometry, trained, False)
+        has_own = forced or has_own_gradients(geometry, trained)
+        by = choose_weight_gradient(geometry, trained) if has_own else None
+        self._gradient_kind = weight_gradient or by
         self._rounds_partial_sums = self.lowering.rounds_partial_sums
         self._answers = Answers(geometry)
 
@@ -160,19 +157,15 @@ class Convolution(Computation):
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         trains = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
-        lowering = self._lowering_for(x)
-        if trains and self._trained is not None:
-            lowering = self._trained
+        lowering = (self._trained if trains else None) or self._lowering_for(x)
         if not trains or torch.compiler.is_compiling() or is_tracing():
             return lowering.forward(x, weight, bias)
         weight = lowering.readable(weight)
         narrow = x.dtype == torch.bfloat16 and x.is_cpu  # torch's own gradients may be wrong
-        has_own = self._gradient_kind is not None
-        has_own = has_own and (self._has_own_weight_gradient or x.requires_grad)
+        has_own = self._has_own_gradients(x)
         if narrow or (has_own and not weight.is_complex()):
             return self._apply(x, weight, bias)
-        # A sharded tensor cannot be flattened.
-        if not lowering.has_dense_gradients(x, weight) and not is_functional(x):
+        if not is_functional(x):  # a sharded tensor cannot be flattened
             weight, x = with_dense_gradient(weight), with_dense_gradient(x)
         if not has_own:
             return lowering.outputs(x, weight, bias)
@@ -182,6 +175,15 @@ class Convolution(Computation):
         imaginary = self._apply(x.imag, weight.imag, None)
         mixed = self._apply(x.real + x.imag, weight.real + weight.imag, of_both)
         return torch.complex(real - imaginary, mixed - real - imaginary)
+
+    def direct_in_training(self, x: Tensor, weight: Tensor) -> Function | None:
+        """What training calls instead if torch's gradients are right, fast and dense already."""
+        by = self._trained or self.lowering
+        is_own = self._has_own_gradients(x)
+        return by.forward if not is_own and by.has_dense_gradients(x, weight) else None
+
+    def _has_own_gradients(self, x: Tensor) -> bool:
+        return bool(self._gradient_kind) and (self._has_own_weight_gradient or x.requires_grad)
 
     def _is_right_in_bfloat16(self, x: Tensor, weight: Tensor) -> bool:
         if not has_bfloat16() or is_exporting() or is_tracing():
@@ -199,8 +201,8 @@ class Convolution(Computation):
         lowering = self._functional if functional else self.lowering
         return self._answers.outputs_are_right(lowering, (x_is_last, weight_is_last))
 
-    def _apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _Differentiable.apply(x, weight, bias, self)  # pyright: ignore
+    def _apply(self, *operands: Tensor | None) -> Tensor:
+        return _Differentiable.apply(*operands, self)  # pyright: ignore
 
     def _lowering_for(self, x: Tensor) -> Lowering:
         if self._is_same_in_graphs:

@@ -94,7 +94,8 @@ class Lowering(nn.Module, ABC):
     def has_dense_gradients(self, x: Tensor, weight: Tensor) -> bool:
         """Whether torch's gradients of :meth:`outputs` are contiguous, or channels-last like ``x``.
 
-        torch computes those of a contiguous weight and a channels-last image channels-last.
+        torch computes those of a contiguous weight and a channels-last image channels-last. Axes of
+        size 1 may have other strides than usual, as in the gradients of torch's own layers.
         """
         if self._has_one_format or x.stride(1) != 1:
             return self.keeps_formats

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry
 from .lowering import Lowering, slices_for_stride
+from .plain import is_even, padding
+from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
 class Side(NamedTuple):
@@ -70,3 +72,27 @@ class OverPadded(Lowering):
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
         return y.narrow(2, self.top, self.rows).narrow(3, self.left, self.columns)
+
+
+class OverPaddedWeightGradient(WeightGradient):
+    """The weight gradient of ``F.conv2d`` for a copy that is padded along uneven axes alone.
+
+    torch cannot pad a copy along an axis along which DTensors are sharded.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        height, width = geometry.axes
+        self._read = height.window[:2], width.window[:2]
+        even = [
+            (padding(axis), (0, 0)) if is_even(axis) else (0, axis.window[2:])
+            for axis in geometry.axes
+        ]
+        (above, above_below), (left, left_right) = even
+        self._zeros = (*left_right, *above_below)
+        settings = geometry.rhs_dilation, geometry.groups
+        self._settings = (geometry.stride, (above, left), *settings)
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        rows, columns = self._read
+        x = F.pad(x.narrow(2, *rows).narrow(3, *columns), self._zeros)
+        return conv2d_weight_gradient(gradient, x, weight, *self._settings)

@@ -60,6 +60,9 @@ class PerSize:
             return self.of_size(rows, columns)(x, weight, bias)
         return self.in_graphs(x, weight, bias)
 
+    def direct_in_training(self, x: Tensor, weight: Tensor) -> None:
+        return None
+
     def lowerings_in_scripts(self, is_complex: bool) -> tuple[AnySizeLowering, None]:
         return self.lowering, None
 

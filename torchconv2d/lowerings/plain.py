@@ -12,13 +12,14 @@ from .lowering import Lowering, every, slices_for_stride
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
 
-def _padding(axis: Axis) -> int:
+def padding(axis: Axis) -> int:
+    """The zeros on both sides."""
     return max(axis.before, 0)
 
 
-def _is_even(axis: Axis) -> bool:
+def is_even(axis: Axis) -> bool:
     """Whether padding both sides by ``before`` gives exactly the windows that are wanted."""
-    padded = axis.window.length + 2 * _padding(axis)
+    padded = axis.window.length + 2 * padding(axis)
     return padded >= axis.extent and (padded - axis.extent) // axis.stride + 1 == axis.out
 
 
@@ -39,7 +40,7 @@ class Plain(Lowering):
     @staticmethod
     def applies(geometry: Geometry) -> bool:
         undilated = geometry.reads_input and geometry.lhs_dilation == (1, 1)
-        return undilated and all(map(_is_even, geometry.axes))
+        return undilated and all(map(is_even, geometry.axes))
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
@@ -47,7 +48,7 @@ class Plain(Lowering):
         self.top, self.rows = height.window[:2]
         self.left, self.columns = width.window[:2]
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
-        self.padding = (_padding(height), _padding(width))
+        self.padding = (padding(height), padding(width))
         self.sliced = slices_for_stride(geometry) and self.padding == (0, 0)
         self.is_one_call = self.keeps_formats = not (self.cropped or self.sliced)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride

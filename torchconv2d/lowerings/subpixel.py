@@ -39,7 +39,7 @@ class Subpixel(Lowering):
     >>> from torchconv2d import Conv2d
     >>> Conv2d((32, 32, 64), 3, 4, lhs_dilation=2).lowering
     Subpixel(
-      (shared): Padded()
+      (shared): OverPadded()
     )
     """
 
