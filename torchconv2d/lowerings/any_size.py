@@ -48,6 +48,9 @@ class AnySize(Computation):
             groups,
         )
 
+    def direct_in_training(self, x: Tensor, weight: Tensor) -> None:
+        """There is always something to decide."""
+
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if is_tracing() and not is_tracing_onnx():
             # A trace records no choices, but it does call scripts.

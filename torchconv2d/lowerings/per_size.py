@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..geometry import Settings, plan
 from .any_size import AnySize, AnySizeLowering
-from .convolution import Convolution
+from .convolution import Convolution, Function
 
 # The image sizes whose plans a layer keeps.
 KEPT_SIZES = 256
@@ -60,8 +60,10 @@ class PerSize:
             return self.of_size(rows, columns)(x, weight, bias)
         return self.in_graphs(x, weight, bias)
 
-    def direct_in_training(self, x: Tensor, weight: Tensor) -> None:
-        return None
+    def direct_in_training(self, x: Tensor, weight: Tensor) -> Function | None:
+        rows, columns = x.size(2), x.size(3)
+        known = are_known(rows, columns)
+        return self.of_size(rows, columns).direct_in_training(x, weight) if known else None
 
     def lowerings_in_scripts(self, is_complex: bool) -> tuple[AnySizeLowering, None]:
         return self.lowering, None
