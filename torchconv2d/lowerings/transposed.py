@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight
-from ..versions import is_readable, is_recording, is_transformed
+from ..versions import is_exporting, is_readable, is_tracing, is_transformed
 from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient, empty_weight
 
@@ -149,7 +149,7 @@ class Transposed(Lowering):
         # long with a bias if the dilation does not divide the number of computed outputs.
         adds_bias = self.cut and bias is not None and not _is_half(x)
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-            adds_bias = adds_bias and not is_recording()
+            adds_bias = adds_bias and not is_exporting() and not is_tracing()
         y = F.conv_transpose2d(
             x,
             adjoint_weight(weight, self.groups),
