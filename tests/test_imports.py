@@ -121,6 +121,7 @@ PACKAGES = {
             "choose",
             "choose_gradient",
             "precision",
+            "self_test",
             "convolution",
             "any_size",
             "per_size",

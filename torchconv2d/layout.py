@@ -56,6 +56,22 @@ def is_channels_innermost(x: Tensor) -> bool:
     return x.stride(1) == 1 and not x.is_contiguous()
 
 
+def is_read_channels_last(x: Tensor) -> bool:
+    """Whether torch reads a ``(B, C, H, W)`` tensor in its channels-last memory format.
+
+    The strides decide, also those of axes of size 1 (``suggest_memory_format`` in C++). So a
+    channels-last image of one channel is read as channels-last, although it is contiguous too.
+    """
+    least = 0
+    for axis in (1, 3, 2, 0):
+        if x.size(axis) == 0 or x.stride(axis) < least:
+            return False
+        if axis == 0 and least == x.stride(1):  # a single entry for each image, or `N1H1`
+            return False
+        least = x.stride(axis) * x.size(axis)
+    return x.stride(1) != 0
+
+
 def dense_as(model: Tensor, x: Tensor) -> Tensor:
     """``x`` without gaps, channels-last if the model is, as torch's own gradients are."""
     if is_channels_innermost(model):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from ..layout import adjoint_weight, dense_as, with_dense_gradient
+from ..layout import adjoint_weight, dense_as, is_read_channels_last, with_dense_gradient
 from ..versions import (
     constant_in_graphs,
     float32_is_reduced,
@@ -31,7 +31,8 @@ from .choose_gradient import (
 )
 from .lowering import Lowering, is_functional
 from .padded import Padded, PaddedWeightGradient
-from .precision import NARROW, Answers, has_bfloat16, wider
+from .precision import NARROW, has_bfloat16, wider
+from .self_test import Answers
 from .weight_gradient import WeightGradient
 
 Function = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # of input, weight and bias
@@ -295,8 +296,8 @@ class Convolution(Computation):
 
 
 def _orders(x: Tensor, weight: Tensor) -> tuple[bool, bool]:
-    """Whether each is channels-last in memory, see ``precision.Sample``."""
-    return not x.is_contiguous(), not weight.is_contiguous()
+    """Whether each is channels-last in memory, see ``self_test.Sample``."""
+    return is_read_channels_last(x), is_read_channels_last(weight)
 
 
 class _Differentiable(torch.autograd.Function):
