@@ -206,7 +206,7 @@ KNOWN = (
         "oneDNN",
         "not reported",
         examples.lone_column_of_one_channel,
-        "avx512_f",
+        "amx_tile",
     ),
     KnownBug(
         "F.conv_transpose2d's input gradient reads out of bounds for one output channel and a "
@@ -214,14 +214,14 @@ KNOWN = (
         "oneDNN",
         "not reported",
         examples.transposed_to_one_channel_from_a_lone_column,
-        "avx512_f",
+        "amx_tile",
     ),
     KnownBug(
         "A channels-last weight is read wrongly if it has several groups or an axis of size 1",
         "oneDNN",
         "not reported",
         examples.channels_last_weight_of_groups,
-        "avx512_f",
+        "amx_tile",
     ),
     KnownBug(
         "The weight gradient of an unpadded 1x1 convolution with a stride and few channels writes "
@@ -229,20 +229,20 @@ KNOWN = (
         "oneDNN",
         "not reported",
         examples.strided_pointwise_weight_gradient_writes_past_its_memory,
-        "avx512_bf16",
+        "amx_tile",
     ),
     KnownBug(
         "In bfloat16 the dilation of a single tap may crash the process",
         "oneDNN",
         "not reported",
         examples.dilation_of_a_lone_tap_in_bfloat16,
-        "avx512_bf16",
+        "amx_tile",
     ),
     KnownBug(
         "bfloat16 weight gradients are wrong for some small convolutions",
         "oneDNN",
         "not reported",
         examples.bfloat16_weight_gradients,
-        "avx512_bf16",
+        "amx_tile",
     ),
 )
