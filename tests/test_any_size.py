@@ -144,6 +144,32 @@ def test_a_thousand_random_sizes_against_the_definition(run: str) -> None:
     assert refused > 0
 
 
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stride": (1, 2), "padding": "VALID"},
+        {"stride": (1, 3), "padding": "SAME"},
+        {"stride": (2, 3), "padding": 1, "rhs_dilation": (2, 1)},
+        {"stride": (1, 1), "padding": "SAME", "lhs_dilation": (1, 3), "out_channels": 1},
+        {"stride": (1, 2), "padding": "VALID", "kernel_size": 1},
+    ],
+)
+def test_a_single_column_of_one_channel(run: str, settings: dict[str, Any]) -> None:
+    """With these strides oneDNN is wrong, and spoils the image's gradient of a transposed one."""
+    settings = {"out_channels": 8, "kernel_size": (3, 2), "w_init": whole_numbers, **settings}
+    layer = Conv2d((None, None, 1 if settings["out_channels"] > 1 else 4), **settings)
+    called, exactly = RUNS[run](layer), copy.deepcopy(layer).double()
+    for rows, columns in ((8, 1), (16, 1), (5, 2), (16, 3), (9, 7)):
+        x = input_of(layer, rows, columns)
+        exact, x = x.double().requires_grad_(), x.requires_grad_()
+        y, right = called(x), exactly(exact)
+        assert torch.equal(y.double(), right), x.shape
+        cotangent = whole_numbers(y.shape)
+        (found,) = torch.autograd.grad(y, x, cotangent)
+        assert torch.equal(found.double(), *torch.autograd.grad(right, exact, cotangent.double()))
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_gradients_are_those_of_a_fixed_layer(seed: int) -> None:
     layer = random_layer(seed)

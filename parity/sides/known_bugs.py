@@ -206,7 +206,7 @@ KNOWN = (
         "oneDNN",
         "not reported",
         examples.lone_column_of_one_channel,
-        "amx_tile",
+        "avx512_f",
     ),
     KnownBug(
         "F.conv_transpose2d's input gradient reads out of bounds for one output channel and a "
@@ -214,7 +214,7 @@ KNOWN = (
         "oneDNN",
         "not reported",
         examples.transposed_to_one_channel_from_a_lone_column,
-        "amx_tile",
+        "avx512_f",
     ),
     KnownBug(
         "A channels-last weight is read wrongly if it has several groups or an axis of size 1",

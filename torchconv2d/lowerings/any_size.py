@@ -106,6 +106,9 @@ def _convolve(
     pads, extents = list(amounts), [0, 0]
     for i in range(2):
         extents[i] = (weight.size(2 + i) - 1) * rhs_dilation[i] + 1
+        if torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            if x.size(2 + i) == 1:  # there is nothing between which to insert zeros
+                lhs_dilation = [lhs_dilation[j] if j != i else 1 for j in range(2)]
         dilated = dilated_size(x.size(2 + i), lhs_dilation[i])
         if padding == "SAME" or padding == "SAME_LOWER":
             same = same_pads(dilated, extents[i], stride[i], padding == "SAME_LOWER")
@@ -114,7 +117,8 @@ def _convolve(
             both = pads[2 * i] + pads[2 * i + 1]
             _check_padded(dilated + both, both)
     if lhs_dilation != [1, 1]:
-        if stride == [1, 1] and _is_transposed(x, pads, extents, lhs_dilation):
+        is_safe = _is_safe(lhs_dilation, weight.size(0))  # torch's gradients of a transposed one
+        if stride == [1, 1] and is_safe and _is_transposed(x, pads, extents, lhs_dilation):
             return _transposed(x, weight, bias, pads, extents, lhs_dilation, rhs_dilation, groups)
         x = _dilated(x, lhs_dilation)
     is_known = True  # whether the padding is the same for every size
@@ -162,14 +166,17 @@ def _undilated(
     groups: int,
 ) -> Tensor:
     """The convolution of an input that is not dilated, or is already."""
-    padded, missing, has_room = [0, 0], [0, 0], [True, True]
+    padded, missing, has_room, least = [0, 0], [0, 0], [True, True], list(extents)
+    is_safe = _is_safe(stride, weight.size(1) * groups)
+    if not is_safe:
+        least[1] += stride[1]
     for i in range(2):
         before, after = pads[2 * i], pads[2 * i + 1]
         padded[i] = x.size(2 + i) + before + after
-        if is_known:
-            has_room[i] = _has_room(x.size(2 + i), before + after, extents[i])
-        if not has_room[i]:  # add zeros for one window, whose output is dropped
-            missing[i] = _larger(padded[i], extents[i]) - padded[i]
+        if is_known or (i == 1 and not is_safe):
+            has_room[i] = _has_room(x.size(2 + i), before + after, least[i])
+        if not has_room[i]:  # add zeros for a window whose output is dropped
+            missing[i] = _larger(padded[i], least[i]) - padded[i]
     top, bottom, left, right = pads[0], pads[1], pads[2], pads[3]
     even = [0, 0]
     if is_known and has_room[0] and has_room[1] and top == bottom >= 0 and left == right >= 0:
@@ -190,9 +197,10 @@ def _undilated(
             if crops[i]:
                 x = x.narrow(2 + i, max(-pads[2 * i], 0), padded[i] + missing[i])
     one_tap = weight.size(2) == 1 and weight.size(3) == 1
+    steps = stride
     if one_tap and even == [0, 0] and crashes_onednn(weight.size(1), stride):
-        x, stride = _picked(x, stride), [1, 1]
-    y = F.conv2d(x, weight, bias, stride, even, rhs_dilation, groups)
+        x, steps = _picked(x, stride), [1, 1]
+    y = F.conv2d(x, weight, bias, steps, even, rhs_dilation, groups)
     for i in range(2):
         if not has_room[i]:
             y = y.narrow(2 + i, 0, _larger((padded[i] - extents[i]) // stride[i] + 1, 0))
@@ -206,6 +214,15 @@ def _picked(x: Tensor, stride: list[int]) -> Tensor:
         if is_exporting() and not x.is_complex():
             return F.avg_pool2d(x, 1, stride)
     return every(x, (0, stride[0]), (0, stride[1]))
+
+
+def _is_safe(steps: list[int], channels: int) -> bool:
+    """Whether oneDNN computes a convolution with these strides correctly if it has a single column.
+
+    With one input channel and a larger stride along the rows it does not, see ``Axis.simplified``.
+    The same holds for the input gradient of a transposed convolution to one output channel.
+    """
+    return channels != 1 or steps[1] <= steps[0]
 
 
 def _is_transposed(x: Tensor, pads: list[int], extents: list[int], lhs_dilation: list[int]) -> bool:
