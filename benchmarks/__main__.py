@@ -39,7 +39,7 @@ exit status:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.readme:
-        print(f"{markdown.table(options.out)}\n\n{markdown.networks(options.out)}")
+        print(markdown.tables(options.out))
         return 0
     keep_memory()
     torch.set_num_threads(options.threads)

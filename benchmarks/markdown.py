@@ -8,15 +8,24 @@ from pathlib import Path
 from typing import Any
 
 
-def table(folder: Path) -> str:
-    """One row per layer: how many times as long the others take, forward and in training.
+def tables(folder: Path) -> str:
+    """Both tables; in the place of each that has no file, the command that writes it."""
+    found: list[str] = []
+    for build, commands in (
+        (layers, {"forward": "", "training": " --training"}),
+        (networks, {"networks": " --networks"}),
+    ):
+        missing = [
+            more for name, more in commands.items() if not (folder / f"{name}.json").exists()
+        ]
+        found += [f"To be measured: python -m benchmarks{more}" for more in missing]
+        if not missing:
+            found.append(build(*(json.loads((folder / f"{n}.json").read_text()) for n in commands)))
+    return "\n\n".join(found)
 
-    Raises:
-        FileNotFoundError: the file of one of the two runs is missing.
-    """
-    forward, training = (
-        json.loads((folder / f"{name}.json").read_text()) for name in ("forward", "training")
-    )
+
+def layers(forward: dict[str, Any], training: dict[str, Any]) -> str:
+    """One row per layer: how many times as long the others take, forward and in training."""
     lines = [
         "| layer | lowering | reference, forward | textbook | reference, training | textbook |",
         "|---|---|---|---|---|---|",
@@ -29,17 +38,13 @@ def table(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def networks(folder: Path) -> str:
-    """One row per network and batch: its time / that with ``nn.Conv2d``, and the others' / its.
-
-    Raises:
-        FileNotFoundError: there is no file of ``--networks``.
-    """
-    rows: list[dict[str, Any]] = json.loads((folder / "networks.json").read_text())["rows"]
+def networks(run: dict[str, Any]) -> str:
+    """One row per network and batch: its time / that with ``nn.Conv2d``, and the others' / its."""
+    rows: list[dict[str, Any]] = run["rows"]
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     compared = [mode for mode in modes if any(r["mode"] == mode and r["flax"] for r in rows)]
-    heads = ["network, images", *(_MODES[mode] for mode in modes)]
-    heads += [f"others, {_MODES[mode]}" for mode in compared]
+    heads = ["network, images", *(_HEADS.get(mode, mode) for mode in modes)]
+    heads += [f"others, {mode}" for mode in compared]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for key in dict.fromkeys((row["network"], row["batch"]) for row in rows):
         own = {row["mode"]: row for row in rows if (row["network"], row["batch"]) == key}
@@ -54,13 +59,7 @@ def networks(folder: Path) -> str:
 
 
 _OTHERS = ("reference", "textbook")
-_MODES = {
-    "eager": "eager",
-    "script": "frozen script",
-    "compiled": "compiled",
-    "onnx": "ONNX Runtime",
-    "training": "training",
-}
+_HEADS = {"script": "frozen script", "onnx": "ONNX Runtime"}
 
 
 def _name(shape: dict[str, Any]) -> str:

@@ -290,7 +290,7 @@ class AllOrNothing(nn.Module):
             raise RuntimeError(f"{type(self).__name__} cannot load it. {' '.join(wrong)}")
         return found
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:  # ``to``, ``half`` and the like
         super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType]
         settle_strides(self._parameters.get("weight"))
         return self

@@ -49,7 +49,7 @@ class AnySize(Computation):
         )
 
     def direct_in_training(self, x: Tensor, weight: Tensor) -> None:
-        """There is always something to decide."""
+        """None: what to call depends on the image, and on whether a graph is recorded."""
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if is_tracing() and not is_tracing_onnx():
