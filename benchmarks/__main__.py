@@ -141,10 +141,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--modes",
         nargs="+",
-        choices=networks.MODES,
+        choices=tuple(networks.LIMITS),
         default=networks.MODES,
         metavar="MODE",
-        help=f"only some of those of --networks: {', '.join(networks.MODES)}",
+        help=f"only some of those of --networks: {', '.join(networks.LIMITS)}",
     )
     parser.add_argument(
         "--device",
