@@ -18,21 +18,21 @@ _COLORS["limit"] = "#999999"
 
 def limits(rows: Sequence[Row], training: bool, path: Path) -> None:
     """Three dots per layer: the time of each side over the machine's limit."""
-    figure, axes = pyplot.subplots(figsize=(8, 0.24 * len(rows) + 1.2), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(6, 0.25 * len(rows) + 1.2), layout="constrained")
     places = range(len(rows))
     for name in ("textbook", "reference", "torchconv2d"):
         values = [row.limits[name] for row in rows]
         axes.plot(values, places, "o", color=_COLORS[name], label=name, markersize=5)
-    axes.set_yticks(places, [f"{row.shape.name}  ({row.lowering})" for row in rows], fontsize=7)
+    axes.set_yticks(places, [row.shape.name for row in rows], fontsize=9)  # for narrow screens
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xticks([1, 2, 5, 10, 100], ["1", "2", "5", "10", "100"])
     axes.grid(axis="x", alpha=0.3)
     what = "forward and backward" if training else "forward"
-    axes.set_xlabel(f"time / the machine's limit, {what} (log scale; right is slower)")
-    axes.set_title(f"{machine()['processor']}, {machine()['threads']} threads", fontsize=8)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.set_xlabel(f"time / limit, {what} (log scale; right is slower)")
+    figure.suptitle(f"{machine()['processor']}, {machine()['threads']} threads", fontsize=9)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9)
     _save(figure, path)
 
 

@@ -122,6 +122,7 @@ PACKAGES = {
             "choose_gradient",
             "precision",
             "self_test",
+            "computation",
             "convolution",
             "any_size",
             "per_size",

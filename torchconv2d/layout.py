@@ -66,7 +66,7 @@ def is_read_channels_last(x: Tensor) -> bool:
     for axis in (1, 3, 2, 0):
         if x.size(axis) == 0 or x.stride(axis) < least:
             return False
-        if axis == 0 and least == x.stride(1):  # a single entry for each image, or `N1H1`
+        if axis == 0 and least == x.stride(1):  # each image is a single entry, or a column of them
             return False
         least = x.stride(axis) * x.size(axis)
     return x.stride(1) != 0
@@ -74,9 +74,7 @@ def is_read_channels_last(x: Tensor) -> bool:
 
 def dense_as(model: Tensor, x: Tensor) -> Tensor:
     """``x`` without gaps, channels-last if the model is, as torch's own gradients are."""
-    if is_channels_innermost(model):
-        return _dense(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    return _dense(x)
+    return with_usual_strides(x, is_channels_innermost(model))
 
 
 def in_format_of(model: Tensor, x: Tensor) -> Tensor:
@@ -91,6 +89,13 @@ def in_format_of(model: Tensor, x: Tensor) -> Tensor:
         if x.stride(0) == row * x.size(2):
             return x
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def with_usual_strides(x: Tensor, channels_last: bool) -> Tensor:
+    """``x`` without gaps in this memory format, also by the strides of axes of size 1."""
+    if channels_last:
+        return _dense(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return _dense(x)
 
 
 def with_dense_gradient(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..geometry import Settings
 from ..layout import adjoint_weight
 from ..versions import is_exporting, is_recording, is_tracing
-from .convolution import Computation
+from .computation import Computation
 from .lowering import crashes_onednn, every
 from .traced import is_tracing_onnx, scripted
 
@@ -117,8 +117,9 @@ def _convolve(
             both = pads[2 * i] + pads[2 * i + 1]
             _check_padded(dilated + both, both)
     if lhs_dilation != [1, 1]:
-        is_safe = _is_safe(lhs_dilation, weight.size(0))  # torch's gradients of a transposed one
-        if stride == [1, 1] and is_safe and _is_transposed(x, pads, extents, lhs_dilation):
+        # torch computes the gradients here.
+        is_right = _is_right_for_one_column(lhs_dilation, weight.size(0))
+        if stride == [1, 1] and is_right and _is_transposed(x, pads, extents, lhs_dilation):
             return _transposed(x, weight, bias, pads, extents, lhs_dilation, rhs_dilation, groups)
         x = _dilated(x, lhs_dilation)
     is_known = True  # whether the padding is the same for every size
@@ -167,13 +168,13 @@ def _undilated(
 ) -> Tensor:
     """The convolution of an input that is not dilated, or is already."""
     padded, missing, has_room, least = [0, 0], [0, 0], [True, True], list(extents)
-    is_safe = _is_safe(stride, weight.size(1) * groups)
-    if not is_safe:
-        least[1] += stride[1]
+    is_right = _is_right_for_one_column(stride, weight.size(1) * groups)
+    if not is_right:
+        least[1] += stride[1]  # at least two columns of outputs
     for i in range(2):
         before, after = pads[2 * i], pads[2 * i + 1]
         padded[i] = x.size(2 + i) + before + after
-        if is_known or (i == 1 and not is_safe):
+        if is_known or (i == 1 and not is_right):
             has_room[i] = _has_room(x.size(2 + i), before + after, least[i])
         if not has_room[i]:  # add zeros for a window whose output is dropped
             missing[i] = _larger(padded[i], least[i]) - padded[i]
@@ -216,11 +217,11 @@ def _picked(x: Tensor, stride: list[int]) -> Tensor:
     return every(x, (0, stride[0]), (0, stride[1]))
 
 
-def _is_safe(steps: list[int], channels: int) -> bool:
-    """Whether oneDNN computes a convolution with these strides correctly if it has a single column.
+def _is_right_for_one_column(steps: list[int], channels: int) -> bool:
+    """Whether oneDNN computes a single column of outputs correctly, see ``Axis.simplified``.
 
-    With one input channel and a larger stride along the rows it does not, see ``Axis.simplified``.
-    The same holds for the input gradient of a transposed convolution to one output channel.
+    With one input channel and a horizontal stride larger than the vertical one it does not. The
+    input gradient of a transposed convolution is such a convolution of its output channels.
     """
     return channels != 1 or steps[1] <= steps[0]
 

@@ -1,9 +1,7 @@
-"""Calls the lowerings: it decides dtypes and gradients, and caches one instance per geometry."""
+"""Calls the lowerings: it decides on gradients, and caches one instance per geometry."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
@@ -12,11 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Geometry
-from ..layout import adjoint_weight, dense_as, is_read_channels_last, with_dense_gradient
+from ..layout import (
+    adjoint_weight,
+    dense_as,
+    is_read_channels_last,
+    with_dense_gradient,
+    with_usual_strides,
+)
 from ..versions import (
     constant_in_graphs,
-    float32_is_reduced,
-    is_any_autocast_enabled,
     is_exporting,
     is_tracing,
     is_transformed,
@@ -29,73 +31,12 @@ from .choose_gradient import (
     make_weight_gradient,
     own_weight_gradient,
 )
+from .computation import Computation, Function
 from .lowering import Lowering, is_functional
 from .padded import Padded, PaddedWeightGradient
-from .precision import NARROW, has_bfloat16, wider
+from .precision import has_bfloat16, wider
 from .self_test import Answers
 from .weight_gradient import WeightGradient
-
-Function = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # of input, weight and bias
-_AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)
-
-
-class Computation:
-    """A function of input, weight and bias that decides in which dtype a subclass computes."""
-
-    _rounds_partial_sums = False
-    # What inference in float32 calls instead, with the same arguments; there is nothing to decide.
-    direct: Function | None = None
-
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution in torch's own layouts.
-
-        Args:
-            x: ``(B, C, H, W)``, in any memory format.
-            weight: ``(out, C / groups, kh, kw)``, of ``x``'s dtype unless autocast casts both.
-            bias: ``(out,)`` or None.
-
-        Returns:
-            ``(B, out, out_h, out_w)``, in the memory format that torch chooses.
-        """
-        dtype = x.dtype
-        if is_any_autocast_enabled() and dtype in _AUTOCAST:
-            device = "cpu" if x.is_cpu else "cuda"
-            if not torch.is_autocast_enabled(device):
-                return self._in_dtype(x, weight, bias)
-            # Autocast would cast a wider dtype back to half precision.
-            dtype = torch.get_autocast_dtype(device)
-            with torch.autocast(device, enabled=False):
-                bias = None if bias is None else bias.to(dtype)
-                return self._in_dtype(x.to(dtype), weight.to(dtype), bias)
-        return self._in_dtype(x, weight, bias)
-
-    def _in_dtype(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The same without autocast."""
-        if x.dtype not in NARROW or self._is_right_in_own_dtype(x, weight):
-            return self._differentiable(x, weight, bias)
-        wide = wider(x)
-        bias = None if bias is None else bias.to(wide)
-        return self._differentiable(x.to(wide), weight.to(wide), bias).to(x.dtype)
-
-    def _is_right_in_own_dtype(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether to compute a narrow dtype in that dtype, by the rules in ``precision``."""
-        if x.dtype == torch.complex64:
-            return not float32_is_reduced(x.device.type)
-        if torch.onnx.is_in_onnx_export():
-            return True
-        if self._rounds_partial_sums:
-            return False
-        if not x.is_cpu:
-            return True
-        return x.dtype == torch.bfloat16 and self._is_right_in_bfloat16(x, weight)
-
-    def _is_right_in_bfloat16(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether this processor computes it in bfloat16 correctly."""
-        return False
-
-    @abstractmethod
-    def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution in the dtype of its operands."""
 
 
 class Convolution(Computation):
@@ -157,6 +98,9 @@ class Convolution(Computation):
         return self
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if _is_narrow(x) and not (is_exporting() or is_tracing()):
+            # A slice of an image with gaps may be in another memory format than the image.
+            x, weight = (with_usual_strides(t, is_read_channels_last(t)) for t in (x, weight))
         trains = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
         lowering = (self._trained if trains else None) or self._lowering_for(x)
         if not trains or torch.compiler.is_compiling() or is_tracing():
@@ -236,6 +180,8 @@ class Convolution(Computation):
             return by(gradient, x, weight)
         right = self._right_in_half_precision(by, gradient, x, weight)
         if right is not None:
+            if _is_narrow(gradient):
+                gradient = with_usual_strides(gradient, is_read_channels_last(x))
             return right(gradient, x, weight)
         wide = wider(gradient)
         return by(gradient.to(wide), x.to(wide), weight.to(wide)).to(gradient.dtype)
@@ -293,6 +239,11 @@ class Convolution(Computation):
     def _own_gradient(self) -> WeightGradient:
         own = own_weight_gradient(self.geometry, type(self.lowering))
         return make_weight_gradient(self.geometry, cast(type[WeightGradient], own))
+
+
+def _is_narrow(x: Tensor) -> bool:
+    """Whether it is bfloat16 on a CPU, and can be flattened, unlike a sharded tensor."""
+    return x.dtype == torch.bfloat16 and x.is_cpu and not hasattr(x, "device_mesh")
 
 
 def _orders(x: Tensor, weight: Tensor) -> tuple[bool, bool]:

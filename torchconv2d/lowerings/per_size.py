@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..geometry import Settings, plan
 from .any_size import AnySize, AnySizeLowering
-from .convolution import Convolution, Function
+from .computation import Function
+from .convolution import Convolution
 
 # The image sizes whose plans a layer keeps.
 KEPT_SIZES = 256
