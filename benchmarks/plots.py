@@ -31,7 +31,11 @@ def limits(rows: Sequence[Row], training: bool, path: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     what = "forward and backward" if training else "forward"
     axes.set_xlabel(f"time / limit, {what} (log scale; right is slower)")
-    figure.suptitle(f"{machine()['processor']}, {machine()['threads']} threads", fontsize=9)
+    here = machine()
+    axes.set_title(
+        f"{here['processor']}, {here['instructions']}, {here['threads']} threads", fontsize=9
+    )
+    axes.margins(y=0.01)
     figure.legend(loc="outside upper center", ncols=3, fontsize=9)
     _save(figure, path)
 
