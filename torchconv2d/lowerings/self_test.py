@@ -180,7 +180,7 @@ def sums_exactly(compute: Callable[[Sample, torch.dtype], Tensor], on: Iterable[
 
 
 def _some(count: int) -> range:
-    """All of the first numbers, or about five of them."""
+    """At most seven of the first numbers, at equal distances."""
     return range(0, count, max(1, count // 4))
 
 
