@@ -1,4 +1,4 @@
-"""Shared by `tests/` and `parity/`: a fixture, and a list of the tests that need a CUDA device."""
+"""Shared by `tests/` and `parity/`: fixtures, and a list of the tests that need a CUDA device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Generator
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from torchconv2d.lowerings import Convolution
 
 # By default Hypothesis fails an example that takes 0.2 s, which happens on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,6 +26,14 @@ def one_thread() -> Generator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def _tested_again() -> Generator[None]:
+    """Instances of ``Convolution`` keep what the tests of the processor gave, so make new ones."""
+    Convolution.of.cache_clear()
+    yield
+    Convolution.of.cache_clear()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

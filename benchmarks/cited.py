@@ -96,6 +96,16 @@ CITED = (
             (8, 28, 64, 3, 2, 2),
         )
     ),
+    # Dilations of input and kernel that share a factor, so that most phases have no taps.
+    *(
+        Shape(f"shared factor, {name}", batch, (28, 28), channels, taps, (1, 1), lhs, rhs)
+        for name, batch, channels, taps, lhs, rhs in (
+            ("3 to 128 channels", 8, (3, 128, 1), (4, 7), (4, 4), (2, 2)),
+            ("8 to 32 channels", 16, (8, 32, 1), (2, 5), (2, 2), (2, 1)),
+            ("64 channels, 4x4", 4, (64, 64, 1), (4, 4), (2, 2), (1, 2)),
+            ("64 channels, 3x3", 1, (64, 64, 1), (3, 3), (4, 4), (2, 2)),
+        )
+    ),
     # Phases without taps, in outputs from small to large.
     *(
         Shape(name, batch, size, channels, (k, k), lhs_dilation=(lhs, lhs))

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from parity.definition.expected import layer_gradients
 from torchconv2d import Conv2d, conv_general_dilated, versions
-from torchconv2d.lowerings import Convolution, precision, self_test
+from torchconv2d.lowerings import precision, self_test
 
 HALF = [torch.float16, torch.bfloat16]
 PRODUCTS = ("convolution", "_convolution", "mm", "bmm", "addmm", "mkldnn_convolution")
@@ -37,14 +37,6 @@ def multiplied(layer: Conv2d, x: Tensor, *, training: bool = False) -> set[torch
     with torch.set_grad_enabled(training), Dtypes() as dtypes:
         assert layer(x).dtype == x.dtype
     return dtypes.seen
-
-
-@pytest.fixture
-def _tested_again() -> Iterator[None]:
-    """Instances of ``Convolution`` keep what the tests of the processor gave, so make new ones."""
-    Convolution.of.cache_clear()
-    yield
-    Convolution.of.cache_clear()
 
 
 @pytest.fixture(params=[False, True], ids=["no bfloat16 here", "bfloat16 here"])

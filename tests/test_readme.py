@@ -21,3 +21,10 @@ def test_make_targets_exist() -> None:
     for page in ("README.md", "CONTRIBUTING.md", "docs/speed.md"):
         for target in re.findall(r"^make (\w+)", (ROOT / page).read_text(), re.MULTILINE):
             assert target in targets
+
+
+def test_the_networks_are_the_same_on_both_pages() -> None:
+    readme, page = (ROOT.joinpath(name).read_text() for name in ("README.md", "docs/speed.md"))
+    table = re.search(r"(^\| network, images .*\n)(^\|.*\n)+", readme, re.MULTILINE)
+    assert table is not None
+    assert table[0] in page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,17 +13,8 @@ from torch import Tensor
 
 from torchconv2d import Conv2d
 from torchconv2d.geometry import plan
-from torchconv2d.lowerings import Convolution, self_test
+from torchconv2d.lowerings import self_test
 from torchconv2d.lowerings.self_test import Sample
-
-
-@pytest.fixture
-def _tested_again() -> Iterator[None]:
-    """Instances of ``Convolution`` keep what the tests of the processor gave, so make new ones."""
-    Convolution.of.cache_clear()
-    yield
-    Convolution.of.cache_clear()
-
 
 STRIDES, PADDING = (1, 2), (1, 2)
 

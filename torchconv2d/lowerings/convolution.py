@@ -98,7 +98,7 @@ class Convolution(Computation):
         return self
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if _is_narrow(x) and not (is_exporting() or is_tracing()):
+        if _is_flat_bfloat16(x) and not (is_exporting() or is_tracing()):
             # A slice of an image with gaps may be in another memory format than the image.
             x, weight = (with_usual_strides(t, is_read_channels_last(t)) for t in (x, weight))
         trains = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
@@ -180,7 +180,7 @@ class Convolution(Computation):
             return by(gradient, x, weight)
         right = self._right_in_half_precision(by, gradient, x, weight)
         if right is not None:
-            if _is_narrow(gradient):
+            if _is_flat_bfloat16(gradient):
                 gradient = with_usual_strides(gradient, is_read_channels_last(x))
             return right(gradient, x, weight)
         wide = wider(gradient)
@@ -241,7 +241,7 @@ class Convolution(Computation):
         return make_weight_gradient(self.geometry, cast(type[WeightGradient], own))
 
 
-def _is_narrow(x: Tensor) -> bool:
+def _is_flat_bfloat16(x: Tensor) -> bool:
     """Whether it is bfloat16 on a CPU, and can be flattened, unlike a sharded tensor."""
     return x.dtype == torch.bfloat16 and x.is_cpu and not hasattr(x, "device_mesh")
 
