@@ -16,8 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from docs.pages import blocks
 from torchconv2d import Conv2d, lowerings
 from torchconv2d.geometry import Geometry, plan
-from torchconv2d.lowerings.choose import has_few_outputs
-from torchconv2d.lowerings.choose_gradient import has_own_gradients, own_weight_gradient
+from torchconv2d.lowerings.choose_gradient import own_weight_gradient
 
 
 def run(lowering: type[lowerings.Lowering], geometry: Geometry) -> tuple[torch.Tensor, ...]:
@@ -84,48 +83,6 @@ def test_every_lowering_agrees_on_random_geometries(
     except ValueError:
         assume(False)
     assert compare_with_the_oracle(geometry) > 0
-
-
-@pytest.mark.parametrize(
-    ("lowering", "names"),
-    [
-        (lowerings.BiasOnly, ["empty", "empty_after_crop", "crop_past_the_input", "no_entry"]),
-        (lowerings.Plain, ["valid_stride", "int", "int_negative", "crop_stride", "depthwise_odd"]),
-        (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
-        (lowerings.OverPadded, ["groups", "depthwise_stride"]),
-        (lowerings.RowSums, ["few_output_channels", "few_output_channels_lhs"]),
-        (lowerings.MatmulFold, ["lone_output_channel", "lone_output_channel_lhs"]),
-        (lowerings.Subpixel, ["few_output_channels_subpixel", "lhs_one_axis"]),
-        (
-            lowerings.Padded,
-            [
-                "same",
-                "pairs",
-                "same_stride_even_input",
-                "crop_before_pad_after",
-                "pad_before_crop_after",
-            ],
-        ),
-        (lowerings.Transposed, ["lhs_upsample", "lhs_uneven_crop", "lhs_same"]),
-        (lowerings.Phases, ["depthwise_lhs_stride", "groups_flat_kernel_lhs", "lhs_stride_rhs"]),
-        (lowerings.TapSums, ["lhs_small_phases"]),
-    ],
-)
-def test_the_choice(lowering: type[lowerings.Lowering], names: list[str]) -> None:
-    odd = {"depthwise_odd": {"groups": 4, "out_channels": 4, "kernel_size": (3, 5)}}
-    odd["same_odd"] = {"kernel_size": (3, 5)}
-    for name in names:
-        layer = make_layer(name if name in VALID else "same", **odd.get(name, {}))
-        assert type(layer.lowering) is lowering, name
-        assert lowerings.choose(layer.geometry) is lowering
-
-
-def test_few_input_channels_are_differentiated_as_row_sums() -> None:
-    geometry = make_layer("few_input_channels").geometry
-    assert has_few_outputs(geometry.adjoint())
-    assert lowerings.choose(geometry.adjoint()) is lowerings.RowSums
-    for lowering in (lowerings.Plain, lowerings.Padded):
-        assert has_own_gradients(geometry, lowering)
 
 
 def test_a_lowering_refuses_what_it_cannot_compute() -> None:

@@ -8,6 +8,8 @@ shapes.
 
 from __future__ import annotations
 
+from math import gcd, prod
+
 from ..geometry import Geometry
 from .bias_only import BiasOnly
 from .lowering import Lowering
@@ -68,17 +70,16 @@ def choose(geometry: Geometry) -> type[Lowering]:
         return RowSums
     if geometry.lhs_dilation == (1, 1):
         return _choose_undilated(geometry)
-    # Transposed is one call with nothing to interleave: 0.1 to 0.9 of Phases' time. But it
-    # multiplies inserted zeros if only one phase has taps (3x3, input and kernel dilated by 2: 1.2
-    # times the time). With many groups torch has no fast code for a dilated kernel (4 groups: 0.7
-    # times the time; 8: 1.0 to 1.4, but 0.7 with one thread; 16: 1.1, 2.2 with AVX-512, 0.5 with
-    # one thread; depthwise: 13 times), nor for one input channel and several output channels per
-    # group if the input is dilated by 3 (4x4 to 7x7: 2 to 5 times).
+    # Transposed is one call with nothing to interleave: 0.1 to 0.9 of Phases' time. With many
+    # groups torch has no fast code for a dilated kernel (4 groups: 0.7 times the time; 8: 1.0 to
+    # 1.4, but 0.7 with one thread; 16: 1.1, 2.2 with AVX-512, 0.5 with one thread; depthwise: 13
+    # times), nor for one input channel and several output channels per group if the input is
+    # dilated by 3 (4x4 to 7x7: 2 to 5 times).
     many_groups = geometry.groups > 8 and geometry.rhs_dilation != (1, 1)
     multiplied = geometry.in_per_group == 1 < geometry.out_channels // geometry.groups
     by_odd = any(2 < ax.lhs_dilation < ax.kernel and ax.lhs_dilation % 2 for ax in geometry.axes)
     slow = many_groups or (multiplied and by_odd)
-    wasteful = _has_one_phase(geometry) or _is_mostly_zeros(geometry)
+    wasteful = _has_few_dense_phases(geometry) or _is_mostly_zeros(geometry)
     if Transposed.applies(geometry) and not slow and not wasteful:
         return Transposed
     if not Phases.applies(geometry):
@@ -222,10 +223,20 @@ def _lanes(channels: int) -> int:
     return -(-channels // 16)
 
 
-def _has_one_phase(geometry: Geometry) -> bool:
-    """Whether only one phase has taps, since ``lhs_dilation`` divides ``rhs_dilation``."""
-    axes = geometry.axes
-    return all(axis.kernel > 1 and axis.rhs_dilation % axis.lhs_dilation == 0 for axis in axes)
+def _has_few_dense_phases(geometry: Geometry) -> bool:
+    """Whether the taps belong to few phases, since the dilations share a factor.
+
+    The phases that have taps then have many, and the others none. Transposed takes, relative to
+    Phases, in 120 random shapes with AVX2 and AVX-512 and one or two threads: with four taps or
+    more for each phase that has any, most often 1.1 to 3, up to 10 with few channels a group; with
+    three, 0.6 to 2; with two, 0.5 to 1. But Phases is slow with few output channels a group and
+    many input channels: 0.5 to 0.8 (8 of 32 to 256 channels).
+    """
+    dense, taps = 1, geometry.height.kernel * geometry.width.kernel
+    for axis in geometry.axes:
+        dense *= min(axis.kernel, axis.lhs_dilation // gcd(axis.lhs_dilation, axis.rhs_dilation))
+    has_lanes = geometry.out_channels > 8 * geometry.groups or geometry.in_per_group <= 8
+    return has_lanes and dense < prod(geometry.lhs_dilation) and taps >= 4 * dense
 
 
 def _is_mostly_zeros(geometry: Geometry) -> bool:

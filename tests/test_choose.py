@@ -1,0 +1,75 @@
+"""Which lowering a layer gets."""
+
+from __future__ import annotations
+
+import pytest
+from cases import VALID, make_layer
+
+from torchconv2d import lowerings
+from torchconv2d.geometry import plan
+from torchconv2d.lowerings.choose import has_few_outputs
+from torchconv2d.lowerings.choose_gradient import has_own_gradients
+
+
+@pytest.mark.parametrize(
+    ("lowering", "names"),
+    [
+        (lowerings.BiasOnly, ["empty", "empty_after_crop", "crop_past_the_input", "no_entry"]),
+        (lowerings.Plain, ["valid_stride", "int", "int_negative", "crop_stride", "depthwise_odd"]),
+        (lowerings.Plain, ["even_but_for_the_stride", "pointwise_stride", "same_odd"]),
+        (lowerings.OverPadded, ["groups", "depthwise_stride"]),
+        (lowerings.RowSums, ["few_output_channels", "few_output_channels_lhs"]),
+        (lowerings.MatmulFold, ["lone_output_channel", "lone_output_channel_lhs"]),
+        (lowerings.Subpixel, ["few_output_channels_subpixel", "lhs_one_axis"]),
+        (
+            lowerings.Padded,
+            [
+                "same",
+                "pairs",
+                "same_stride_even_input",
+                "crop_before_pad_after",
+                "pad_before_crop_after",
+            ],
+        ),
+        (lowerings.Transposed, ["lhs_upsample", "lhs_uneven_crop", "lhs_same"]),
+        (lowerings.Phases, ["depthwise_lhs_stride", "groups_flat_kernel_lhs", "lhs_stride_rhs"]),
+        (lowerings.TapSums, ["lhs_small_phases"]),
+    ],
+)
+def test_the_choice(lowering: type[lowerings.Lowering], names: list[str]) -> None:
+    odd = {"depthwise_odd": {"groups": 4, "out_channels": 4, "kernel_size": (3, 5)}}
+    odd["same_odd"] = {"kernel_size": (3, 5)}
+    for name in names:
+        layer = make_layer(name if name in VALID else "same", **odd.get(name, {}))
+        assert type(layer.lowering) is lowering, name
+        assert lowerings.choose(layer.geometry) is lowering
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "rhs_dilation", "lowering"),
+    [
+        ((16, 32, 1), (4, 3), (2, 3), lowerings.Phases),  # two of twelve have six taps each
+        ((16, 32, 1), (7, 3), (3, 3), lowerings.Phases),  # four of twelve have five or six
+        ((16, 32, 1), (4, 3), (3, 3), lowerings.Transposed),  # four of twelve have three each
+        ((16, 32, 1), (5, 7), (3, 2), lowerings.Transposed),  # all twelve have some
+        ((64, 32, 4), (4, 3), (2, 3), lowerings.Transposed),  # eight outputs a group
+        ((32, 32, 4), (4, 3), (2, 3), lowerings.Phases),  # ... of eight inputs
+        ((16, 32, 1), (1, 1), (2, 3), lowerings.Transposed),
+    ],
+)
+def test_phases_need_many_taps(
+    channels: tuple[int, int, int],
+    kernel: tuple[int, int],
+    rhs_dilation: tuple[int, int],
+    lowering: type[lowerings.Lowering],
+) -> None:
+    geometry = plan((9, 8), kernel, (1, 1), "SAME", (4, 3), rhs_dilation, *channels)
+    assert lowerings.choose(geometry) is lowering
+
+
+def test_few_input_channels_are_differentiated_as_row_sums() -> None:
+    geometry = make_layer("few_input_channels").geometry
+    assert has_few_outputs(geometry.adjoint())
+    assert lowerings.choose(geometry.adjoint()) is lowerings.RowSums
+    for lowering in (lowerings.Plain, lowerings.Padded):
+        assert has_own_gradients(geometry, lowering)
