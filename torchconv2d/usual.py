@@ -62,9 +62,9 @@ def outputs(layer: Any, x: Any) -> Tensor | None:
     direct = None
     # In float32 there may be nothing to decide.
     if dtype is _FLOAT32 and not is_any_autocast_enabled() and not is_exporting():
-        if not torch.is_grad_enabled():
+        if torch.is_grad_enabled():
+            direct = convolve.direct_with_gradients(batch, weight)
+        else:
             direct = convolve.direct
-        elif not is_last:
-            direct = convolve.direct_in_training(batch, weight)
     y = (convolve if direct is None else direct)(batch, weight, bias)
     return y.permute(0, 2, 3, 1).contiguous() if is_last else in_format_of(batch, y)

@@ -48,7 +48,7 @@ class AnySize(Computation):
             groups,
         )
 
-    def direct_in_training(self, x: Tensor, weight: Tensor) -> None:
+    def direct_with_gradients(self, x: Tensor, weight: Tensor) -> None:
         """None: what to call depends on the image, and on whether a graph is recorded."""
 
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

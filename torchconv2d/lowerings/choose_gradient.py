@@ -72,13 +72,20 @@ def _starts_within(geometry: Geometry) -> bool:
 
 
 def choose_weight_gradient(
-    geometry: Geometry, lowering: type[Lowering]
+    geometry: Geometry, lowering: type[Lowering], on_cpu: bool = True
 ) -> type[WeightGradient] | None:
-    """The fastest weight gradient for a geometry with this lowering; None for torch's own."""
+    """The fastest weight gradient for a geometry with this lowering; None for torch's own.
+
+    On a device each call takes long: for 28x28x64 to 64 channels, 3x3, dilated by 2, the phases
+    make 31 calls and TransposedWeightGradient ten.
+    """
     own = own_weight_gradient(geometry, lowering)
-    if own is RunsWeightGradient and _has_fast_transposed_gradient(geometry):
-        return TransposedWeightGradient
-    return _without_zeros(geometry) if own is RunsWeightGradient else own
+    if own is not RunsWeightGradient:
+        return own
+    if TransposedWeightGradient.applies(geometry):
+        if not on_cpu or _has_fast_transposed_gradient(geometry):
+            return TransposedWeightGradient
+    return _without_zeros(geometry)
 
 
 def _has_fast_transposed_gradient(geometry: Geometry) -> bool:
@@ -87,16 +94,16 @@ def _has_fast_transposed_gradient(geometry: Geometry) -> bool:
     With one thread it takes, relative to the phases: 3x3, dilated by 2, 1.0 (28x28x64 to 64
     channels), 4x4 0.75, 5x5 0.75 to 0.95, 8x8 dilated by 4 0.4, 4x4 to three channels 0.25, for one
     7x7x32 image 0.4, in 8 to 32 groups 0.3 to 0.75; of a depthwise layer 2.0 (4x4), 1.5 (5x5), 2.2
-    (6x6), but 0.2 if a phase has one tap (3x3) and 0.4 (4x4, dilated by 3). Relative to the runs,
-    if taps do not overlap, 1.3 to 1.9 (2x2, 28x28x64 to 64 channels), 1.1 (28x28x128, one 14x14
-    image), 0.4 to 0.8 (up to 32 channels).
+    (6x6), but 0.2 if a phase has one tap (3x3) and 0.4 (4x4, dilated by 3). If taps do not overlap,
+    relative to the fastest other one: 1.3 to 1.9 (2x2, 28x28x64 to 64 channels; 0.8 with AVX-512),
+    1.1 (28x28x128, one 14x14 image), 0.4 to 1.0 (up to 32 output channels; 1.5 with AVX2 and one
+    thread for one 64x64x64 image to 32 channels, 0.5 with AVX-512 and two).
     """
-    if not TransposedWeightGradient.applies(geometry):
-        return False
     if geometry.groups == geometry.in_channels == geometry.out_channels > 1:
         return any(axis.kernel < 2 * axis.lhs_dilation for axis in geometry.axes)
     overlap = any(axis.kernel > axis.lhs_dilation for axis in geometry.axes)
-    return overlap or geometry.groups > 1 or geometry.products < 10_000_000
+    few = geometry.out_channels <= 32 or geometry.products < 10_000_000
+    return overlap or geometry.groups > 1 or few
 
 
 def _without_zeros(geometry: Geometry) -> type[WeightGradient]:
@@ -132,9 +139,6 @@ _OWN: dict[type[Lowering], type[WeightGradient]] = {
 
 def make_weight_gradient(geometry: Geometry, kind: type[WeightGradient]) -> WeightGradient:
     """An instance with its parts."""
-    if kind is TransposedWeightGradient:
-        other = make_weight_gradient(geometry, _without_zeros(geometry))
-        return TransposedWeightGradient(geometry, other)
     if kind is not PhasesWeightGradient:
         return kind(geometry)
     made: list[WeightGradient | None] = []

@@ -34,8 +34,10 @@ from .choose_gradient import (
 from .computation import Computation, Function
 from .lowering import Lowering, is_functional
 from .padded import Padded, PaddedWeightGradient
+from .plain import Plain
 from .precision import has_bfloat16, wider
 from .self_test import Answers
+from .transposed import Transposed, TransposedWeightGradient, is_known_finite
 from .weight_gradient import WeightGradient
 
 
@@ -105,15 +107,17 @@ class Convolution(Computation):
         lowering = (self._trained if trains else None) or self._lowering_for(x)
         if not trains or torch.compiler.is_compiling() or is_tracing():
             return lowering.forward(x, weight, bias)
-        weight = lowering.readable(weight)
         narrow = x.dtype == torch.bfloat16 and x.is_cpu  # torch's own gradients may be wrong
-        has_own = self._has_own_gradients(x)
-        if narrow or (has_own and not weight.is_complex()):
+        if not (narrow or self._has_own_gradients(x)):
+            return lowering.in_training(x, weight, bias)
+        is_complex = weight.is_complex()
+        if not (narrow or is_complex) and self._is_right_for_finite and is_known_finite(x):
+            return lowering.in_training(x, weight, bias)
+        weight = lowering.readable(weight)
+        if not is_complex:
             return self._apply(x, weight, bias)
         if not is_functional(x):  # a sharded tensor cannot be flattened
             weight, x = with_dense_gradient(weight), with_dense_gradient(x)
-        if not has_own:
-            return lowering.outputs(x, weight, bias)
         # Three real convolutions, as torch computes complex ones.
         of_real, of_both = (None, None) if bias is None else (bias.real, bias.real + bias.imag)
         real = self._apply(x.real, weight.real, of_real)
@@ -121,11 +125,12 @@ class Convolution(Computation):
         mixed = self._apply(x.real + x.imag, weight.real + weight.imag, of_both)
         return torch.complex(real - imaginary, mixed - real - imaginary)
 
-    def direct_in_training(self, x: Tensor, weight: Tensor) -> Function | None:
-        """What training calls instead if torch's gradients are right, fast and dense already."""
+    def direct_with_gradients(self, x: Tensor, weight: Tensor) -> Function | None:
+        """The same as ``direct`` where gradients are enabled."""
+        if not (weight.requires_grad or x.requires_grad):
+            return self.direct
         by = self._trained or self.lowering
-        is_own = self._has_own_gradients(x)
-        return by.forward if not is_own and by.has_dense_gradients(x, weight) else None
+        return None if self._has_own_gradients(x) else by.in_training
 
     def _has_own_gradients(self, x: Tensor) -> bool:
         return bool(self._gradient_kind) and (self._has_own_weight_gradient or x.requires_grad)
@@ -175,7 +180,8 @@ class Convolution(Computation):
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to ``weight``, of which only shape and dtype are used."""
         # The fastest one may copy its input, which would gather a DTensor.
-        by = self._own_gradient if is_functional(gradient) else self._fastest_gradient
+        fastest = self._fastest_gradient if gradient.is_cpu else self._fastest_on_a_device
+        by = self._own_gradient if is_functional(gradient) else fastest
         if gradient.dtype not in (torch.float16, torch.bfloat16):
             return by(gradient, x, weight)
         right = self._right_in_half_precision(by, gradient, x, weight)
@@ -204,9 +210,21 @@ class Convolution(Computation):
 
     # These are created on first use, since inference needs none of them.
     @cached_property
+    def _is_right_for_finite(self) -> bool:
+        """Whether torch's own gradients are right and fast if the image is finite."""
+        of_weight = self._gradient_kind is TransposedWeightGradient and not any(self._forced)
+        # torch's gradient of the image is this call.
+        return of_weight and type(self.lowering) is Transposed and self._adjoint.is_plain
+
+    @cached_property
     def _narrow_gradient_kind(self) -> type[WeightGradient] | None:
         """The weight gradient for bfloat16 on a CPU, where torch's own may be wrong."""
         return self._gradient_kind or choose_weight_gradient(self.geometry, type(self.lowering))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one call of ``F.conv2d``."""
+        return type(self.lowering) is Plain and self.lowering.is_one_call
 
     @cached_property
     def _adjoint(self) -> Convolution:
@@ -226,6 +244,13 @@ class Convolution(Computation):
     @cached_property
     def _fastest_gradient(self) -> WeightGradient:
         kind = cast(type[WeightGradient], self._narrow_gradient_kind)
+        return make_weight_gradient(self.geometry, kind)
+
+    @cached_property
+    def _fastest_on_a_device(self) -> WeightGradient:
+        trained = type(self._trained or self.lowering)
+        chosen = choose_weight_gradient(self.geometry, trained, on_cpu=False)
+        kind = cast(type[WeightGradient], self._forced[1] or chosen)
         return make_weight_gradient(self.geometry, kind)
 
     @cached_property

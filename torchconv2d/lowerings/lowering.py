@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import Geometry
-from ..layout import is_channels_innermost
+from ..layout import is_channels_innermost, with_dense_gradient
 from ..versions import is_recording
 
 
@@ -57,7 +57,6 @@ class Lowering(nn.Module, ABC):
         # With several groups or an axis of size 1, torch reads channels-last weights wrongly or
         # cannot compute their gradient.
         self.copies_weight = geometry.groups > 1 or 1 in sizes
-        self._has_one_format = geometry.in_per_group == 1 or rows == columns == 1
         self.dense_strides = [geometry.in_per_group * rows * columns, rows * columns, columns, 1]
 
     @staticmethod
@@ -91,15 +90,18 @@ class Lowering(nn.Module, ABC):
         return weight
 
     @torch.jit.unused
-    def has_dense_gradients(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether torch's gradients of :meth:`outputs` are contiguous, or channels-last like ``x``.
-
-        torch computes those of a contiguous weight and a channels-last image channels-last. Axes of
-        size 1 may have other strides than usual, as in the gradients of torch's own layers.
-        """
-        if self._has_one_format or x.stride(1) != 1:
-            return self.keeps_formats
-        return self.keeps_formats and is_channels_innermost(weight)
+    def in_training(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The same as :meth:`forward`; each gradient of torch has its tensor's memory format."""
+        weight = self.readable(weight)
+        if not is_functional(x):  # a sharded tensor cannot be flattened
+            if not self.keeps_formats:
+                x, weight = with_dense_gradient(x), with_dense_gradient(weight)
+            # If either is channels-last, torch computes both gradients channels-last.
+            elif x.stride(1) != 1:
+                x = with_dense_gradient(x) if is_channels_innermost(weight) else x
+            elif not is_channels_innermost(weight):
+                weight = with_dense_gradient(weight)
+        return self.outputs(x, weight, bias)
 
     @abstractmethod
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

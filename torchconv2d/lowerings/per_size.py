@@ -61,10 +61,10 @@ class PerSize:
             return self.of_size(rows, columns)(x, weight, bias)
         return self.in_graphs(x, weight, bias)
 
-    def direct_in_training(self, x: Tensor, weight: Tensor) -> Function | None:
+    def direct_with_gradients(self, x: Tensor, weight: Tensor) -> Function | None:
         rows, columns = x.size(2), x.size(3)
         known = are_known(rows, columns)
-        return self.of_size(rows, columns).direct_in_training(x, weight) if known else None
+        return self.of_size(rows, columns).direct_with_gradients(x, weight) if known else None
 
     def lowerings_in_scripts(self, is_complex: bool) -> tuple[AnySizeLowering, None]:
         return self.lowering, None

@@ -1,13 +1,14 @@
 """``F.conv_transpose2d``: a dilated input at stride 1, without inserting the zeros.
 
 torch's own weight gradient multiplies entries near the border by padded zeros, which gives NaN if
-an entry is not finite. ``RunsWeightGradient`` groups the entries into runs that meet the same taps,
-and multiplies by no zeros. ``TransposedWeightGradient`` is torch's own, where all entries are
-finite.
+an entry is not finite. ``TransposedWeightGradient`` is torch's own without such entries.
+``RunsWeightGradient`` groups the entries into runs that meet the same taps, and multiplies by no
+zeros.
 """
 
 from __future__ import annotations
 
+from cmath import isfinite
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple, cast
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
-from ..layout import adjoint_weight
+from ..layout import adjoint_weight, with_dense_gradient
 from ..versions import is_exporting, is_readable, is_tracing, is_transformed
 from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient, empty_weight
@@ -164,6 +165,13 @@ class Transposed(Lowering):
             y = y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
         return y + bias.view(-1, 1, 1) if adds_bias and bias is not None else y
 
+    @torch.jit.unused
+    def in_training(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.cut:
+            return super().in_training(x, weight, bias)
+        # torch reads a permuted weight as contiguous, so the input's gradient has its format.
+        return self.outputs(x, with_dense_gradient(self.readable(weight)), bias)
+
 
 class RunsWeightGradient(WeightGradient):
     """The sum over all runs of the weight gradient of the adjoint convolution.
@@ -202,18 +210,17 @@ def is_known_finite(x: Tensor) -> bool:
     One NaN or infinity makes the sum NaN or infinite, and the sum takes little time. Where a sum of
     finite entries overflows, the answer is no.
     """
-    return is_readable(x) and bool(x.detach().sum().isfinite())
+    return is_readable(x) and isfinite(x.detach().sum().item())
 
 
 class TransposedWeightGradient(WeightGradient):
-    """The weight gradient of ``F.conv_transpose2d`` for a finite image, and another for the rest.
+    """The weight gradient of ``F.conv_transpose2d``, without what it multiplies by padded zeros.
 
-    Which of the two depends on the image's numbers. Graphs and transformed functions cannot look at
-    them, and on a device the processor would wait for them: there it is always the other one.
+    Only products with entries that are not finite can differ. They are left out, and the taps that
+    meet such an entry become NaN.
 
     Args:
         geometry: all sizes, see :func:`torchconv2d.geometry.plan`.
-        other: a weight gradient that multiplies by no padded zeros.
     """
 
     rounds_partial_sums = True
@@ -227,16 +234,25 @@ class TransposedWeightGradient(WeightGradient):
             return False
         return all(computed(axis) == axis.out and axis.before >= 0 for axis in geometry.axes)
 
-    def __init__(self, geometry: Geometry, other: WeightGradient) -> None:
+    def __init__(self, geometry: Geometry) -> None:
         self._transposed = Transposed(geometry)
-        self._other = other
 
     def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        if is_transformed(gradient) or not is_known_finite(x):
-            return self._other(gradient, x, weight)
+        groups = self._transposed.groups
+        if not is_transformed(gradient) and is_known_finite(x):
+            return adjoint_weight(self._native(gradient, x, weight), groups)
+        finite = x.nan_to_num(0, 0, 0)
+        found = self._native(gradient, finite, weight)
+        bad = (x != finite).any(0, keepdim=True).to(x.dtype)
+        ones = gradient.new_ones((1, groups, *gradient.shape[2:]))
+        meetings = self._native(ones, bad, weight)  # how often each tap meets a bad entry
+        return adjoint_weight(found.masked_fill(meetings > 0.5, torch.nan), groups)
+
+    def _native(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """``(in, out / groups, kh, kw)``; only the shape and the dtype of ``weight`` are used."""
         transposed = self._transposed
         shape = [x.size(1), gradient.size(1) // transposed.groups, *weight.shape[2:]]
-        found = torch.ops.aten.convolution_backward(
+        return torch.ops.aten.convolution_backward(
             gradient,
             x,
             empty_weight(weight, shape, x, transposed.groups),
@@ -249,4 +265,3 @@ class TransposedWeightGradient(WeightGradient):
             transposed.groups,
             [False, True, False],
         )[1]
-        return adjoint_weight(found, transposed.groups)

@@ -27,6 +27,7 @@ MOVES: set[Any] = {
     aten.index.Tensor,
     aten.index_select.default,
     aten.lift_fresh.default,
+    aten.nan_to_num.default,
     aten.permute.default,
     aten.pixel_shuffle.default,
     aten.pixel_unshuffle.default,
@@ -149,6 +150,11 @@ def _constant_pad(dtype: torch.dtype, x: Term, pads: Sequence[int], value: float
     return Term(aten.constant_pad_nd(x.value, pads, value), error)
 
 
+def _masked_fill(dtype: torch.dtype, x: Term, mask: Term, value: float) -> Term:
+    error = None if x.error is None else x.error.masked_fill(mask.value, 0)
+    return Term(x.value.masked_fill(mask.value, value), error)
+
+
 def _to(dtype: torch.dtype, x: Term, /, **settings: Any) -> Any:
     target = settings.get("dtype")
     if target is not None and not target.is_floating_point:
@@ -174,6 +180,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.amax.default: _amax,
     aten.constant_pad_nd.default: _constant_pad,
     aten.copy.default: _copied,
+    aten.masked_fill.Scalar: _masked_fill,
     aten.max_pool2d_with_indices.default: _max_pool,
     aten.maximum.default: _larger(torch.maximum),
     aten.minimum.default: _larger(torch.minimum),
