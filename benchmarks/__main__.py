@@ -59,8 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     devices.prepare(options.device)
     rows = _rows(options)
     if not rows:
-        print(f"benchmarks: no layer has {options.only!r} in its name (--only).", file=sys.stderr)
-        return 2
+        return _refuse("layer", options.only)
     findings = demands.report(rows, options.training)
     if not options.training and options.device == "cpu":
         findings += [*overhead(), importing()]
@@ -87,7 +86,14 @@ def _networks(options: argparse.Namespace) -> int:
             print(networks.line(row), flush=True)
             record = json.dumps(networks.record(rows), indent=1)
             (options.out / "networks.json").write_text(record + "\n")
+    if not rows:
+        return _refuse("network", options.only)
     return 1 if any(row.short for row in rows) else 0
+
+
+def _refuse(kind: str, only: str) -> int:
+    print(f"benchmarks: no {kind} has {only!r} in its name (--only).", file=sys.stderr)
+    return 2
 
 
 def _rows(options: argparse.Namespace) -> list[Row]:
