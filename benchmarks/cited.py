@@ -104,6 +104,7 @@ CITED = (
             ("8 to 32 channels", 16, (8, 32, 1), (2, 5), (2, 2), (2, 1)),
             ("64 channels, 4x4", 4, (64, 64, 1), (4, 4), (2, 2), (1, 2)),
             ("64 channels, 3x3", 1, (64, 64, 1), (3, 3), (4, 4), (2, 2)),
+            ("8 of 64 channels", 4, (256, 32, 4), (5, 7), (2, 3), (1, 3)),
         )
     ),
     # Phases without taps, in outputs from small to large.
@@ -174,6 +175,7 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
             ("8 groups", 8, 28, (64, 64, 8), 4, 2),
             ("32 groups", 8, 14, (128, 128, 32), 3, 2),
             ("2x2", 8, 28, (64, 64, 1), 2, 2),
+            ("2x2, one large image", 1, 64, (64, 32, 1), 2, 2),
             ("depthwise 3x3", 8, 56, (64, 64, 64), 3, 2),
             ("depthwise 4x4", 8, 56, (64, 64, 64), 4, 2),
             ("depthwise 5x5", 2, 28, (64, 64, 64), 5, 2),

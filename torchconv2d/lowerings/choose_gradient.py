@@ -76,8 +76,7 @@ def choose_weight_gradient(
 ) -> type[WeightGradient] | None:
     """The fastest weight gradient for a geometry with this lowering; None for torch's own.
 
-    On a device each kernel takes long to launch: for 28x28x64 to 64 channels, 3x3, dilated by 2,
-    training launches 31 with the phases and 21 with TransposedWeightGradient (NVIDIA H200).
+    On a device a call takes longer than it computes, and TransposedWeightGradient makes the fewest.
     """
     own = own_weight_gradient(geometry, lowering)
     if own is not RunsWeightGradient:
@@ -95,9 +94,8 @@ def _has_fast_transposed_gradient(geometry: Geometry) -> bool:
     channels), 4x4 0.75, 5x5 0.75 to 0.95, 8x8 dilated by 4 0.4, 4x4 to three channels 0.25, for one
     7x7x32 image 0.4, in 8 to 32 groups 0.3 to 0.75; of a depthwise layer 2.0 (4x4), 1.5 (5x5), 2.2
     (6x6), but 0.2 if a phase has one tap (3x3) and 0.4 (4x4, dilated by 3). If taps do not overlap,
-    relative to the fastest other one: 1.3 to 1.9 (2x2, 28x28x64 to 64 channels; 0.8 with AVX-512),
-    1.1 (28x28x128, one 14x14 image), 0.4 to 1.0 (up to 32 output channels; 1.5 with AVX2 and one
-    thread for one 64x64x64 image to 32 channels, 0.5 with AVX-512 and two).
+    1.1 for 28x28x64 to 64 channels (2x2; 0.7 with AVX-512), 1.3 for one 64x64x64 image to 32 (0.5
+    to 0.8 with AVX-512).
     """
     if geometry.groups == geometry.in_channels == geometry.out_channels > 1:
         return any(axis.kernel < 2 * axis.lhs_dilation for axis in geometry.axes)

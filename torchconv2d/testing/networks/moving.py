@@ -27,7 +27,6 @@ MOVES: set[Any] = {
     aten.index.Tensor,
     aten.index_select.default,
     aten.lift_fresh.default,
-    aten.nan_to_num.default,
     aten.permute.default,
     aten.pixel_shuffle.default,
     aten.pixel_unshuffle.default,
@@ -155,6 +154,11 @@ def _masked_fill(dtype: torch.dtype, x: Term, mask: Term, value: float) -> Term:
     return Term(x.value.masked_fill(mask.value, value), error)
 
 
+def _nan_to_num(dtype: torch.dtype, x: Term, *numbers: float) -> Term:
+    error = None if x.error is None else x.error.masked_fill(~x.value.isfinite(), 0)
+    return Term(x.value.nan_to_num(*numbers), error)
+
+
 def _to(dtype: torch.dtype, x: Term, /, **settings: Any) -> Any:
     target = settings.get("dtype")
     if target is not None and not target.is_floating_point:
@@ -184,4 +188,5 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.max_pool2d_with_indices.default: _max_pool,
     aten.maximum.default: _larger(torch.maximum),
     aten.minimum.default: _larger(torch.minimum),
+    aten.nan_to_num.default: _nan_to_num,
 }
