@@ -103,7 +103,7 @@ def uniform_between(
             values = xla_math.polynomial((float(span[0]), float(low[0])), values)
         else:
             values = xla_math.multiply_add(values, span, low)
-        np.maximum(values, low, out=values)
+        xla_math.raise_to(values, low)
         if small:
             values = xla_math.lowered(values, powers(part))
         return values if then is None else then(values, part)
@@ -202,7 +202,7 @@ def strictly_between(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 def clipped(values: Floats, least: Floats, most: Floats) -> Floats:
     """The values, which it may overwrite, cut to an interval. As in XLA, -0 is below 0."""
     above = values > most
-    np.maximum(values, least, out=values)
+    xla_math.raise_to(values, least)
     if above.any():
         values = np.where(above, most, values)
     if (least == 0).any():

@@ -6,6 +6,7 @@ random numbers: as easy as 1, 2, 3" (SC 2011).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import sys
@@ -15,6 +16,7 @@ from typing import Any, SupportsIndex, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from .. import arguments
 from ..messages import shown, type_name
@@ -74,25 +76,40 @@ _key = key  # for functions with an argument of this name
 
 
 def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
-    """Encrypt ``count`` 64-bit numbers from ``start`` on, which have the same high word."""
+    """Encrypt ``count`` 64-bit numbers from ``start`` on, which have the same high word.
+
+    With torch, which shares long operations between its threads.
+    """
     first, second = key.tolist()
     words = (first, second, first ^ second ^ _PARITY)
-    low = np.arange(start & _MASK, (start & _MASK) + count, dtype=np.uint32)
-    low += second
-    high = np.full_like(low, ((start >> 32) + first) & _MASK)
-    shifted = np.empty_like(low)
     with without_modes():
-        # The same memory for torch, which shifts to the left and adds in one pass.
-        summand, factor = (torch.from_numpy(x.view(np.int32)) for x in (shifted, low))  # pyright: ignore
+        low = torch.arange(count, dtype=torch.int32, device="cpu")
+        low += _signed(start + second)
+        high = torch.full_like(low, _signed((start >> 32) + first))
+        carried = torch.empty_like(low)
         for i in range(5):
             for rotation in _ROTATIONS[i % 2]:
                 high += low
-                np.right_shift(low, 32 - rotation, out=shifted)
-                torch.add(summand, factor, alpha=1 << rotation, out=factor)
+                shift, ones = _shift(rotation)
+                torch.bitwise_right_shift(low, shift, out=carried)
+                carried &= ones  # without the copies of the sign
+                torch.add(carried, low, alpha=1 << rotation, out=low)
                 low ^= high
-            high += words[(i + 1) % 3]
-            low += (words[(i + 2) % 3] + i + 1) & _MASK
-    return high, low
+            high += _signed(words[(i + 1) % 3])
+            low += _signed(words[(i + 2) % 3] + i + 1)
+        return high.numpy().view(np.uint32), low.numpy().view(np.uint32)
+
+
+@functools.cache
+def _shift(rotation: int) -> tuple[Tensor, Tensor]:
+    """How far the upper bits move down, and their mask. torch takes longer for numbers."""
+    pair = torch.tensor([32 - rotation, (1 << rotation) - 1], dtype=torch.int32, device="cpu")
+    return cast(tuple[Tensor, Tensor], pair.unbind())
+
+
+def _signed(word: int) -> int:
+    """The int32 with the low 32 bits of ``word``."""
+    return (word + (1 << 31) & _MASK) - (1 << 31)
 
 
 def sizes_of(shape: Shape, name: str = "shape") -> tuple[int, ...]:
@@ -114,7 +131,7 @@ def drawn(
     """
     key, sizes = _key(key), sizes_of(shape)
     out = np.empty(math.prod(sizes), dtype)
-    # Without threads, which were slower: they exchange the interpreter lock at each short step.
+    # Python's threads were slower: they exchange the interpreter's lock at each short step.
     for start in range(0, out.size, BLOCK):
         part = slice(start, min(start + BLOCK, out.size))
         out[part] = make(_threefry(key, start, part.stop - start), part)
