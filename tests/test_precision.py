@@ -104,6 +104,31 @@ def test_without_onednn_bfloat16_is_computed_in_float32(monkeypatch: pytest.Monk
     assert multiplied(layer, make_input(layer, normal_numbers)) == {torch.float32}
 
 
+@pytest.mark.parametrize("channel_first", [False, True])
+def test_each_call_in_bfloat16_is_decided_by_itself(
+    native: bool, channel_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = make_layer("same", torch.bfloat16, normal_numbers, channel_first=channel_first)
+    x = make_input(layer, normal_numbers)
+    narrow = {torch.bfloat16 if native else torch.float32}
+    with torch.no_grad():
+        expected = layer.double()(x.double())
+        layer.bfloat16()
+        for like in (
+            x,
+            x.expand(2, *x.shape).transpose(0, 1)[:, 1],
+            x.flip(2).contiguous().flip(2),
+        ):
+            for _ in range(2):  # the second time by what the first found out
+                assert multiplied(layer, like) == narrow
+                assert torch.allclose(layer(like).double(), expected, rtol=2**-7, atol=2**-7)
+        batched = torch.vmap(layer)(x[:, None])
+        assert torch.allclose(batched[:, 0].double(), expected, rtol=2**-7, atol=2**-7)
+        assert layer(x[:0]).shape == expected[:0].shape
+        monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+        assert multiplied(layer, x) == {torch.float32}
+
+
 @pytest.mark.parametrize("limit", ["SSE41", "AVX2", "AVX512_CORE", "AVX2_VNNI_2"])
 def test_a_limit_on_onednn_is_a_limit_on_bfloat16(
     monkeypatch: pytest.MonkeyPatch, limit: str

@@ -15,6 +15,7 @@ from .versions import is_any_autocast_enabled, is_exporting, tracing_state
 
 _PLAIN = (Tensor, nn.Parameter)  # and no subclass
 _STRIDED, _FLOAT32 = torch.strided, torch.float32
+_DIRECT = (_FLOAT32, torch.bfloat16)
 
 
 def outputs(layer: Any, x: Any) -> Tensor | None:
@@ -60,11 +61,12 @@ def outputs(layer: Any, x: Any) -> Tensor | None:
     is_last = layer.channels_last
     batch = x.permute(0, 3, 1, 2) if is_last else x
     direct = None
-    # In float32 there may be nothing to decide.
-    if dtype is _FLOAT32 and not is_any_autocast_enabled() and not is_exporting():
-        if torch.is_grad_enabled():
-            direct = convolve.direct_with_gradients(batch, weight)
-        else:
-            direct = convolve.direct
+    # There may be nothing to decide.
+    if dtype in _DIRECT and not is_any_autocast_enabled() and not is_exporting():
+        if dtype is _FLOAT32:
+            trains = torch.is_grad_enabled()
+            direct = convolve.direct_with_gradients(batch, weight) if trains else convolve.direct
+        elif x.is_cpu and not torch.is_grad_enabled():
+            direct = convolve.direct_in_bfloat16(batch, weight)
     y = (convolve if direct is None else direct)(batch, weight, bias)
     return y.permute(0, 2, 3, 1).contiguous() if is_last else in_format_of(batch, y)

@@ -86,6 +86,7 @@ class Convolution(Computation):
         self._gradient_kind = weight_gradient or by
         self._rounds_partial_sums = self.lowering.rounds_partial_sums
         self._answers = Answers(geometry)
+        self._direct_in_bfloat16: dict[object, Function | None] = {}  # by the operands' strides
 
     @staticmethod
     @lru_cache(maxsize=1024)
@@ -131,6 +132,21 @@ class Convolution(Computation):
             return self.direct
         by = self._trained or self.lowering
         return None if self._has_own_gradients(x) else by.in_training
+
+    def direct_in_bfloat16(self, x: Tensor, weight: Tensor) -> Function | None:
+        """The same as ``direct`` for bfloat16 on a CPU, where gradients are disabled."""
+        if torch.compiler.is_compiling() or is_transformed(x) or is_transformed(weight):
+            return None
+        if not has_bfloat16():
+            return None
+        strides = x.stride(), weight.stride()
+        if strides not in self._direct_in_bfloat16:
+            if not x.numel() or not (_has_usual_strides(x) and _has_usual_strides(weight)):
+                return None
+            rounds = self._rounds_partial_sums or not self._is_same_in_graphs
+            right = not rounds and self._is_right_in_bfloat16(x, weight)
+            self._direct_in_bfloat16[strides] = self.lowering.forward if right else None
+        return self._direct_in_bfloat16[strides]
 
     def _has_own_gradients(self, x: Tensor) -> bool:
         return bool(self._gradient_kind) and (self._has_own_weight_gradient or x.requires_grad)
@@ -269,6 +285,10 @@ class Convolution(Computation):
 def _is_flat_bfloat16(x: Tensor) -> bool:
     """Whether it is bfloat16 on a CPU, and can be flattened, unlike a sharded tensor."""
     return x.dtype == torch.bfloat16 and x.is_cpu and not hasattr(x, "device_mesh")
+
+
+def _has_usual_strides(x: Tensor) -> bool:
+    return x.stride() == with_usual_strides(x, is_read_channels_last(x)).stride()
 
 
 def _orders(x: Tensor, weight: Tensor) -> tuple[bool, bool]:

@@ -66,6 +66,11 @@ class PerSize:
         known = are_known(rows, columns)
         return self.of_size(rows, columns).direct_with_gradients(x, weight) if known else None
 
+    def direct_in_bfloat16(self, x: Tensor, weight: Tensor) -> Function | None:
+        rows, columns = x.size(2), x.size(3)
+        known = are_known(rows, columns)
+        return self.of_size(rows, columns).direct_in_bfloat16(x, weight) if known else None
+
     def lowerings_in_scripts(self, is_complex: bool) -> tuple[AnySizeLowering, None]:
         return self.lowering, None
 
