@@ -167,7 +167,7 @@ class Transposed(Lowering):
 
     @torch.jit.unused
     def in_training(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.cut:
+        if self.cut or weight.is_complex():
             return super().in_training(x, weight, bias)
         weight = self.readable(weight)
         if not is_channels_innermost(weight):
