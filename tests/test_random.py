@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 from parity.cases.draws import BOUNDED, DTYPES, FOLDED, KERNEL, KEYS, PORT, SHAPES, initializers
@@ -249,6 +250,36 @@ def test_torch_modes_change_nothing(mode: Any) -> None:
         under_mode = draw()
     for each in (under_mode, draw()):  # and the mode leaves nothing behind
         assert all(map(np.array_equal, each, plain))
+
+
+# torch warns of `from_numpy`, whose result is a constant of the trace.
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_draws_in_function_transforms_and_traces() -> None:
+    def scaled(x: Tensor) -> Tensor:
+        first, second = random.split(random.key(5))
+        drawn = random.truncated_normal(second, -1.0, 2.5, 7) + random.normal(first, 7)
+        return x * torch.from_numpy(drawn)
+
+    x = torch.arange(1.0, 8.0)
+    expected = scaled(torch.ones(7))
+    for found in (
+        torch.func.grad(lambda x: scaled(x).sum())(x),
+        torch.func.jvp(scaled, (x,), (torch.ones(7),))[1],
+        torch.func.vmap(torch.func.grad(lambda x: scaled(x).sum()))(torch.stack([x, 2 * x]))[1],
+        torch.func.functionalize(scaled)(torch.ones(7)),
+        torch.jit.trace(scaled, x)(torch.ones(7)),
+        scaled(torch.ones(7)),
+    ):
+        assert torch.equal(found, expected)
+
+
+def test_a_bound_that_is_nan_affects_its_own_draws_only() -> None:
+    for dtype in (np.float32, np.float64):
+        bounds = ([np.nan, -50.0, 0.5], [2.0, -40.0, 0.75])
+        drawn = random.truncated_normal(random.key(7), *bounds, dtype=dtype)
+        assert np.isnan(drawn[0])
+        assert -50 < drawn[1] < -40 or drawn[1] == np.nextafter(dtype(-50), dtype(0))
+        assert 0.5 < drawn[2] < 0.75
 
 
 def test_uniform_covers_its_interval() -> None:

@@ -160,3 +160,30 @@ def test_a_layer_that_starts_on_the_meta_device(name: str) -> None:
     expected = make_layer(name)
     for key, tensor in expected.state_dict().items():
         assert torch.equal(layer.state_dict()[key], tensor), key
+
+
+@pytest.mark.parametrize("lhs_dilation", [1, 2])
+def test_the_format_of_a_gradient_does_not_depend_on_the_numbers(lhs_dilation: int) -> None:
+    """Images and weights with unusual strides: finite, and with a NaN."""
+    layer = make_layer(
+        "same", torch.float32, in_size=(4, 9, 8), channel_first=True, lhs_dilation=lhs_dilation
+    )
+    weights = [layer.weight.detach()]
+    weights.append(torch.stack([weights[0]] * 2, 2).permute(0, 1, 3, 4, 2)[..., 0])
+    weights.append(weights[0].to(memory_format=torch.channels_last))
+    weights.append(torch.cat([weights[2]] * 2, 1)[:, :4])
+    single = torch.randn(9, 8, 4).permute(2, 0, 1)[None]
+    rows = torch.empty_strided((3, 4, 9, 8), (4, 1, 96, 12)).normal_()
+    for weight in weights:
+        layer.weight = nn.Parameter(weight)
+        for x in (single, rows, rows.contiguous()):
+            spoilt = torch.empty_strided(x.shape, x.stride()).copy_(x)
+            spoilt[0, 1, 2, 3] = torch.nan
+            formats = [gradient_strides(layer, each) for each in (x, spoilt)]
+            assert formats[0] == formats[1]
+
+
+def gradient_strides(layer: Conv2d, x: Tensor) -> list[tuple[int, ...]]:
+    x = x.detach().requires_grad_()
+    gradients = torch.autograd.grad(layer(x).sum(), (x, layer.weight))
+    return [each.stride() for each in gradients]

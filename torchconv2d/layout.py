@@ -72,6 +72,11 @@ def is_read_channels_last(x: Tensor) -> bool:
     return x.stride(1) != 0
 
 
+def is_dense(x: Tensor) -> bool:
+    """Whether torch reads it as contiguous or as channels-last, and it has no gaps."""
+    return x.is_contiguous() or (is_read_channels_last(x) and x.permute(0, 2, 3, 1).is_contiguous())
+
+
 def dense_as(model: Tensor, x: Tensor) -> Tensor:
     """``x`` without gaps, channels-last if the model is, as torch's own gradients are."""
     return with_usual_strides(x, is_channels_innermost(model))

@@ -80,6 +80,34 @@ is_any_autocast_enabled: Callable[[], bool] = _private._is_any_autocast_enabled
 without_modes: Callable[[], Any] = _disable_current_modes
 
 
+@contextmanager
+def _without_transforms() -> Generator[None]:
+    """Pause the function transforms of ``torch.func``, which wrap every result."""
+    paused: list[Any] = []
+    try:
+        while _private._functorch.peek_interpreter_stack() is not None:
+            paused.append(_private._functorch.pop_dynamic_layer_stack())
+        yield
+    finally:
+        while paused:
+            _private._functorch.push_dynamic_layer_stack(paused.pop())
+
+
+@contextmanager
+def _without_anything() -> Generator[None]:
+    with without_modes(), _without_transforms(), untraced():
+        yield
+
+
+def numbers_only() -> Any:
+    """A context in which torch only computes: without modes, function transforms and traces.
+
+    For operations on fresh memory, whose numbers NumPy reads.
+    """
+    transformed = _private._functorch.peek_interpreter_stack() is not None
+    return _without_anything() if transformed or is_tracing() else without_modes()
+
+
 def is_recording() -> bool:
     """Whether torch records a graph here: by compiling, by tracing, or by ``make_fx``."""
     return (

@@ -13,6 +13,7 @@ from ..geometry import Geometry
 from ..layout import (
     adjoint_weight,
     dense_as,
+    is_dense,
     is_read_channels_last,
     with_dense_gradient,
     with_usual_strides,
@@ -112,8 +113,9 @@ class Convolution(Computation):
         if not (narrow or self._has_own_gradients(x)):
             return lowering.in_training(x, weight, bias)
         is_complex = weight.is_complex()
-        if not (narrow or is_complex) and self._is_right_for_finite and is_known_finite(x):
-            return lowering.in_training(x, weight, bias)
+        if not (narrow or is_complex) and self._is_right_for_finite:
+            if is_dense(x) and is_dense(weight) and is_known_finite(x):
+                return lowering.in_training(x, weight, bias)
         weight = lowering.readable(weight)
         if not is_complex:
             return self._apply(x, weight, bias)

@@ -94,8 +94,10 @@ class Lowering(nn.Module, ABC):
         """The same as :meth:`forward`; each gradient of torch has its tensor's memory format."""
         weight = self.readable(weight)
         if not is_functional(x):  # a sharded tensor cannot be flattened
-            # torch's complex gradients may be views, with gaps.
-            if not self.keeps_formats or weight.is_complex():
+            # torch may read a single channels-last image as contiguous.
+            is_single = x.size(0) == x.stride(1) == 1
+            # Its complex gradients may be views with gaps.
+            if is_single or not self.keeps_formats or weight.is_complex():
                 x, weight = with_dense_gradient(x), with_dense_gradient(weight)
             # If either is channels-last, torch computes both gradients channels-last.
             elif x.stride(1) != 1:

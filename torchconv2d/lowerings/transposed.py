@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import Axis, Geometry, Pair, dilate
-from ..layout import adjoint_weight, is_channels_innermost, with_dense_gradient
+from ..layout import adjoint_weight, with_dense_gradient
 from ..versions import is_exporting, is_readable, is_tracing, is_transformed
 from .lowering import Lowering, every
 from .weight_gradient import WeightGradient, conv2d_weight_gradient, empty_weight
@@ -170,8 +170,6 @@ class Transposed(Lowering):
         if self.cut or weight.is_complex():
             return super().in_training(x, weight, bias)
         weight = self.readable(weight)
-        if not is_channels_innermost(weight):
-            weight = weight.contiguous()  # a view's gradient is dense too
         # torch reads a permuted weight as contiguous, so the input's gradient has its format.
         return self.outputs(x, with_dense_gradient(weight), bias)
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from .. import arguments
 from ..messages import shown
+from ..versions import numbers_only
 from . import xla_math
 from .keys import Shape, Words, drawn, joined, sizes_of
 from .xla_math import Floats
@@ -103,7 +105,7 @@ def uniform_between(
             values = xla_math.polynomial((float(span[0]), float(low[0])), values)
         else:
             values = xla_math.multiply_add(values, span, low)
-        xla_math.raise_to(values, low)
+        _raise_to(values, low)
         if small:
             values = xla_math.lowered(values, powers(part))
         return values if then is None else then(values, part)
@@ -192,6 +194,13 @@ def truncated_normal(
     return uniform_between(key, sizes, below, above, finish)
 
 
+def _raise_to(values: Floats, least: Floats) -> None:
+    """Replace the values that are below ``least``. NumPy takes seven times as long."""
+    with numbers_only():
+        raised = torch.from_numpy(values)  # pyright: ignore
+        torch.maximum(raised, torch.from_numpy(least), out=raised)  # pyright: ignore
+
+
 def strictly_between(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """The smallest and the largest number strictly between two; zero if it is denormal."""
     pair = np.nextafter(low, np.inf, dtype=low.dtype), np.nextafter(high, -np.inf, dtype=low.dtype)
@@ -202,7 +211,7 @@ def strictly_between(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 def clipped(values: Floats, least: Floats, most: Floats) -> Floats:
     """The values, which it may overwrite, cut to an interval. As in XLA, -0 is below 0."""
     above = values > most
-    xla_math.raise_to(values, least)
+    _raise_to(values, least)
     if above.any():
         values = np.where(above, most, values)
     if (least == 0).any():

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .. import arguments
 from ..messages import shown, type_name
-from ..versions import without_modes
+from ..versions import numbers_only
 
 Words: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 Shape: TypeAlias = int | Sequence[int]
@@ -82,7 +82,7 @@ def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
     """
     first, second = key.tolist()
     words = (first, second, first ^ second ^ _PARITY)
-    with without_modes():
+    with numbers_only():
         low = torch.arange(count, dtype=torch.int32, device="cpu")
         low += _signed(start + second)
         high = torch.full_like(low, _signed((start >> 32) + first))

@@ -18,13 +18,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..versions import without_modes
+from ..versions import numbers_only
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
@@ -131,8 +131,7 @@ def _addcmul_rounds_once(dtype: torch.dtype) -> bool:
 
 def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
     """The rounded sum, and its exact rounding error (Knuth)."""
-    total = a + b
-    of_b = total - a
+    of_b = (total := a + b) - a
     return total, (a - (total - of_b)) + (b - of_b)
 
 
@@ -193,7 +192,7 @@ def _multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 def _polynomial(coefficients: Sequence[float], x: Tensor) -> Tensor:
     value = torch.full_like(x, coefficients[0])
     for summand in _summands(tuple(coefficients), x.dtype):
-        _multiply_add(value, x, summand)
+        value = _multiply_add(value, x, summand)
     return value
 
 
@@ -210,21 +209,21 @@ def multiply_add(a: Floats, b: Floats, c: Floats) -> Floats:
     It uses torch if torch rounds once, which depends on its build and on the processor, and else
     some thirty operations of NumPy, which give the same bits.
     """
-    with without_modes():
-        _multiply_add(*map(torch.from_numpy, (a, b, c)))  # pyright: ignore
-    return a
+    with numbers_only():
+        return _multiply_add(*map(torch.from_numpy, (a, b, c))).numpy()  # pyright: ignore
 
 
 def polynomial(coefficients: Sequence[float], x: Floats) -> Floats:
     """The polynomial at x, the coefficient of the highest power first."""
-    with without_modes():
+    with numbers_only():
         return _polynomial(coefficients, torch.from_numpy(x)).numpy()  # pyright: ignore
 
 
 def _log(y: Tensor) -> Tensor:
     """The logarithm of positive numbers."""
     if y.dtype == torch.float64:
-        return y.new_tensor(list(map(math.log, y.tolist())))
+        logs = map(math.log, cast("list[float]", y.tolist()))  # pyright: ignore
+        return torch.from_numpy(np.fromiter(logs, np.float64, len(y)))  # pyright: ignore
     # The bits of y, less those of sqrt(1/2), start with the exponent of y / m, for an m between
     # sqrt(1/2) and sqrt(2).
     words = y.view(torch.int32)
@@ -261,16 +260,14 @@ def _where_at_most(x: Tensor, bound: float) -> Tensor:
 
 def erf_inv(u: Floats) -> Floats:
     """The inverse error function of a one-dimensional array of numbers in [-1, 1]."""
-    with without_modes():
+    with numbers_only():
         return _erf_inv(torch.from_numpy(u)).numpy()  # pyright: ignore
 
 
 def _erf_inv(u: Tensor) -> Tensor:
-    w = -u
-    w *= u
-    ends = _where_at_most(w, -1) if len(w) and w.amin() == -1 else None
-    if ends is not None:
-        w[ends] = 0  # the logarithm would be infinite
+    w = (-u).mul_(u)
+    ends = _where_at_most(w, -1)
+    w[ends] = 0  # the logarithm would be infinite
     log = _log1p(w)
     near, *far = _PIECES[u.dtype]
     factor = _polynomial(near.coefficients, torch.rsub(log, -near.centre))
@@ -281,8 +278,7 @@ def _erf_inv(u: Tensor) -> Tensor:
         # torch's square root is not always the nearest number.
         root = torch.from_numpy(np.sqrt(-log[there].numpy())) - piece.centre  # pyright: ignore
         factor[there] = _polynomial(piece.coefficients, root)
-    if ends is not None:
-        factor[ends] = torch.inf
+    factor[ends] = torch.inf
     return _product(factor, u)
 
 
@@ -295,13 +291,6 @@ def erf(x: Floats) -> Floats:
     numerator, denominator = (polynomial(c, square) for c in (_ERF_NUMERATOR, _ERF_DENOMINATOR))
     value = (inside * numerator / denominator).reshape(x.shape)
     return np.where(np.abs(x) >= np.float32(_ERF_IS_ONE), np.copysign(np.float32(1), x), value)
-
-
-def raise_to(values: Floats, least: Floats) -> None:
-    """Replace the values that are below ``least``. NumPy takes seven times as long."""
-    with without_modes():
-        raised = torch.from_numpy(values)  # pyright: ignore
-        torch.maximum(raised, torch.from_numpy(least), out=raised)  # pyright: ignore
 
 
 def lift(*numbers: Floats) -> Floats:
@@ -334,28 +323,28 @@ def flushed(values: Floats) -> Floats:
     """The values, with zeros of the same sign for denormal numbers."""
     values = np.asarray(values)
     tiny = np.finfo(values.dtype).tiny
-    with without_modes():
-        normal = _least(torch.from_numpy(values)) >= tiny  # pyright: ignore
-    return values if normal else np.asarray(values * (np.abs(values) >= tiny))
+    with numbers_only():
+        if _least(torch.from_numpy(values)) >= tiny:  # pyright: ignore
+            return values
+    return np.asarray(values * (np.abs(values) >= tiny))
 
 
 def product(a: Floats, b: Floats) -> Floats:
     """``a * b``, with zeros of the same sign for denormal products."""
-    with without_modes():
+    with numbers_only():
         return _product(torch.from_numpy(a), torch.from_numpy(b)).numpy()  # pyright: ignore
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     value = a * b
-    if not _least(value) > np.finfo(value.numpy().dtype).tiny:  # also if a product is NaN
-        value = torch.from_numpy(_flushed_product(a.numpy(), b.numpy(), value.numpy()))  # pyright: ignore
-    return value
+    if _least(value) > np.finfo(value.numpy().dtype).tiny:  # and no product is NaN
+        return value
+    return torch.from_numpy(_flushed_product(a.numpy(), b.numpy(), value.numpy()))  # pyright: ignore
 
 
 def _flushed_product(a: Floats, b: Floats, value: Floats) -> Floats:
-    near = np.abs(value) <= np.finfo(value.dtype).tiny
     power = np.asarray(_LIFTS[value.dtype][1], value.dtype)
     with np.errstate(over="ignore", invalid="ignore"):  # where neither is small
         by_a, by_b = a * power * b, b * power * a
         lifted = lowered(np.where(np.abs(a) < np.abs(b), by_a, by_b), power)  # pyright: ignore
-        return np.where(near, lifted, value)
+        return np.where(np.abs(value) <= np.finfo(value.dtype).tiny, lifted, value)
