@@ -108,7 +108,8 @@ def test_without_onednn_bfloat16_is_computed_in_float32(monkeypatch: pytest.Monk
 def test_each_call_in_bfloat16_is_decided_by_itself(
     native: bool, channel_first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = make_layer("same", torch.bfloat16, normal_numbers, channel_first=channel_first)
+    sizes = {"in_size": (6, 5, 4), "channel_first": channel_first}
+    layer = make_layer("same", torch.bfloat16, normal_numbers, **sizes)
     x = make_input(layer, normal_numbers)
     narrow = {torch.bfloat16 if native else torch.float32}
     with torch.no_grad():

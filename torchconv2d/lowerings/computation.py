@@ -69,6 +69,10 @@ class Computation:
         """Whether this processor computes it in bfloat16 correctly."""
         return False
 
+    def direct_in_bfloat16(self, x: Tensor, weight: Tensor) -> Function | None:
+        """What inference in bfloat16 on a CPU calls instead, if there is nothing to decide."""
+        return None
+
     @abstractmethod
     def _differentiable(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The convolution in the dtype of its operands."""
