@@ -84,33 +84,35 @@ def uniform_between(
 
     ``then`` is applied to each block of numbers, with the block's slice.
     """
-    one = low.dtype.type(1)
-    width, mantissa = 8 * one.itemsize, np.finfo(one).nmant
+    info = np.finfo(low.dtype)
+    width, mantissa = info.bits, info.nmant
     low, high = np.broadcast_arrays(low, high)
     power = xla_math.lift(low, high)
     with np.errstate(over="ignore", invalid="ignore"):
         span = xla_math.lowered(high * power - low * power, power) * power
-    spans, lows, powers = (entries(np.asarray(x), sizes) for x in (span, low * power, power))
-    small, lone = bool((power > 1).any()), low.size == 1
+    steps, lows, powers = (
+        entries(np.asarray(x), sizes) for x in (span * info.eps, low * power, power)
+    )
+    small, rising, lone = bool((power > 1).any()), bool((span >= 0).all()), low.size == 1
+    kind = getattr(torch, low.dtype.name)
 
-    def make(words: tuple[Words, Words], part: slice) -> Floats:
-        # As in JAX, the upper bits are the mantissa of a number in [1, 2).
-        kept = joined(words, width)
-        kept >>= width - mantissa
-        kept |= one.view(kept.dtype)
-        values = kept.view(one.dtype)
-        values -= one
-        span, low = spans(part), lows(part)
+    def make(words: tuple[Tensor, Tensor], part: slice) -> Tensor:
+        # In JAX the upper bits are the mantissa of a number in [1, 2), less 1, times the span. To
+        # count steps of the span gives the same, since the multiply-add rounds once.
+        counts = joined(words, width).bitwise_right_shift_(width - mantissa)
+        values = counts.bitwise_and_((1 << mantissa) - 1).to(kind).numpy()
+        step, low = steps(part), lows(part)
         if lone:
-            values = xla_math.polynomial((float(span[0]), float(low[0])), values)
+            values = xla_math.polynomial((float(step[0]), float(low[0])), values)
         else:
-            values = xla_math.multiply_add(values, span, low)
-        _raise_to(values, low)
+            values = xla_math.multiply_add(values, step, low)
+        if not rising:
+            _raise_to(values, low)
         if small:
             values = xla_math.lowered(values, powers(part))
-        return values if then is None else then(values, part)
+        return torch.from_numpy(values if then is None else then(values, part))  # pyright: ignore
 
-    return drawn(key, sizes, one.dtype, make)
+    return drawn(key, sizes, kind, make)
 
 
 def uniform(
@@ -210,9 +212,10 @@ def strictly_between(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 def clipped(values: Floats, least: Floats, most: Floats) -> Floats:
     """The values, which it may overwrite, cut to an interval. As in XLA, -0 is below 0."""
-    above = values > most
+    inside = values.max(initial=-np.inf) <= most.min(initial=np.inf)  # the quicker question
+    above = False if inside else values > most
     _raise_to(values, least)
-    if above.any():
+    if np.any(above):
         values = np.where(above, most, values)
     if (least == 0).any():
         values += np.where(least == 0, 0.0, -0.0).astype(values.dtype)

@@ -1,4 +1,4 @@
-"""Keys and random bits: JAX's threefry2x32, in NumPy.
+"""Keys and random bits: JAX's threefry2x32.
 
 Words of 32 bits come from the counter-based generator of Salmon, Moraes, Dror and Shaw, "Parallel
 random numbers: as easy as 1, 2, 3" (SC 2011).
@@ -76,28 +76,34 @@ _key = key  # for functions with an argument of this name
 
 
 def _threefry(key: Words, start: int, count: int) -> tuple[Words, Words]:
-    """Encrypt ``count`` 64-bit numbers from ``start`` on, which have the same high word.
+    """Encrypt ``count`` 64-bit numbers from ``start`` on, which have the same high word."""
+    with numbers_only():
+        high, low = _encrypted(key, start, count)
+        return high.numpy().view(np.uint32), low.numpy().view(np.uint32)
 
-    With torch, which shares long operations between its threads.
+
+def _encrypted(key: Words, start: int, count: int) -> tuple[Tensor, Tensor]:
+    """The words of :func:`_threefry` as int32, since torch cannot add or shift uint32.
+
+    torch shares long operations between its threads.
     """
     first, second = key.tolist()
     words = (first, second, first ^ second ^ _PARITY)
-    with numbers_only():
-        low = torch.arange(count, dtype=torch.int32, device="cpu")
-        low += _signed(start + second)
-        high = torch.full_like(low, _signed((start >> 32) + first))
-        carried = torch.empty_like(low)
-        for i in range(5):
-            for rotation in _ROTATIONS[i % 2]:
-                high += low
-                shift, ones = _shift(rotation)
-                torch.bitwise_right_shift(low, shift, out=carried)
-                carried &= ones  # without the copies of the sign
-                torch.add(carried, low, alpha=1 << rotation, out=low)
-                low ^= high
-            high += _signed(words[(i + 1) % 3])
-            low += _signed(words[(i + 2) % 3] + i + 1)
-        return high.numpy().view(np.uint32), low.numpy().view(np.uint32)
+    low = torch.arange(count, dtype=torch.int32, device="cpu")
+    low += _signed(start + second)
+    high = torch.full_like(low, _signed((start >> 32) + first))
+    carried = torch.empty_like(low)
+    for i in range(5):
+        for rotation in _ROTATIONS[i % 2]:
+            high += low
+            shift, ones = _shift(rotation)
+            torch.bitwise_right_shift(low, shift, out=carried)
+            carried &= ones  # without the copies of the sign
+            torch.add(carried, low, alpha=1 << rotation, out=low)
+            low ^= high
+        high += _signed(words[(i + 1) % 3])
+        low += _signed(words[(i + 2) % 3] + i + 1)
+    return high, low
 
 
 @functools.cache
@@ -121,21 +127,22 @@ def sizes_of(shape: Shape, name: str = "shape") -> tuple[int, ...]:
 def drawn(
     key: Words,
     shape: Shape,
-    dtype: npt.DTypeLike,
-    make: Callable[[tuple[Words, Words], slice], npt.NDArray[Any]],
+    dtype: torch.dtype,
+    make: Callable[[tuple[Tensor, Tensor], slice], Tensor],
 ) -> npt.NDArray[Any]:
-    """The numbers that ``make`` computes from each entry's random words.
+    """The numbers that ``make`` computes from each entry's random words, in ``dtype``.
 
     The words are the entry's row-major index, encrypted with the key. ``make`` is called for one
-    block of entries after another, with the block's words and slice.
+    block of entries after another, with the block's words (int32) and slice.
     """
     key, sizes = _key(key), sizes_of(shape)
-    out = np.empty(math.prod(sizes), dtype)
-    # Python's threads were slower: they exchange the interpreter's lock at each short step.
-    for start in range(0, out.size, BLOCK):
-        part = slice(start, min(start + BLOCK, out.size))
-        out[part] = make(_threefry(key, start, part.stop - start), part)
-    return out.reshape(sizes)
+    with numbers_only():
+        out = torch.empty(math.prod(sizes), dtype=dtype, device="cpu")
+        # Python's threads were slower: they exchange the interpreter's lock at each short step.
+        for start in range(0, len(out), BLOCK):
+            part = slice(start, min(start + BLOCK, len(out)))
+            out[part] = make(_encrypted(key, start, part.stop - start), part)
+        return out.numpy().reshape(sizes)
 
 
 def split(key: Words, num: Shape = 2) -> Words:
@@ -205,13 +212,12 @@ def _bytes(name: object) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8)
 
 
-def joined(words: tuple[Words, Words], width: int) -> Words:
-    """Random integers of 32 or 64 bits, one from each pair of words; it may overwrite these."""
+def joined(words: tuple[Tensor, Tensor], width: int) -> Tensor:
+    """Random bits, 32 or 64 from each pair of words, as signed integers; it may overwrite these."""
     high, low = words
     if width == 32:
-        high ^= low
-        return high
-    return cast(Words, (high.astype(np.uint64) << 32) | low)
+        return high.bitwise_xor_(low)
+    return high.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(low.to(torch.int64) & _MASK)
 
 
 def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Words:
@@ -220,7 +226,8 @@ def bits(key: Words, shape: Shape = (), dtype: npt.DTypeLike = np.uint32) -> Wor
     >>> bits(key(7), (2,))
     array([2895194379, 4185947648], dtype=uint32)
     """
-    width = {"uint32": 32, "uint64": 64}.get(np.dtype(dtype).name)
-    if width is None:
+    name = np.dtype(dtype).name
+    if name not in ("uint32", "uint64"):
         raise ValueError(f"`dtype` must be uint32 or uint64, got {shown(dtype)}.")
-    return drawn(key, shape, dtype, lambda words, part: joined(words, width))
+    width, signed = (32, torch.int32) if name == "uint32" else (64, torch.int64)
+    return drawn(key, shape, signed, lambda words, part: joined(words, width)).view(dtype)

@@ -255,6 +255,8 @@ def _log1p(x: Tensor) -> Tensor:
 
 def _where_at_most(x: Tensor, bound: float) -> Tensor:
     """The places of numbers up to the bound. NumPy finds them in a third of torch's time."""
+    if not len(x) or x.amin() > bound:
+        return torch.empty(0, dtype=torch.int64, device="cpu")
     return torch.from_numpy(np.flatnonzero(x.numpy() <= bound))  # pyright: ignore
 
 
@@ -272,9 +274,9 @@ def _erf_inv(u: Tensor) -> Tensor:
     near, *far = _PIECES[u.dtype]
     factor = _polynomial(near.coefficients, torch.rsub(log, -near.centre))
     for piece in far:
-        if not len(log) or log.amin() > -piece.start:
-            break
         there = _where_at_most(log, -piece.start)
+        if not len(there):
+            break
         # torch's square root is not always the nearest number.
         root = torch.from_numpy(np.sqrt(-log[there].numpy())) - piece.centre  # pyright: ignore
         factor[there] = _polynomial(piece.coefficients, root)
