@@ -13,6 +13,7 @@ from torchconv2d.lowerings.choose_gradient import (
     PhasesWeightGradient,
     PlainWeightGradient,
     RunsWeightGradient,
+    TapSumsWeightGradient,
     TransposedWeightGradient,
     choose_weight_gradient,
 )
@@ -25,6 +26,30 @@ from .timing import interleave
 
 _SAMPLED = ((2, 2), (1, 1), (1, 1))  # strides, and no dilations
 _UP = ((1, 1), (2, 2), (1, 1))
+
+# Small phases: TapSums beside Phases. The last has one phase.
+_SMALL_PHASES = tuple(
+    Shape(
+        f"{batch}x{size}x{size}x{channels}, {k}x{k}, L={lhs}, s={stride}",
+        *(batch, (size, size), (channels, channels, 1), (k, k)),
+        *((stride, stride), (lhs, lhs)),
+    )
+    for batch, size, channels, k, stride, lhs in (
+        (2, 32, 16, 3, 31, 32),
+        (8, 56, 16, 3, 3, 8),
+        (2, 56, 16, 5, 5, 4),
+        (8, 56, 64, 5, 5, 4),
+        (8, 56, 64, 5, 4, 5),
+        (1, 56, 64, 3, 2, 3),
+        (8, 56, 64, 3, 2, 3),
+        (1, 56, 64, 3, 3, 2),
+        (8, 56, 64, 3, 3, 2),
+        (1, 28, 32, 5, 2, 3),
+        (1, 28, 32, 5, 3, 2),
+        (8, 60, 32, 5, 3, 2),
+        (8, 28, 64, 3, 2, 2),
+    )
+)
 
 CITED = (
     Shape("one channel, dilated by 2", 32, (14, 14), (32, 1, 1), (3, 3), lhs_dilation=(2, 2)),
@@ -73,29 +98,7 @@ CITED = (
         )
         for k, size in ((5, 56), (7, 32), (7, 16), (9, 16))
     ),
-    # Small phases: TapSums beside Phases. The last has one phase.
-    *(
-        Shape(
-            f"{batch}x{size}x{size}x{channels}, {k}x{k}, L={lhs}, s={stride}",
-            *(batch, (size, size), (channels, channels, 1), (k, k)),
-            *((stride, stride), (lhs, lhs)),
-        )
-        for batch, size, channels, k, stride, lhs in (
-            (2, 32, 16, 3, 31, 32),
-            (8, 56, 16, 3, 3, 8),
-            (2, 56, 16, 5, 5, 4),
-            (8, 56, 64, 5, 5, 4),
-            (8, 56, 64, 5, 4, 5),
-            (1, 56, 64, 3, 2, 3),
-            (8, 56, 64, 3, 2, 3),
-            (1, 56, 64, 3, 3, 2),
-            (8, 56, 64, 3, 3, 2),
-            (1, 28, 32, 5, 2, 3),
-            (1, 28, 32, 5, 3, 2),
-            (8, 60, 32, 5, 3, 2),
-            (8, 28, 64, 3, 2, 2),
-        )
-    ),
+    *_SMALL_PHASES,
     # Dilations of input and kernel that share a factor, so that most phases have no taps.
     *(
         Shape(f"shared factor, {name}", batch, (28, 28), channels, taps, (1, 1), lhs, rhs)
@@ -183,6 +186,7 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
             ("depthwise 4x4, dilated by 3", 8, 28, (64, 64, 64), 4, 3),
         )
     ),
+    (TapSumsWeightGradient, PhasesWeightGradient): _SMALL_PHASES,
     # Windows that tile the input: a product of two matrices beside a convolution.
     (PlainWeightGradient, ConvolutionBackward): tuple(
         Shape(name, batch, (size, size), (*channels, 1), (k, k), (k, k))

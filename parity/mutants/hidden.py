@@ -256,6 +256,9 @@ MUTANTS: dict[str, Mutant] = {
     "no bias of a sum over taps": planting.replaced(
         TapSums, "outputs", lambda outputs, lowering, x, w, b: outputs(lowering, x, w, None)
     ),
+    "weight gradient of a tap from the first phase": planting.replaced(
+        tap_sums, "_outputs", lambda outputs, tap, axis: outputs(tap._replace(phase=0), axis)
+    ),
     "rows of the kernel in reverse": planting.replaced(RowSums, "outputs", _rows_in_reverse),
     "the shared phase begun one too late": planting.replaced(
         subpixel, "_ahead", lambda ahead, axis: (ahead(axis) + 1) % axis.lhs_dilation

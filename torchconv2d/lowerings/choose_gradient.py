@@ -15,7 +15,7 @@ from .partial_sums import PartialSums
 from .phases import Phases, PhasesWeightGradient
 from .plain import Plain, PlainWeightGradient
 from .subpixel import Subpixel
-from .tap_sums import TapSums
+from .tap_sums import TapSums, TapSumsWeightGradient
 from .transposed import RunsWeightGradient, Transposed, TransposedWeightGradient, runs
 from .weight_gradient import WeightGradient
 from .zero_insertion import ZeroInsertion
@@ -77,7 +77,11 @@ def choose_weight_gradient(
     """The fastest weight gradient for a geometry with this lowering; None for torch's own.
 
     On a device a call takes longer than it computes, and TransposedWeightGradient makes the fewest.
+    Where TapSums is chosen, its weight gradient takes 0.2 to 0.75 of the time of the phases, and
+    1.0 for 8x56x56x64, 5x5 dilated by 4 with stride 5.
     """
+    if lowering is TapSums:
+        return TapSumsWeightGradient
     own = own_weight_gradient(geometry, lowering)
     if own is not RunsWeightGradient:
         return own

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..geometry import Axis, Geometry
 from .lowering import Lowering
 from .phases import Phases, phase_count
+from .weight_gradient import WeightGradient
 
 Numbers = tuple[int, int, int, int, int, int, int]  # those of `Reads`, for TorchScript
 
@@ -69,6 +70,19 @@ def _phase_of(tap: int, axis: Axis) -> int | None:
     return place // shared * pow(axis.stride // shared, -1, period) % period
 
 
+def gathered(x: Tensor, taps: list[Numbers]) -> Tensor:
+    """What each tap reads of the axis 1 of ``(N, size, numbers)``, stacked."""
+    found: list[Tensor] = []
+    for _, _, start, entries, step, before, after in taps:
+        part = x.narrow(1, start, (entries - 1) * step + 1)
+        if step > 1:
+            part = part[:, ::step]
+        if before + after > 0:
+            part = F.pad(part, (0, 0, before, after))
+        found.append(part)
+    return torch.stack(found)
+
+
 class TapSums(Lowering):
     """One batched matrix product for all taps; the sums of each phase are interleaved.
 
@@ -97,9 +111,9 @@ class TapSums(Lowering):
         # From (B, H, W * C) to (v, B, n, W * C), and then to (h, v * B * n, m, C), by `reshape` and
         # `narrow`: batched gradients have no rules for `flatten` and a slice of everything.
         x = x.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
-        x = self._gathered(x, self.rows)
+        x = gathered(x, self.rows)
         v, n = x.size(0), x.size(2)
-        x = self._gathered(x.reshape(v * batch * n, width, channels), self.columns)
+        x = gathered(x.reshape(v * batch * n, width, channels), self.columns)
         h, m = x.size(0), x.size(2)
         y = self._products(x.reshape(h * v, batch * n * m, channels), weight)
         # (h, v, B, n, m, out), where the taps of an axis become phases: (B, rows, columns, out)
@@ -111,18 +125,6 @@ class TapSums(Lowering):
         y = y.reshape(batch, n * self.counts[0], self.out[1], out).narrow(1, 0, self.out[0])
         y = y.permute(0, 3, 1, 2)
         return y if bias is None else y + bias.reshape(-1, 1, 1)
-
-    def _gathered(self, x: Tensor, taps: list[Numbers]) -> Tensor:
-        """What each tap reads of the axis 1 of ``(N, size, numbers)``, stacked."""
-        found: list[Tensor] = []
-        for _, _, start, entries, step, before, after in taps:
-            part = x.narrow(1, start, (entries - 1) * step + 1)
-            if step > 1:
-                part = part[:, ::step]
-            if before + after > 0:
-                part = F.pad(part, (0, 0, before, after))
-            found.append(part)
-        return torch.stack(found)
 
     def _products(self, x: Tensor, weight: Tensor) -> Tensor:
         """The products of ``(h * v, N, C)`` with the taps: ``(h * v, N, out)``."""
@@ -144,3 +146,45 @@ class TapSums(Lowering):
                     first = False
             sums.append(total)
         return torch.stack(sums, axis)
+
+
+class TapSumsWeightGradient(WeightGradient):
+    """One batched matrix product: what each tap reads, times the gradient of the tap's phase."""
+
+    rounds_partial_sums = True  # a product of matrices may, on a device
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._read = list(map(reads, geometry.axes))
+        self._met = [
+            [_outputs(each, axis) for each in taps]
+            for taps, axis in zip(self._read, geometry.axes, strict=True)
+        ]
+
+    def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        met, read = _by_tap(gradient, *self._met), _by_tap(x, *self._read)
+        found = met.transpose(1, 2).bmm(read)
+        rows, columns = self._read
+        found = found.reshape(len(columns), len(rows), *weight.shape[:2])
+        return _placed(_placed(found, columns, weight.size(3)), rows, weight.size(2), 2)
+
+
+def _outputs(tap: Reads, axis: Axis) -> Reads:
+    """The outputs that a tap contributes to, those of its phase, in place of what it reads."""
+    count = phase_count(axis)
+    longest, outputs = (len(range(first, axis.out, count)) for first in (0, tap.phase))
+    return Reads(tap.tap, tap.phase, tap.phase, outputs, count, 0, longest - outputs)
+
+
+def _by_tap(x: Tensor, rows: Sequence[Reads], columns: Sequence[Reads]) -> Tensor:
+    """What all taps read of ``(B, C, H, W)``, as ``(columns * rows, B * n * m, C)``."""
+    batch, channels, height, width = x.shape
+    x = gathered(x.permute(0, 2, 3, 1).reshape(batch, height, width * channels), rows)
+    x = gathered(x.reshape(-1, width, channels), columns)
+    return x.reshape(len(columns) * len(rows), -1, channels)
+
+
+def _placed(x: Tensor, taps: Sequence[Reads], kernel: int, axis: int = -1) -> Tensor:
+    """What the first axis has for each tap, on another axis; 0 for a tap that reads nothing."""
+    found = {each.tap: x[i] for i, each in enumerate(taps)}
+    nothing = torch.zeros_like(x[0])
+    return torch.stack([found.get(tap, nothing) for tap in range(kernel)], axis)

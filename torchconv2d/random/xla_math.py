@@ -228,8 +228,7 @@ def _log(y: Tensor) -> Tensor:
     # sqrt(1/2) and sqrt(2).
     words = y.view(torch.int32)
     exponents = words.sub(_HALF_ROOT).bitwise_right_shift_(23)
-    x = words.sub(exponents, alpha=1 << 23).view(torch.float32)
-    x -= 1
+    x = words.sub(exponents, alpha=1 << 23).view(torch.float32).sub_(1)
     exponent = exponents.to(torch.float32)
     square = x * x
     cube = square * x
@@ -274,8 +273,7 @@ def _erf_inv(u: Tensor) -> Tensor:
     near, *far = _PIECES[u.dtype]
     factor = _polynomial(near.coefficients, torch.rsub(log, -near.centre))
     for piece in far:
-        there = _where_at_most(log, -piece.start)
-        if not len(there):
+        if not len(there := _where_at_most(log, -piece.start)):
             break
         # torch's square root is not always the nearest number.
         root = torch.from_numpy(np.sqrt(-log[there].numpy())) - piece.centre  # pyright: ignore
