@@ -35,6 +35,7 @@ from torchconv2d.lowerings import (
 )
 from torchconv2d.lowerings.choose import has_few_outputs
 from torchconv2d.lowerings.choose_gradient import own_weight_gradient
+from torchconv2d.lowerings.computation import Computation
 
 from . import planting
 from .planting import Mutant
@@ -196,8 +197,8 @@ def _narrow_complex(original: Any, layer: Conv2d, x: Tensor) -> Tensor:
     return y.to(torch.complex64).to(y.dtype) if y.is_complex() else y
 
 
-def _half_as_torch_does(original: Any, x: Tensor, *settings: Any) -> torch.dtype | None:
-    return None if x.dtype == torch.float16 else original(x, *settings)
+def _half_as_torch_does(original: Any, convolve: Any, x: Tensor, weight: Tensor) -> bool:
+    return x.dtype == torch.float16 or original(convolve, x, weight)
 
 
 def _where_stride_exceeds(
@@ -320,7 +321,9 @@ MUTANTS: dict[str, Mutant] = {
     "the mask in the gradient alone": planting.forward(_mask_for_the_gradient_alone),
     # arithmetic
     "complex64 for complex128": planting.forward(_narrow_complex),
-    "float16 as torch computes it": planting.replaced(convolution, "wider", _half_as_torch_does),
+    "float16 as torch computes it": planting.replaced(
+        Computation, "_is_right_in_own_dtype", _half_as_torch_does
+    ),
     "a NaN in the bias for all channels": planting.operands(
         lambda x, w, b: (x, w, None if b is None else b + 0 * b.sum())
     ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -175,11 +175,11 @@ def _outputs(tap: Reads, axis: Axis) -> Reads:
     return Reads(tap.tap, tap.phase, tap.phase, outputs, count, 0, longest - outputs)
 
 
-def _by_tap(x: Tensor, rows: Sequence[Reads], columns: Sequence[Reads]) -> Tensor:
+def _by_tap(x: Tensor, rows: list[Reads], columns: list[Reads]) -> Tensor:
     """What all taps read of ``(B, C, H, W)``, as ``(columns * rows, B * n * m, C)``."""
     batch, channels, height, width = x.shape
-    x = gathered(x.permute(0, 2, 3, 1).reshape(batch, height, width * channels), rows)
-    x = gathered(x.reshape(-1, width, channels), columns)
+    x = gathered(x.permute(0, 2, 3, 1).reshape(batch, height, width * channels), cast(Any, rows))
+    x = gathered(x.reshape(-1, width, channels), cast(Any, columns))
     return x.reshape(len(columns) * len(rows), -1, channels)
 
 
