@@ -240,6 +240,55 @@ def test_torch_differentiates_no_transposed_1x1_layer() -> None:
     assert strides.seen == [[1, 1]]
 
 
+@pytest.mark.parametrize(
+    ("settings", "zeros", "adds_bias"),
+    [
+        ({"padding": 1}, 0, True),  # 9x11 outputs
+        ({"padding": ((1, 2), (2, 1))}, 1, False),  # columns begin with one that torch removes
+        ({"padding": ((2, 1), (2, 1))}, 2, False),
+        ({"padding": ((1, 0), (1, 0)), "out_channels": 3, "kernel_size": 2}, 2, True),
+        ({"padding": ((2, 1), (2, 1)), "in_size": (5, 6, 48)}, 0, True),  # cuts the outputs
+        ({"padding": ((1, 2), (1, 2)), "groups": 4}, 0, True),  # few channels in each
+    ],
+)
+def test_a_transposed_layer_copies_little_and_has_no_slow_bias(
+    settings: dict[str, Any], zeros: int, adds_bias: bool
+) -> None:
+    """oneDNN takes up to twelve times as long if it adds the bias in these cases."""
+    made = {"in_size": (5, 6, 8), "out_channels": 8, "kernel_size": 3, "lhs_dilation": 2}
+    geometry = Conv2d(**{**made, **settings}).geometry
+    transposed, oracle = (
+        lowerings.lower(geometry, kind) for kind in (lowerings.Transposed, lowerings.ZeroInsertion)
+    )
+    in_per_group = geometry.in_channels // geometry.groups
+    taps = (geometry.height.kernel, geometry.width.kernel)
+    x = whole_numbers((2, geometry.in_channels, 5, 6), 1, torch.float32)
+    weight = whole_numbers((geometry.out_channels, in_per_group, *taps), 2, torch.float32)
+    biases = whole_numbers((3, geometry.out_channels), 3, torch.float32)
+    with Biases() as seen:
+        outputs = [transposed(x, weight, bias) for bias in biases]
+    assert seen.transposed == 3 * [not adds_bias]
+    for bias, y in zip(biases, outputs, strict=True):
+        assert torch.equal(y, oracle(x, weight, bias))
+        assert torch.equal(y, torch.jit.script(transposed)(x, weight, bias))
+    mapped = torch.vmap(transposed, (None, None, 0))(x, weight, biases)
+    assert torch.equal(mapped, torch.stack(outputs))
+    assert sum(map(bool, transposed.zeros)) == zeros
+
+
+class Biases(TorchDispatchMode):
+    """Whether each transposed convolution has a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transposed: list[bool] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ == "convolution" and args[6]:
+            self.transposed.append(args[2] is not None)
+        return func(*args, **(kwargs or {}))
+
+
 WINDOWS = {  # of one size, next to each other
     "tiles": {"kernel_size": (2, 3), "stride": (2, 3)},
     "rows": {"kernel_size": (3, 1), "stride": (3, 1)},

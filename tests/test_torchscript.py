@@ -87,7 +87,7 @@ def test_scripted_layers_refuse_what_the_layer_refuses() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "operation"),
-    [({}, "conv2d"), ({"lhs_dilation": 2, "padding": 1}, "conv_transpose2d")],
+    [({}, "conv2d"), ({"lhs_dilation": 2, "padding": ((1, 2), (1, 2))}, "conv_transpose2d")],
 )
 def test_a_frozen_channel_first_script_is_one_call(settings: dict, operation: str) -> None:
     layer = Conv2d((16, 9, 8), 16, 3, channel_first=True, b_init=0.5, **settings).eval()

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..geometry import Axis, Geometry, Pair, dilate
 from ..layout import adjoint_weight, with_dense_gradient
 from ..versions import is_exporting, is_readable, is_tracing, is_transformed
-from .lowering import Lowering, every
+from .lowering import Lowering, every, is_functional
 from .weight_gradient import WeightGradient, conv2d_weight_gradient, empty_weight
 
 
@@ -39,6 +39,37 @@ def computed(axis: Axis) -> int:
     """The number of outputs before any are cut."""
     padding, output_padding = paddings(axis)
     return axis.dilated + axis.extent - 1 - 2 * padding + output_padding
+
+
+class Call(NamedTuple):
+    """How to call torch for one axis.
+
+    ``zeros`` entries are put before the input. Of the ``computed`` outputs, those after the wanted
+    ones are cut.
+    """
+
+    zeros: int
+    padding: int
+    output_padding: int
+    computed: int
+
+    @classmethod
+    def of(cls, axis: Axis, copies_input: bool) -> Call:
+        """With zeros, torch computes the wanted outputs alone: it removes as many on both sides."""
+        padding, output_padding = paddings(axis)
+        extra = computed(axis) - axis.out
+        if extra == 0 or not copies_input:
+            return cls(0, padding, output_padding, axis.out + extra)
+        zeros = -(-extra // axis.lhs_dilation)
+        moved = zeros * axis.lhs_dilation
+        return cls(zeros, padding + moved, moved - extra, axis.out)
+
+
+def copies_input(geometry: Geometry) -> bool:
+    """Whether a copy of the input is no larger than one of the outputs."""
+    height, width = geometry.axes
+    read = geometry.in_channels * height.size * width.size
+    return read <= geometry.out_channels * height.out * width.out
 
 
 def pads_beyond_stride(geometry: Geometry) -> bool:
@@ -116,14 +147,16 @@ class Transposed(Lowering):
     """One call of ``F.conv_transpose2d`` with the kernel's channels swapped and its taps flipped.
 
     It applies if ``padding`` and ``output_padding`` of that function can express the zeros around
-    the input. Extra outputs at the end are cut.
+    the input. If that gives extra outputs at the end, they are cut, which copies the others; or
+    some zeros are put before the input, and ``padding`` removes outputs from both ends. It does
+    what copies fewer numbers.
 
     >>> from torchconv2d import Conv2d
     >>> Conv2d((28, 28, 64), 32, 3, lhs_dilation=2).lowering
     Transposed()
     """
 
-    __constants__ = [*Lowering.__constants__, "cut"]
+    __constants__ = [*Lowering.__constants__, "cut", "pads"]
 
     @staticmethod
     def applies(geometry: Geometry) -> bool:
@@ -131,28 +164,37 @@ class Transposed(Lowering):
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
-        height, width = map(paddings, geometry.axes)
-        self.padding = (height[0], width[0])
-        self.output_padding = (height[1], width[1])
+        calls = [Call.of(axis, copies_input(geometry)) for axis in geometry.axes]
+        height, width = calls
+        self.zeros = [width.zeros, 0, height.zeros, 0]  # in the order of ``F.pad``
+        self.pads = any(self.zeros)
+        self.padding = (height.padding, width.padding)
+        self.output_padding = (height.output_padding, width.output_padding)
         self.stride = geometry.lhs_dilation
         self.dilation = geometry.rhs_dilation
         self.groups = geometry.groups
         self.out = (geometry.height.out, geometry.width.out)
-        self.computed = (computed(geometry.height), computed(geometry.width))
-        self.cut = self.out != self.computed
-        self.is_one_call = not self.cut
+        self.cut = self.out != (height.computed, width.computed)
+        self.is_one_call = not (self.cut or self.pads)
+        # oneDNN takes 1.5 to 12 times as long with a bias in these cases, and 1.0 to 1.4 times if
+        # it is added to the outputs.
+        self.has_slow_bias = geometry.groups > 1 and geometry.in_per_group < 16
+        for call, axis in zip(calls, geometry.axes, strict=True):
+            self.has_slow_bias |= call.computed % axis.lhs_dilation != 0
         # torch does not use oneDNN for such a call. Its own code rounds the sum over the channels
         # to the input's dtype for each tap, and then adds these sums.
         self.rounds_partial_sums = pads_beyond_stride(geometry)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        # A cut output is copied to be dense, and that copy can add the bias. oneDNN takes twice as
-        # long with a bias if the dilation does not divide the number of computed outputs.
-        adds_bias = self.cut and bias is not None and not _is_half(x)
+        # A cut output is copied to be dense, and that copy can add the bias.
+        adds_bias = (self.cut or self.has_slow_bias) and bias is not None and not _is_half(x)
+        in_place = not self.cut
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             adds_bias = adds_bias and not is_exporting() and not is_tracing()
+            if adds_bias and bias is not None and in_place:
+                in_place = not is_functional(x) and not is_transformed(bias)
         y = F.conv_transpose2d(
-            x,
+            F.pad(x, self.zeros) if self.pads else x,
             adjoint_weight(weight, self.groups),
             None if adds_bias else bias,
             self.stride,
@@ -163,11 +205,14 @@ class Transposed(Lowering):
         )
         if self.cut:
             y = y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
-        return y + bias.view(-1, 1, 1) if adds_bias and bias is not None else y
+        if adds_bias and bias is not None:
+            bias = bias.view(-1, 1, 1)
+            y = y.add_(bias) if in_place else y + bias
+        return y
 
     @torch.jit.unused
     def in_training(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.cut or weight.is_complex():
+        if not self.is_one_call or weight.is_complex():
             return super().in_training(x, weight, bias)
         weight = self.readable(weight)
         # torch reads a permuted weight as contiguous, so the input's gradient has its format.
