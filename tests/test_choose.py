@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from cases import VALID, make_layer
+import torch
+from cases import VALID, make_layer, whole_numbers
 
 from torchconv2d import lowerings
 from torchconv2d.geometry import plan
-from torchconv2d.lowerings.choose import has_few_outputs
-from torchconv2d.lowerings.choose_gradient import has_own_gradients
+from torchconv2d.lowerings.choose import has_few_outputs, most_images
+from torchconv2d.lowerings.choose_gradient import (
+    PhasesWeightGradient,
+    TapSumsWeightGradient,
+    has_own_gradients,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,40 @@ def test_phases_need_many_taps(
 ) -> None:
     geometry = plan((9, 8), kernel, (1, 1), "SAME", (4, 3), rhs_dilation, *channels)
     assert lowerings.choose(geometry) is lowering
+
+
+def test_tap_sums_are_not_for_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    geometry = plan((28, 27), (4, 5), (2, 2), "SAME", (3, 3), (1, 1), 64, 16, 1)
+    assert lowerings.choose(geometry) is lowerings.TapSums
+    most = int(most_images(geometry, lowerings.TapSums))
+    assert 4 <= most <= 16
+    assert most_images(geometry, lowerings.Phases) > 1_000_000
+    images = whole_numbers((most + 1, 64, 28, 27), 1, torch.float32)
+    weight = whole_numbers((16, 64, 4, 5), 2, torch.float32).requires_grad_()
+    used: list[type] = []
+
+    def counted(call: Any) -> Any:
+        def run(self: Any, *operands: Any) -> Any:
+            used.append(type(self))
+            return call(self, *operands)
+
+        return run
+
+    for kind in (lowerings.TapSums, lowerings.Phases):
+        monkeypatch.setattr(kind, "outputs", counted(kind.outputs))
+    for of_weight in (TapSumsWeightGradient, PhasesWeightGradient):
+        monkeypatch.setattr(of_weight, "__call__", counted(of_weight.__call__))
+    convolve = lowerings.Convolution(geometry)
+    outputs, gradients = list[torch.Tensor](), list[torch.Tensor]()
+    for part in (images[:most], images[most:], images):
+        outputs.append(convolve(part, weight, None))
+        cotangent = whole_numbers((most + 1, *outputs[-1].shape[1:]), 3, torch.float32)
+        cotangent = cotangent[most:] if len(part) == 1 else cotangent[: len(part)]
+        gradients += torch.autograd.grad(outputs[-1], weight, cotangent)
+    few = [lowerings.TapSums, TapSumsWeightGradient]
+    assert used == [*few, *few, lowerings.Phases, PhasesWeightGradient]
+    assert torch.equal(outputs[2], torch.cat(outputs[:2]))
+    assert torch.equal(gradients[2], gradients[0] + gradients[1])
 
 
 def test_few_input_channels_are_differentiated_as_row_sums() -> None:

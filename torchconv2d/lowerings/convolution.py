@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
+from math import inf
 from typing import Any, cast
 
 import torch
@@ -18,13 +19,8 @@ from ..layout import (
     with_dense_gradient,
     with_usual_strides,
 )
-from ..versions import (
-    constant_in_graphs,
-    is_exporting,
-    is_tracing,
-    is_transformed,
-)
-from .choose import choose, choose_for_export, choose_in_graphs, lower
+from ..versions import constant_in_graphs, is_exporting, is_tracing, is_transformed
+from .choose import choose, choose_for_export, choose_in_graphs, lower, most_images
 from .choose_gradient import (
     choose_in_training,
     choose_weight_gradient,
@@ -76,6 +72,7 @@ class Convolution(Computation):
         self._functional = self.lowering if in_graphs is kind else lower(geometry, in_graphs)
         self._exported = self.lowering if exported is kind else lower(geometry, exported)
         self._is_same_in_graphs = in_graphs is exported is kind
+        self._most_images = most_images(geometry, kind) if lowering is None else inf
         call = self.lowering.forward if self.lowering.copies_weight else self.lowering.outputs
         self.direct = call if in_graphs is kind else None
         forced = any(self._forced)
@@ -177,7 +174,8 @@ class Convolution(Computation):
             return self.lowering
         if is_exporting() or is_tracing():
             return self._exported
-        return self._functional if is_functional(x) else self.lowering
+        other = is_functional(x) or x.size(0) > self._most_images
+        return self._functional if other else self.lowering
 
     def lowerings_in_scripts(self, is_complex: bool) -> tuple[Lowering, Lowering | None]:
         """The lowerings for scripts: in inference, and in training if that is another one.
@@ -198,8 +196,9 @@ class Convolution(Computation):
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to ``weight``, of which only shape and dtype are used."""
         # The fastest one may copy its input, which would gather a DTensor.
+        other = is_functional(gradient) or x.size(0) > self._most_images
         fastest = self._fastest_gradient if gradient.is_cpu else self._fastest_on_a_device
-        by = self._own_gradient if is_functional(gradient) else fastest
+        by = self._own_gradient if other else fastest
         if gradient.dtype not in (torch.float16, torch.bfloat16):
             return by(gradient, x, weight)
         right = self._right_in_half_precision(by, gradient, x, weight)
