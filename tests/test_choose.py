@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from cases import VALID, make_layer, whole_numbers
 
 from torchconv2d import lowerings
 from torchconv2d.geometry import plan
-from torchconv2d.lowerings.choose import has_few_outputs, most_images
+from torchconv2d.lowerings.choose import choose_for_export, has_few_outputs, most_images
 from torchconv2d.lowerings.choose_gradient import (
     PhasesWeightGradient,
     TapSumsWeightGradient,
@@ -106,6 +107,43 @@ def test_tap_sums_are_not_for_large_batches(monkeypatch: pytest.MonkeyPatch) -> 
     assert used == [*few, *few, lowerings.Phases, PhasesWeightGradient]
     assert torch.equal(outputs[2], torch.cat(outputs[:2]))
     assert torch.equal(gradients[2], gradients[0] + gradients[1])
+
+
+@pytest.mark.parametrize(
+    ("padding", "dilation", "groups", "with_avx512", "with_avx2"),
+    [
+        ((9, 4), (2, 3), 8, lowerings.Plain, lowerings.Plain),
+        ((9, 5), (2, 3), 8, lowerings.Plain, lowerings.Padded),
+        ((0, 7), (2, 3), 8, lowerings.Padded, lowerings.Padded),
+        ((0, 7), (2, 1), 8, lowerings.Plain, lowerings.Plain),
+        ((0, 7), (2, 3), 4, lowerings.Plain, lowerings.Plain),
+    ],
+)
+def test_a_depthwise_kernel_meets_few_padded_columns(
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    with_avx512: type[lowerings.Lowering],
+    with_avx2: type[lowerings.Lowering],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For more columns oneDNN has no fast code, which depends on the processor."""
+    pads = tuple((each, each) for each in padding)
+    geometry = plan((21, 22), (3, 3), (1, 1), pads, (1, 1), dilation, 8, 8, groups)
+    for has_avx512, lowering in ((True, with_avx512), (False, with_avx2)):
+        module = sys.modules[lowerings.choose.__module__]
+        monkeypatch.setattr(module, "has_avx512", lambda has=has_avx512: has)
+        assert lowerings.choose(geometry) is lowering
+        assert choose_for_export(geometry) is lowerings.Plain
+        convolve = lowerings.Convolution(geometry)
+        x = whole_numbers((2, 8, 21, 22), 1, torch.float32)
+        weight = whole_numbers((8, 8 // groups, 3, 3), 2, torch.float32).requires_grad_()
+        oracle = lowerings.Convolution(geometry, lowerings.ZeroInsertion)
+        y, truth = convolve(x, weight, None), oracle(x, weight, None)
+        assert torch.equal(y, truth)
+        cotangent = whole_numbers(tuple(y.shape), 3, torch.float32)
+        found, expected = (torch.autograd.grad(each, weight, cotangent) for each in (y, truth))
+        assert torch.equal(*found, *expected)  # each is a tuple of one
 
 
 def test_few_input_channels_are_differentiated_as_row_sums() -> None:

@@ -23,7 +23,7 @@ def test_scripted_layers_give_the_same_answer(
     name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A script computes bfloat16 in float32 on every processor, so here the layer must do so too.
-    monkeypatch.setattr(precision, "_has_instructions", lambda: False)
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda: False)
     layer, numbers = make_layer(name, dtype, normal_numbers), normal_numbers
     if dtype.is_complex and isinstance(layer.lowering, (PartialSums, TapSums)):
         # A script has another lowering instead, which rounds differently.

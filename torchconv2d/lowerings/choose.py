@@ -18,7 +18,8 @@ from .over_padded import OverPadded, solve
 from .padded import Padded
 from .partial_sums import PartialSums
 from .phases import Phases
-from .plain import Plain
+from .plain import Plain, padding
+from .precision import has_avx512
 from .row_sums import RowSums
 from .subpixel import Subpixel
 from .tap_sums import TapSums, reads
@@ -168,13 +169,17 @@ def choose_for_export(geometry: Geometry) -> type[Lowering]:
     chosen = one_convolution(geometry) if chosen is Subpixel else choose_in_graphs(geometry, chosen)
     if chosen is Transposed and pads_beyond_stride(geometry):
         chosen = Phases if Phases.applies(geometry) else ZeroInsertion
+    if chosen is Padded and Plain.applies(geometry):
+        return Plain
     return Padded if chosen is OverPadded else chosen
 
 
 def _choose_undilated(geometry: Geometry) -> type[Lowering]:
     """The lowering for an undilated input that is read."""
-    if Plain.applies(geometry):  # copies nothing
+    if Plain.applies(geometry) and not _pads_many_columns(geometry):  # copies nothing
         return Plain
+    if Plain.applies(geometry):
+        return Padded
     # Uneven padding costs a copy of the input, or of the output and computing outputs to drop. With
     # groups there are few products, so OverPadded is faster: 0.45 to 0.95 of Padded's time
     # (depthwise). With one group and no stride take the smaller copy: 0.95 to 1.0 of the time if
@@ -195,6 +200,18 @@ def _choose_undilated(geometry: Geometry) -> type[Lowering]:
         copies_output = not multiplied or height.size * width.size > 64 * 64
     copies_output = copies_output and OverPadded.applies(geometry) and _drops_few(geometry)
     return OverPadded if copies_output else Padded
+
+
+def _pads_many_columns(geometry: Geometry) -> bool:
+    """Whether oneDNN has no fast code for the padding of a depthwise kernel, dilated along a row.
+
+    It has some for up to 6 columns on each side with AVX-512, and up to 4 with AVX2. With more,
+    Plain takes 1.4 to 8 times as long as Padded (3x3 dilated by 7 to 24, 5x5 by 3, 7x7 by 2 and 3;
+    14x14x64 to 65x65x256), and with fewer 0.5 to 0.75.
+    """
+    depthwise = 1 < geometry.groups == geometry.in_channels == geometry.out_channels
+    dilated = depthwise and geometry.width.rhs_dilation > 1
+    return dilated and padding(geometry.width) > (6 if has_avx512() else 4)
 
 
 def _drops_few(geometry: Geometry) -> bool:

@@ -35,14 +35,31 @@ def has_own_gradients(geometry: Geometry, lowering: type[Lowering], of_input: bo
     """Whether ``Convolution`` computes the gradients of this lowering, and not torch.
 
     It does where torch's are slow, spread NaN too far, or save a view (:func:`_starts_within`). For
-    a plain convolution torch's are right, and fast unless the input has few channels and needs a
-    gradient (``of_input``).
+    a plain convolution torch's are right, and most are fast; some of the input (``of_input``), with
+    few channels or a dilated kernel, are not.
     """
     if lowering is Plain and (_starts_within(geometry) or _has_many_tiles(geometry)):
         return True
+    if lowering is Padded and Plain.applies(geometry):  # a copy is for the outputs alone
+        return True
     if lowering in (Plain, Padded):
-        return of_input and has_few_outputs(geometry.adjoint())
+        slow = has_few_outputs(geometry.adjoint()) or _is_dilated_in_groups(geometry)
+        return of_input and slow
     return lowering not in (BiasOnly, ZeroInsertion)
+
+
+def _is_dilated_in_groups(geometry: Geometry) -> bool:
+    """Whether torch's input gradient takes several times as long as a convolution.
+
+    With a dilated kernel it takes, relative to the adjoint convolution, with one or two threads:
+    depthwise 3 to 7 (3x3 dilated by 2 or 6, 5x5, 7x7; 14x14x672 to 56x56x96; 1.0 dilated by 12), of
+    one 14x14x96 image 1.1 to 1.9, of one 7x7x32 image 0.8 to 0.95; depthwise with a stride 1.5 to
+    18; in fewer groups 0.85 to 1.0, and with a stride 1.6 to 3.
+    """
+    depthwise = geometry.groups == geometry.in_channels == geometry.out_channels
+    dilated = geometry.groups > 1 and geometry.rhs_dilation != (1, 1)
+    chosen = dilated and (depthwise or geometry.stride != (1, 1))
+    return chosen and geometry.products >= 100_000
 
 
 def _has_many_tiles(geometry: Geometry) -> bool:
@@ -82,6 +99,8 @@ def choose_weight_gradient(
     """
     if lowering is TapSums:
         return TapSumsWeightGradient
+    if lowering is Padded and Plain.applies(geometry):
+        return PlainWeightGradient
     own = own_weight_gradient(geometry, lowering)
     if own is not RunsWeightGradient:
         return own

@@ -42,7 +42,7 @@ def wider(x: Tensor) -> torch.dtype:
     return torch.float64 if x.is_cpu and float32_is_reduced("cpu") else torch.float32
 
 
-# Values of ``ONEDNN_MAX_CPU_ISA`` that allow the instructions for bfloat16.
+# Values of ``ONEDNN_MAX_CPU_ISA`` that allow AVX-512, and those that allow bfloat16 too.
 _LIMITS_WITH_BFLOAT16 = {
     None,
     "DEFAULT",
@@ -55,6 +55,7 @@ _LIMITS_WITH_BFLOAT16 = {
     "AVX10_1_512_AMX",
     "AVX10_1_512_AMX_FP16",
 }
+_LIMITS_WITH_AVX512 = {*_LIMITS_WITH_BFLOAT16, "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 @constant_in_graphs
@@ -63,13 +64,22 @@ def has_bfloat16() -> bool:
 
     Without such instructions float32 is faster (``python -m benchmarks --bfloat16``).
     """
-    return bool(torch.backends.mkldnn.enabled) and _has_instructions()
+    return bool(torch.backends.mkldnn.enabled) and _has_bfloat16()
 
 
 @cache
-def _has_instructions() -> bool:
-    if not torch.cpu._is_avx512_bf16_supported():  # pyright: ignore
-        return False
-    # These variables forbid oneDNN some instructions. torch's answer above ignores them.
-    limits = {os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
-    return limits <= _LIMITS_WITH_BFLOAT16
+def _has_bfloat16() -> bool:
+    supported = torch.cpu._is_avx512_bf16_supported()  # pyright: ignore
+    return supported and _limits() <= _LIMITS_WITH_BFLOAT16
+
+
+@cache
+def has_avx512() -> bool:
+    """Whether the processor has AVX-512, and oneDNN uses it."""
+    supported = torch.cpu._is_avx512_supported()  # pyright: ignore
+    return supported and _limits() <= _LIMITS_WITH_AVX512
+
+
+def _limits() -> set[str | None]:
+    """What forbids oneDNN some instructions. torch's answers ignore it."""
+    return {os.environ.get(name) for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
