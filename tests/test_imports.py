@@ -118,9 +118,9 @@ PACKAGES = {
         *(
             "phases",
             "tap_sums",
+            "precision",
             "choose",
             "choose_gradient",
-            "precision",
             "self_test",
             "computation",
             "convolution",

@@ -51,7 +51,7 @@ def native(
     def ask(answers: Any, *_: Any) -> bool:
         return answers._geometry.in_per_group % 2 == 0
 
-    monkeypatch.setattr(precision, "_has_instructions", lambda: request.param)
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda: request.param)
     monkeypatch.setattr(self_test.Answers, "_ask", ask)
     return request.param
 
@@ -134,12 +134,13 @@ def test_each_call_in_bfloat16_is_decided_by_itself(
 def test_a_limit_on_onednn_is_a_limit_on_bfloat16(
     monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    ask = precision._has_instructions.__wrapped__
+    asks = precision._has_bfloat16.__wrapped__, precision.has_avx512.__wrapped__
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: True)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    assert ask()
+    assert [ask() for ask in asks] == [True, True]
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    assert not ask()
+    assert [ask() for ask in asks] == [False, limit == "AVX512_CORE"]
 
 
 @pytest.mark.usefixtures("_tested_again")
@@ -148,7 +149,7 @@ def test_gradients_are_right_where_the_processor_passes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the processor is really tested: what passes must be within the bound."""
-    monkeypatch.setattr(precision, "_has_instructions", lambda: True)
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
     layer = make_layer(name, torch.bfloat16, normal_numbers)
     x = make_input(layer, normal_numbers).requires_grad_()
     y = layer(x)
