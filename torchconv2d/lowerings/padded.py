@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..geometry import Geometry
 from .lowering import Lowering, every, slices_for_stride
-from .plain import Plain
 from .traced import UnevenConvolution, is_tracing_onnx
 from .weight_gradient import WeightGradient, conv2d_weight_gradient
 
@@ -35,12 +34,8 @@ class Padded(Lowering):
         self.top, self.rows, *above_below = height.window
         self.left, self.columns, *left_right = width.window
         self.cropped = (self.rows, self.columns) != (height.size, width.size)
+        self.zeros = (*left_right, *above_below)  # ``F.pad`` counts from the last axis backwards
         self.sliced = slices_for_stride(geometry)
-        # If the padding is even, only the columns' is slow in oneDNN, see ``choose``.
-        is_plain = Plain.applies(geometry) and not self.sliced
-        self.padding = (above_below[0] if is_plain else 0, 0)
-        # ``F.pad`` counts from the last axis backwards.
-        self.zeros = (*left_right, 0, 0) if is_plain else (*left_right, *above_below)
         self.keeps_formats = not (self.cropped or self.sliced)
         self.step, self.stride = geometry.stride, (1, 1) if self.sliced else geometry.stride
         self.dilation = geometry.rhs_dilation
@@ -48,11 +43,11 @@ class Padded(Lowering):
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
-            if is_tracing_onnx() and not self.sliced and self.padding == (0, 0):
+            if is_tracing_onnx() and not self.sliced:
                 settings = (self.zeros, self.stride, self.dilation, self.groups)
                 return UnevenConvolution.apply(self.crop(x), weight, bias, *settings)  # pyright: ignore
         x = self.pad(x)
-        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(x, weight, bias, self.stride, (0, 0), self.dilation, self.groups)
 
     def pad(self, x: Tensor) -> Tensor:
         """The cropped and padded input."""
@@ -76,5 +71,5 @@ class PaddedWeightGradient(WeightGradient):
 
     def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         padded = self._padded
-        settings = (padded.stride, padded.padding, padded.dilation, padded.groups)
+        settings = (padded.stride, (0, 0), padded.dilation, padded.groups)
         return conv2d_weight_gradient(gradient, padded.pad(x), weight, *settings)
