@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from torchconv2d.geometry import Geometry
+from torchconv2d.geometry import Geometry, Pair
 from torchconv2d.lowerings import Convolution, WeightGradient, choose
 from torchconv2d.lowerings.choose_gradient import (
     PhasesWeightGradient,
@@ -22,7 +24,7 @@ from . import contenders
 from .contenders import Data
 from .rows import applicable
 from .shapes import Shape
-from .timing import interleave
+from .timing import Times, interleave
 
 _SAMPLED = ((2, 2), (1, 1), (1, 1))  # strides, and no dilations
 _UP = ((1, 1), (2, 2), (1, 1))
@@ -99,6 +101,23 @@ CITED = (
         for k, size in ((5, 56), (7, 32), (7, 16), (9, 16))
     ),
     *_SMALL_PHASES,
+    # Depthwise kernels dilated along a row: padding that oneDNN has no fast code for, from 5 on.
+    *(
+        Shape(
+            f"{batch}x{size}x{size}x{channels}, {k}x{k}, r={rhs}",
+            *(batch, (size, size), (channels, channels, channels), (k, k)),
+            rhs_dilation=(rhs, rhs),
+        )
+        for batch, size, channels, k, rhs in (
+            (2, 33, 256, 3, 4),
+            (2, 33, 256, 3, 6),
+            (2, 33, 256, 3, 7),
+            (2, 33, 256, 3, 18),
+            (2, 65, 256, 3, 12),
+            (8, 28, 96, 5, 3),
+            (8, 28, 96, 7, 3),
+        )
+    ),
     # Dilations of input and kernel that share a factor, so that most phases have no taps.
     *(
         Shape(f"shared factor, {name}", batch, (28, 28), channels, taps, (1, 1), lhs, rhs)
@@ -202,13 +221,94 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
 }
 
 
+# Dilated kernels in groups, whose input gradient is compared with the adjoint convolution.
+DILATED = tuple(
+    Shape(
+        f"{batch}x{size}x{size}x{channels}, {k}x{k}, groups {groups}, s={stride}, r={rhs}",
+        *(batch, (size, size), (channels, channels, groups), (k, k), (stride, stride)),
+        rhs_dilation=(rhs, rhs),
+    )
+    for batch, size, channels, k, groups, stride, rhs in (
+        (2, 33, 256, 3, 256, 1, 6),
+        (8, 56, 96, 3, 96, 1, 2),
+        (1, 28, 240, 3, 240, 1, 2),
+        (1, 14, 96, 3, 96, 1, 2),
+        (8, 14, 672, 5, 672, 1, 2),
+        (8, 28, 64, 3, 64, 2, 2),
+        (8, 28, 64, 3, 8, 2, 2),
+        (8, 28, 128, 3, 32, 1, 2),
+    )
+)
+# Transposed convolutions, 16x16: channels, groups, taps, dilation, padding and output padding.
+BIASES = (
+    ((64, 32), 1, 3, 2, 1, 1),  # an even number of outputs
+    ((64, 32), 1, 3, 2, 1, 0),
+    ((64, 32), 1, 4, 4, 1, 0),
+    ((64, 64), 4, 4, 2, 1, 0),
+    ((64, 64), 8, 4, 2, 1, 0),
+    ((64, 64), 64, 4, 2, 1, 0),
+)
+
+
 def report() -> None:
-    """Milliseconds, one line per shape: of inference, of training, and of the weight gradient."""
+    """Milliseconds, one line per shape: of inference, of training, and of parts of both."""
     _report_lowerings(CITED, training=False)
     _report_lowerings(TRAINED, training=True)
     for kinds, shapes in GRADIENTS.items():
         for shape in shapes:
             _report_gradients(shape, kinds)
+    for shape in DILATED:
+        _report_input_gradients(shape)
+    for settings in BIASES:
+        _report_biases(*settings)
+
+
+def _report_input_gradients(shape: Shape) -> None:
+    data, geometry = Data(shape), shape.geometry
+    x, gradient = (
+        torch.from_numpy(array).permute(0, 3, 1, 2) for array in (data.x, data.cotangent)
+    )
+    weight = torch.from_numpy(data.kernel).permute(3, 2, 0, 1).contiguous()
+    (above, below), (left, right) = ((axis.before, axis.after) for axis in geometry.axes)
+    padded = F.pad(x, (left, right, above, below))
+    settings = geometry.stride, (0, 0), geometry.rhs_dilation, False, (0, 0), geometry.groups
+    backward = torch.ops.aten.convolution_backward
+    field = {
+        "torch's own": lambda: backward(
+            gradient, padded, weight, None, *settings, [True, False, False]
+        ),
+        "adjoint": partial(Convolution(geometry).input_gradient, gradient, weight),
+    }
+    _print(shape.name, interleave(field, rounds=15))
+
+
+def _report_biases(channels: Pair, groups: int, taps: int, *settings: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, channels[0], 16, 16, generator=generator)
+    x = x.contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(channels[0], channels[1] // groups, taps, taps, generator=generator)
+    bias = torch.randn(channels[1], generator=generator)
+    dilation, padding, more = settings
+    convolve = partial(
+        F.conv_transpose2d,
+        *(x, weight),
+        stride=dilation,
+        padding=padding,
+        output_padding=more,
+        groups=groups,
+    )
+    field = {
+        "no bias": convolve,
+        "bias": partial(convolve, bias=bias),
+        "added": lambda: convolve().add_(bias.view(-1, 1, 1)),
+    }
+    name = f"{channels[0]} to {channels[1]}, groups {groups}, {taps}x{taps}, L={dilation}"
+    _print(f"{name}, padding {padding}, {more}", interleave(field, rounds=15))
+
+
+def _print(name: str, times: Mapping[str, Times]) -> None:
+    figures = ", ".join(f"{each} {time.median * 1e3:.2f}" for each, time in times.items())
+    print(f"{name:28} {figures}", flush=True)
 
 
 def _report_gradients(shape: Shape, kinds: tuple[type[WeightGradient], ...]) -> None:

@@ -129,14 +129,14 @@ def test_a_depthwise_kernel_meets_few_padded_columns(
 ) -> None:
     """For more columns oneDNN has no fast code, which depends on the processor."""
     pads = tuple((each, each) for each in padding)
-    geometry = plan((21, 22), (3, 3), (1, 1), pads, (1, 1), dilation, 8, 8, groups)
+    geometry = plan((121, 122), (3, 3), (1, 1), pads, (1, 1), dilation, 8, 8, groups)
     for has_avx512, lowering in ((True, with_avx512), (False, with_avx2)):
         module = sys.modules[lowerings.choose.__module__]
         monkeypatch.setattr(module, "has_avx512", lambda has=has_avx512: has)
         assert lowerings.choose(geometry) is lowering
         assert choose_for_export(geometry) is lowerings.Plain
         convolve = lowerings.Convolution(geometry)
-        x = whole_numbers((2, 8, 21, 22), 1, torch.float32)
+        x = whole_numbers((2, 8, 121, 122), 1, torch.float32)
         weight = whole_numbers((8, 8 // groups, 3, 3), 2, torch.float32).requires_grad_()
         oracle = lowerings.Convolution(geometry, lowerings.ZeroInsertion)
         y, truth = convolve(x, weight, None), oracle(x, weight, None)

@@ -206,12 +206,13 @@ def _pads_many_columns(geometry: Geometry) -> bool:
     """Whether oneDNN has no fast code for the padding of a depthwise kernel, dilated along a row.
 
     It has some for up to 6 columns on each side with AVX-512, and up to 4 with AVX2. With more,
-    Plain takes 1.4 to 8 times as long as Padded (3x3 dilated by 7 to 24, 5x5 by 3, 7x7 by 2 and 3;
-    14x14x64 to 65x65x256), and with fewer 0.5 to 0.75.
+    Plain takes 1.7 to 11 times as long as Padded (3x3 dilated by 7 to 24, 5x5 by 3, 7x7 by 2 and 3;
+    28x28x96 to 65x65x256), and with fewer 0.5 to 0.75.
     """
     depthwise = 1 < geometry.groups == geometry.in_channels == geometry.out_channels
     dilated = depthwise and geometry.width.rhs_dilation > 1
-    return dilated and padding(geometry.width) > (6 if has_avx512() else 4)
+    pays = dilated and geometry.products >= 1_000_000  # the gradients are calls too
+    return pays and padding(geometry.width) > (6 if has_avx512() else 4)
 
 
 def _drops_few(geometry: Geometry) -> bool:
