@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import Geometry
-from ..layout import is_channels_innermost, with_dense_gradient
+from ..layout import is_channels_innermost, is_read_channels_last, with_dense_gradient
 from ..versions import is_recording
 
 
@@ -94,10 +94,11 @@ class Lowering(nn.Module, ABC):
         """The same as :meth:`forward`; each gradient of torch has its tensor's memory format."""
         weight = self.readable(weight)
         if not is_functional(x):  # a sharded tensor cannot be flattened
-            # torch may read a single channels-last image as contiguous.
+            # A single channels-last image may have a stride by which torch reads it as contiguous.
             is_single = x.size(0) == x.stride(1) == 1
-            # Its complex gradients may be views with gaps.
-            if is_single or not self.keeps_formats or weight.is_complex():
+            is_odd = is_single and not is_read_channels_last(x)
+            # torch's complex gradients may be views with gaps.
+            if is_odd or not self.keeps_formats or weight.is_complex():
                 x, weight = with_dense_gradient(x), with_dense_gradient(weight)
             # If either is channels-last, torch computes both gradients channels-last.
             elif x.stride(1) != 1:
