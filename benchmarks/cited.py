@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from torchconv2d.geometry import Geometry, Pair
-from torchconv2d.lowerings import Convolution, WeightGradient, choose
+from torchconv2d.geometry import Geometry, Padding, Pair
+from torchconv2d.lowerings import Convolution, Phases, TapSums, WeightGradient, choose
 from torchconv2d.lowerings.choose_gradient import (
     PhasesWeightGradient,
     PlainWeightGradient,
@@ -24,19 +25,32 @@ from . import contenders
 from .contenders import Data
 from .rows import applicable
 from .shapes import Shape
-from .timing import Times, interleave
+from .timing import Contender, interleave
 
-_SAMPLED = ((2, 2), (1, 1), (1, 1))  # strides, and no dilations
-_UP = ((1, 1), (2, 2), (1, 1))
+
+def _square(
+    batch: int,
+    size: int,
+    channels: tuple[int, int, int],
+    taps: int,
+    stride: int = 1,
+    lhs: int = 1,
+    rhs: int = 1,
+    padding: Padding = "SAME",
+) -> Shape:
+    """A shape with the same numbers for both axes, named after those that are not 1."""
+    inputs, outputs, groups = channels
+    given = {"groups ": groups, "s=": stride, "L=": lhs, "r=": rhs}
+    others = "".join(f", {name}{number}" for name, number in given.items() if number > 1)
+    name = f"{batch}x{size}x{size}x{inputs} to {outputs}, {taps}x{taps}{others}"
+    pairs = [(number, number) for number in (size, taps, stride, lhs, rhs)]
+    return Shape(name, batch, pairs[0], channels, *pairs[1:], padding)
+
 
 # Small phases: TapSums beside Phases. The last has one phase.
 _SMALL_PHASES = tuple(
-    Shape(
-        f"{batch}x{size}x{size}x{channels}, {k}x{k}, L={lhs}, s={stride}",
-        *(batch, (size, size), (channels, channels, 1), (k, k)),
-        *((stride, stride), (lhs, lhs)),
-    )
-    for batch, size, channels, k, stride, lhs in (
+    _square(batch, size, (channels, channels, 1), taps, stride, lhs)
+    for batch, size, channels, taps, stride, lhs in (
         (2, 32, 16, 3, 31, 32),
         (8, 56, 16, 3, 3, 8),
         (2, 56, 16, 5, 5, 4),
@@ -52,14 +66,18 @@ _SMALL_PHASES = tuple(
         (8, 28, 64, 3, 2, 2),
     )
 )
+# One image and many, by TapSums and by Phases, whichever the layer takes.
+BATCHES = tuple(
+    _square(batch, 28, (*channels, 1), taps, stride, lhs)
+    for taps, stride, lhs in ((4, 2, 3), (5, 2, 3), (5, 3, 4), (3, 2, 3))
+    for channels in ((64, 3), (64, 64), (128, 16))
+    for batch in (1, 16)
+)
 
 CITED = (
     Shape("one channel, dilated by 2", 32, (14, 14), (32, 1, 1), (3, 3), lhs_dilation=(2, 2)),
     # Of one channel: products around 50,000, then taps times entries around 150,000.
-    *(
-        Shape(f"one channel, dilated, {size}x{size}", 4, (size, size), (32, 1, 1), (3, 3), *_UP)
-        for size in (6, 10, 13, 16, 64, 112, 128, 144)
-    ),
+    *(_square(4, size, (32, 1, 1), 3, lhs=2) for size in (6, 10, 13, 16, 64, 112, 128, 144)),
     # Products of 0.3, 1.2 and 9 million.
     Shape("one channel, 32x32", 1, (32, 32), (32, 1, 1), (3, 3)),
     Shape("one channel, 64x64", 1, (64, 64), (32, 1, 1), (3, 3)),
@@ -68,10 +86,8 @@ CITED = (
     Shape("one channel, large", 1, (256, 256), (64, 1, 1), (3, 3)),
     Shape("three channels, 4x4", 16, (32, 32), (64, 3, 1), (4, 4), lhs_dilation=(2, 2)),
     Shape("three channels, undilated", 4, (128, 128), (64, 3, 1), (3, 3)),
-    *(
-        Shape(f"three channels, {size}x{size}", 1, (size, size), (32, 3, 1), (3, 3))
-        for size in (8, 12, 16, 24, 48)  # 800,000 products are 31x31
-    ),
+    # 800,000 products are 31x31.
+    *(_square(1, size, (32, 3, 1), 3) for size in (8, 12, 16, 24, 48)),
     Shape("both dilated by 2", 4, (28, 28), (64, 64, 1), (3, 3), (1, 1), (2, 2), (2, 2)),
     *(
         Shape(f"{n} groups, both", 4, (28, 28), (64, 64, n), (3, 3), (1, 1), (3, 3), (2, 2))
@@ -79,36 +95,20 @@ CITED = (
     ),
     Shape("16 groups, both", 4, (28, 28), (64, 64, 16), (3, 3), (1, 1), (3, 3), (2, 2)),
     Shape("depthwise, both", 4, (28, 28), (64, 64, 64), (3, 3), (1, 1), (2, 2), (3, 3)),
-    Shape("two of a lone channel, 5x5", 2, (28, 28), (32, 64, 32), (5, 5), lhs_dilation=(3, 3)),
-    Shape("two of a lone channel, 3x3", 2, (28, 28), (32, 64, 32), (3, 3), lhs_dilation=(3, 3)),
-    *(
-        Shape(
-            f"two of a lone channel, {size}x{size}", 8, (size, size), (96, 192, 96), (3, 3), (2, 2)
-        )
-        for size in (14, 56, 64, 80, 112)
-    ),
+    # Two outputs of each channel.
+    *(_square(2, 28, (32, 64, 32), taps, lhs=3) for taps in (5, 3)),
+    *(_square(8, size, (96, 192, 96), 3, 2) for size in (14, 56, 64, 80, 112)),
     # Outputs that are computed and dropped: with stride 2 by SAME, with stride 1 by padding behind.
+    *(_square(8, size, (192, 192, 192), 3, 2) for size in (4, 6, 8, 14, 28)),
     *(
-        Shape(f"dropped, stride 2, {size}x{size}", 8, (size, size), (192, 192, 192), (3, 3), (2, 2))
-        for size in (4, 6, 8, 14, 28)
-    ),
-    *(
-        Shape(
-            f"dropped, {k}x{k} at {size}x{size}",
-            *(4, (size, size), (64, 64, 64), (k, k)),
-            padding=((0, k - 1), (0, k - 1)),
-        )
-        for k, size in ((5, 56), (7, 32), (7, 16), (9, 16))
+        _square(4, size, (64, 64, 64), taps, padding=((0, taps - 1), (0, taps - 1)))
+        for taps, size in ((5, 56), (7, 32), (7, 16), (9, 16))
     ),
     *_SMALL_PHASES,
     # Depthwise kernels dilated along a row: padding that oneDNN has no fast code for, from 5 on.
     *(
-        Shape(
-            f"{batch}x{size}x{size}x{channels}, {k}x{k}, r={rhs}",
-            *(batch, (size, size), (channels, channels, channels), (k, k)),
-            rhs_dilation=(rhs, rhs),
-        )
-        for batch, size, channels, k, rhs in (
+        _square(batch, size, (channels, channels, channels), taps, rhs=rhs)
+        for batch, size, channels, taps, rhs in (
             (2, 33, 256, 3, 4),
             (2, 33, 256, 3, 6),
             (2, 33, 256, 3, 7),
@@ -145,16 +145,9 @@ CITED = (
 
 # Uneven padding in training: Padded beside OverPadded.
 TRAINED = tuple(
-    Shape(
-        f"{batch}x{size}x{size}x{channels[0]}, {k}x{k}, groups {channels[2]}",
-        batch,
-        (size, size),
-        channels,
-        (k, k),
-        *_SAMPLED,
-    )
+    _square(batch, size, channels, taps, 2)
     for batch in (1, 8)
-    for size, channels, k in (
+    for size, channels, taps in (
         (14, (576, 576, 576), 3),
         (28, (192, 192, 192), 3),
         (56, (144, 144, 144), 3),
@@ -181,8 +174,7 @@ class ConvolutionBackward(WeightGradient):
 # For each pair of weight gradients, the shapes on which they are compared.
 GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, ...]] = {
     (RunsWeightGradient, PhasesWeightGradient): tuple(
-        Shape(f"3x3, {out} outputs", 8, (28, 28), (64, out, 1), (3, 3), *_UP)
-        for out in (4, 8, 12, 16, 24, 32, 64)
+        _square(8, 28, (64, out, 1), 3, lhs=2) for out in (4, 8, 12, 16, 24, 32, 64)
     ),
     (TransposedWeightGradient, PhasesWeightGradient): tuple(
         Shape(name, batch, (size, size), channels, (k, k), lhs_dilation=(lhs, lhs))
@@ -221,20 +213,21 @@ GRADIENTS: dict[tuple[type[WeightGradient], type[WeightGradient]], tuple[Shape, 
 }
 
 
-# Dilated kernels in groups, whose input gradient is compared with the adjoint convolution.
+# Dilated kernels in groups: the input gradient beside the adjoint convolution, then all gradients.
 DILATED = tuple(
-    Shape(
-        f"{batch}x{size}x{size}x{channels}, {k}x{k}, groups {groups}, s={stride}, r={rhs}",
-        *(batch, (size, size), (channels, channels, groups), (k, k), (stride, stride)),
-        rhs_dilation=(rhs, rhs),
+    _square(
+        *(batch, size, (channels, channels, groups), taps, stride, 1, rhs),
+        padding=((taps // 2 * rhs, taps // 2 * rhs),) * 2,
     )
-    for batch, size, channels, k, groups, stride, rhs in (
+    for batch, size, channels, taps, groups, stride, rhs in (
         (2, 33, 256, 3, 256, 1, 6),
+        (2, 33, 256, 3, 256, 1, 12),
         (8, 56, 96, 3, 96, 1, 2),
         (1, 28, 240, 3, 240, 1, 2),
         (1, 14, 96, 3, 96, 1, 2),
         (8, 14, 672, 5, 672, 1, 2),
         (8, 28, 64, 3, 64, 2, 2),
+        (16, 56, 96, 3, 96, 2, 2),
         (8, 28, 64, 3, 8, 2, 2),
         (8, 28, 128, 3, 32, 1, 2),
     )
@@ -243,6 +236,7 @@ DILATED = tuple(
 BIASES = (
     ((64, 32), 1, 3, 2, 1, 1),  # an even number of outputs
     ((64, 32), 1, 3, 2, 1, 0),
+    ((64, 32), 1, 5, 2, 2, 0),
     ((64, 32), 1, 4, 4, 1, 0),
     ((64, 64), 4, 4, 2, 1, 0),
     ((64, 64), 8, 4, 2, 1, 0),
@@ -257,77 +251,12 @@ def report() -> None:
     for kinds, shapes in GRADIENTS.items():
         for shape in shapes:
             _report_gradients(shape, kinds)
+    for shape in BATCHES:
+        _report_batches(shape)
     for shape in DILATED:
-        _report_input_gradients(shape)
+        _report_dilated(shape)
     for settings in BIASES:
         _report_biases(*settings)
-
-
-def _report_input_gradients(shape: Shape) -> None:
-    data, geometry = Data(shape), shape.geometry
-    x, gradient = (
-        torch.from_numpy(array).permute(0, 3, 1, 2) for array in (data.x, data.cotangent)
-    )
-    weight = torch.from_numpy(data.kernel).permute(3, 2, 0, 1).contiguous()
-    (above, below), (left, right) = ((axis.before, axis.after) for axis in geometry.axes)
-    padded = F.pad(x, (left, right, above, below))
-    settings = geometry.stride, (0, 0), geometry.rhs_dilation, False, (0, 0), geometry.groups
-    backward = torch.ops.aten.convolution_backward
-    field = {
-        "torch's own": lambda: backward(
-            gradient, padded, weight, None, *settings, [True, False, False]
-        ),
-        "adjoint": partial(Convolution(geometry).input_gradient, gradient, weight),
-    }
-    _print(shape.name, interleave(field, rounds=15))
-
-
-def _report_biases(channels: Pair, groups: int, taps: int, *settings: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, channels[0], 16, 16, generator=generator)
-    x = x.contiguous(memory_format=torch.channels_last)
-    weight = torch.randn(channels[0], channels[1] // groups, taps, taps, generator=generator)
-    bias = torch.randn(channels[1], generator=generator)
-    dilation, padding, more = settings
-    convolve = partial(
-        F.conv_transpose2d,
-        *(x, weight),
-        stride=dilation,
-        padding=padding,
-        output_padding=more,
-        groups=groups,
-    )
-    field = {
-        "no bias": convolve,
-        "bias": partial(convolve, bias=bias),
-        "added": lambda: convolve().add_(bias.view(-1, 1, 1)),
-    }
-    name = f"{channels[0]} to {channels[1]}, groups {groups}, {taps}x{taps}, L={dilation}"
-    _print(f"{name}, padding {padding}, {more}", interleave(field, rounds=15))
-
-
-def _print(name: str, times: Mapping[str, Times]) -> None:
-    figures = ", ".join(f"{each} {time.median * 1e3:.2f}" for each, time in times.items())
-    print(f"{name:28} {figures}", flush=True)
-
-
-def _report_gradients(shape: Shape, kinds: tuple[type[WeightGradient], ...]) -> None:
-    data, geometry = Data(shape), shape.geometry
-    x, gradient = (
-        torch.from_numpy(array).permute(0, 3, 1, 2) for array in (data.x, data.cotangent)
-    )
-    weight = torch.from_numpy(data.kernel).permute(3, 2, 0, 1).contiguous()
-    field = {
-        kind.__name__: partial(
-            Convolution(geometry, weight_gradient=kind).weight_gradient, gradient, x, weight
-        )
-        for kind in kinds
-    }
-    times = interleave(field, rounds=15)
-    chosen = choose_weight_gradient(geometry, choose(geometry))
-    name = "torch's own" if chosen is None else chosen.__name__
-    figures = ", ".join(f"{name} {each.median * 1e3:.2f}" for name, each in times.items())
-    print(f"{shape.name:28} chosen {name}: {figures}", flush=True)
 
 
 def _report_lowerings(shapes: tuple[Shape, ...], training: bool) -> None:
@@ -337,6 +266,76 @@ def _report_lowerings(shapes: tuple[Shape, ...], training: bool) -> None:
             lowering.__name__: contenders.of_lowering(lowering, shape, data, training)
             for lowering in candidates
         }
-        times = interleave(field, rounds=9)
-        figures = ", ".join(f"{name} {each.median * 1e3:.2f}" for name, each in times.items())
-        print(f"{shape.name:28} chosen {choose(shape.geometry).__name__}: {figures}", flush=True)
+        _time(f"{shape.name:28} chosen {choose(shape.geometry).__name__}", field, rounds=9)
+
+
+def _report_gradients(shape: Shape, kinds: tuple[type[WeightGradient], ...]) -> None:
+    geometry = shape.geometry
+    x, weight, gradient = _operands(Data(shape))
+    field = {
+        kind.__name__: partial(
+            Convolution(geometry, weight_gradient=kind).weight_gradient, gradient, x, weight
+        )
+        for kind in kinds
+    }
+    chosen = choose_weight_gradient(geometry, choose(geometry))
+    _time(f"{shape.name:28} chosen {'none' if chosen is None else chosen.__name__}", field)
+
+
+def _report_batches(shape: Shape) -> None:
+    x, weight, _ = _operands(Data(shape))
+    field = {
+        kind.__name__: partial(Convolution(shape.geometry, kind), x, weight, None)
+        for kind in (TapSums, Phases)
+    }
+    _time(shape.name, field)
+
+
+def _report_dilated(shape: Shape) -> None:
+    data, geometry = Data(shape), shape.geometry
+    x, weight, gradient = _operands(data)
+    padding = (geometry.height.before, geometry.width.before)
+    settings = geometry.stride, padding, geometry.rhs_dilation, False, (0, 0), geometry.groups
+    backward, wanted = torch.ops.aten.convolution_backward, [True, False, False]
+    field = {
+        "torch's": partial(backward, gradient, x, weight, None, *settings, wanted),
+        "adjoint": partial(Convolution(geometry).input_gradient, gradient, weight),
+        "all of torch's": cast(Contender, contenders.plain_torch(shape, data, True)),
+        "all of the layer's": contenders.of_lowering(choose(geometry), shape, data, True),
+    }
+    _time(shape.name, field)
+
+
+def _report_biases(channels: Pair, groups: int, taps: int, *settings: int) -> None:
+    inputs, outputs = channels
+    dilation, padding, more = settings
+    layer = nn.ConvTranspose2d(inputs, outputs, taps, dilation, padding, more, groups)
+    layer.requires_grad_(False)
+    x = torch.randn(4, inputs, 16, 16, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=torch.channels_last)
+    call = partial(
+        *(F.conv_transpose2d, x, layer.weight),
+        **{"stride": dilation, "padding": padding, "output_padding": more, "groups": groups},
+    )
+    bias = cast(Tensor, layer.bias)
+    field = {
+        "no bias": call,
+        "bias": partial(call, bias=bias),
+        "added": lambda: call().add_(bias.view(-1, 1, 1)),
+    }
+    name = f"{inputs} to {outputs}, groups {groups}, {taps}x{taps}, L={dilation}"
+    _time(f"{name}, padding {padding}, {more}", field)
+
+
+def _operands(data: Data) -> tuple[Tensor, Tensor, Tensor]:
+    """The image, the weight and the outputs' gradient, in torch's order of axes."""
+    x, gradient = (
+        torch.from_numpy(array).permute(0, 3, 1, 2) for array in (data.x, data.cotangent)
+    )
+    return x, torch.from_numpy(data.kernel).permute(3, 2, 0, 1).contiguous(), gradient
+
+
+def _time(name: str, field: Mapping[str, Contender], rounds: int = 15) -> None:
+    times = interleave(field, rounds)
+    figures = ", ".join(f"{each} {time.median * 1e3:.2f}" for each, time in times.items())
+    print(f"{name}: {figures}", flush=True)

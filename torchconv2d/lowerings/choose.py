@@ -112,10 +112,10 @@ def most_images(geometry: Geometry, chosen: type[Lowering]) -> float:
     """The largest batch for the chosen lowering; for a larger one, that in graphs is faster.
 
     With one or two threads and AVX-512, TapSums takes, relative to Phases: with 1.8 or 2.8 taps for
-    each phase, 0.3 to 0.9 for one image of 28x28, and for 16 images 1.2 to 2.5 (4x4 and 5x5 dilated
-    by 3 with stride 2, 64 to 3, 64 to 64, 128 to 16 channels); with 1.6, 0.3 to 0.6 and 0.85 to 1.4
-    (5x5 dilated by 4 with stride 3); with one, 0.3 to 0.6 and 0.7 to 1.4 (3x3 dilated by 3 with
-    stride 2). The weight gradients are alike.
+    each phase, 0.35 to 0.8 for one image of 28x28, and for 16 images 1.6 to 2.9 (4x4 and 5x5
+    dilated by 3 with stride 2, 64 to 3, 64 to 64, 128 to 16 channels); with 1.6, 0.2 to 0.45 and
+    1.0 to 1.5 (5x5 dilated by 4 with stride 3); with one, 0.25 to 0.45 and 0.8 to 1.5 (3x3 dilated
+    by 3 with stride 2).
     """
     if chosen is not TapSums:
         return inf
@@ -169,17 +169,15 @@ def choose_for_export(geometry: Geometry) -> type[Lowering]:
     chosen = one_convolution(geometry) if chosen is Subpixel else choose_in_graphs(geometry, chosen)
     if chosen is Transposed and pads_beyond_stride(geometry):
         chosen = Phases if Phases.applies(geometry) else ZeroInsertion
-    if chosen is Padded and Plain.applies(geometry):
+    if copies_for_speed(geometry, chosen):
         return Plain
     return Padded if chosen is OverPadded else chosen
 
 
 def _choose_undilated(geometry: Geometry) -> type[Lowering]:
     """The lowering for an undilated input that is read."""
-    if Plain.applies(geometry) and not _pads_many_columns(geometry):  # copies nothing
-        return Plain
-    if Plain.applies(geometry):
-        return Padded
+    if Plain.applies(geometry):  # copies nothing
+        return Padded if _pads_many_columns(geometry) else Plain
     # Uneven padding costs a copy of the input, or of the output and computing outputs to drop. With
     # groups there are few products, so OverPadded is faster: 0.45 to 0.95 of Padded's time
     # (depthwise). With one group and no stride take the smaller copy: 0.95 to 1.0 of the time if
@@ -206,13 +204,18 @@ def _pads_many_columns(geometry: Geometry) -> bool:
     """Whether oneDNN has no fast code for the padding of a depthwise kernel, dilated along a row.
 
     It has some for up to 6 columns on each side with AVX-512, and up to 4 with AVX2. With more,
-    Plain takes 1.7 to 11 times as long as Padded (3x3 dilated by 7 to 24, 5x5 by 3, 7x7 by 2 and 3;
-    28x28x96 to 65x65x256), and with fewer 0.5 to 0.75.
+    Plain takes 3 to 5 times as long as Padded with AVX-512 and 3 to 11 times with AVX2 (3x3 dilated
+    by 6 to 18, 5x5 and 7x7 by 3; 28x28x96 to 65x65x256), and with fewer 0.45 to 0.6.
     """
     depthwise = 1 < geometry.groups == geometry.in_channels == geometry.out_channels
     dilated = depthwise and geometry.width.rhs_dilation > 1
     pays = dilated and geometry.products >= 1_000_000  # the gradients are calls too
     return pays and padding(geometry.width) > (6 if has_avx512() else 4)
+
+
+def copies_for_speed(geometry: Geometry, chosen: type[Lowering]) -> bool:
+    """Whether Padded is chosen where Plain applies. It copies the input for the outputs alone."""
+    return chosen is Padded and Plain.applies(geometry)
 
 
 def _drops_few(geometry: Geometry) -> bool:

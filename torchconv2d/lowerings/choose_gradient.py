@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..geometry import Axis, Geometry
 from .bias_only import BiasOnly
-from .choose import has_few_outputs, one_convolution
+from .choose import copies_for_speed, has_few_outputs, one_convolution
 from .lowering import Lowering
 from .over_padded import OverPadded, OverPaddedWeightGradient
 from .padded import Padded, PaddedWeightGradient
@@ -40,7 +40,7 @@ def has_own_gradients(geometry: Geometry, lowering: type[Lowering], of_input: bo
     """
     if lowering is Plain and (_starts_within(geometry) or _has_many_tiles(geometry)):
         return True
-    if lowering is Padded and Plain.applies(geometry):  # a copy is for the outputs alone
+    if copies_for_speed(geometry, lowering):  # and torch's gradients are slower with the copy
         return True
     if lowering in (Plain, Padded):
         slow = has_few_outputs(geometry.adjoint()) or _is_dilated_in_groups(geometry)
@@ -52,10 +52,10 @@ def _is_dilated_in_groups(geometry: Geometry) -> bool:
     """Whether torch's input gradient takes several times as long as a convolution.
 
     With a dilated kernel it takes, relative to the adjoint convolution, with one or two threads:
-    depthwise 3 to 7 (3x3 dilated by 2 or 6, 5x5, 7x7; 14x14x672 to 56x56x96; 1.0 dilated by 12);
-    depthwise with a stride 1.5 to 18; in fewer groups 0.85 to 1.0, and with a stride 1.6 to 3. With
-    all gradients, the layer takes 0.4 to 0.8 of the time, 0.84 for 1.7 million products (one
-    28x28x240 image), and 1.1 to 1.3 for 170,000 to 680,000, since it makes more calls.
+    depthwise 2.3 to 11 (3x3 and 5x5 dilated by 2, 6 and 12; 14x14x96 to 56x56x96), with stride 2
+    20 to 27; in 32 groups 0.9, and in 8 with stride 2 2.4 to 4. With all gradients, the layer takes
+    0.55 to 0.85 of the time, with stride 2 0.25 to 0.95, and 1.05 to 1.1 for one 14x14x96 image
+    (170,000 products), since it makes more calls.
     """
     if geometry.groups == 1 or geometry.rhs_dilation == (1, 1):
         return False
@@ -97,12 +97,12 @@ def choose_weight_gradient(
     """The fastest weight gradient for a geometry with this lowering; None for torch's own.
 
     On a device a call takes longer than it computes, and TransposedWeightGradient makes the fewest.
-    Where TapSums is chosen, its weight gradient takes 0.2 to 0.75 of the time of the phases, and
+    Where TapSums is chosen, its weight gradient takes 0.15 to 0.8 of the time of the phases, and
     1.0 for 8x56x56x64, 5x5 dilated by 4 with stride 5.
     """
     if lowering is TapSums:
         return TapSumsWeightGradient
-    if lowering is Padded and Plain.applies(geometry):
+    if copies_for_speed(geometry, lowering):
         return PlainWeightGradient
     own = own_weight_gradient(geometry, lowering)
     if own is not RunsWeightGradient:

@@ -174,8 +174,11 @@ class Convolution(Computation):
             return self.lowering
         if is_exporting() or is_tracing():
             return self._exported
-        other = is_functional(x) or x.size(0) > self._most_images
-        return self._functional if other else self.lowering
+        return self._functional if self._is_for_functional(x) else self.lowering
+
+    def _is_for_functional(self, x: Tensor) -> bool:
+        """Whether the lowering for graphs computes it: in one, or because of a large batch."""
+        return is_functional(x) or x.size(0) > self._most_images
 
     def lowerings_in_scripts(self, is_complex: bool) -> tuple[Lowering, Lowering | None]:
         """The lowerings for scripts: in inference, and in training if that is another one.
@@ -196,9 +199,8 @@ class Convolution(Computation):
     def weight_gradient(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         """The gradient with respect to ``weight``, of which only shape and dtype are used."""
         # The fastest one may copy its input, which would gather a DTensor.
-        other = is_functional(gradient) or x.size(0) > self._most_images
         fastest = self._fastest_gradient if gradient.is_cpu else self._fastest_on_a_device
-        by = self._own_gradient if other else fastest
+        by = self._own_gradient if self._is_for_functional(gradient) else fastest
         if gradient.dtype not in (torch.float16, torch.bfloat16):
             return by(gradient, x, weight)
         right = self._right_in_half_precision(by, gradient, x, weight)

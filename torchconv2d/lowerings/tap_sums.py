@@ -83,6 +83,19 @@ def gathered(x: Tensor, taps: list[Numbers]) -> Tensor:
     return torch.stack(found)
 
 
+def by_tap(x: Tensor, rows: list[Numbers], columns: list[Numbers]) -> Tensor:
+    """What all taps read of ``(B, C, H, W)``: ``(columns, rows, B, n, m, C)``.
+
+    It uses `reshape` and `narrow`: batched gradients have no rules for `flatten` and a slice of
+    everything.
+    """
+    batch, channels, height, width = x.size(0), x.size(1), x.size(2), x.size(3)
+    x = gathered(x.permute(0, 2, 3, 1).reshape(batch, height, width * channels), rows)
+    v, n = x.size(0), x.size(2)
+    x = gathered(x.reshape(v * batch * n, width, channels), columns)
+    return x.reshape(x.size(0), v, batch, n, x.size(2), channels)
+
+
 class TapSums(Lowering):
     """One batched matrix product for all taps; the sums of each phase are interleaved.
 
@@ -107,14 +120,15 @@ class TapSums(Lowering):
         self.out = (geometry.height.out, geometry.width.out)
 
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        batch, channels, height, width = x.size(0), x.size(1), x.size(2), x.size(3)
-        # From (B, H, W * C) to (v, B, n, W * C), and then to (h, v * B * n, m, C), by `reshape` and
-        # `narrow`: batched gradients have no rules for `flatten` and a slice of everything.
-        x = x.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
-        x = gathered(x, self.rows)
-        v, n = x.size(0), x.size(2)
-        x = gathered(x.reshape(v * batch * n, width, channels), self.columns)
-        h, m = x.size(0), x.size(2)
+        x = by_tap(x, self.rows, self.columns)
+        h, v, batch, n, m, channels = (
+            x.size(0),
+            x.size(1),
+            x.size(2),
+            x.size(3),
+            x.size(4),
+            x.size(5),
+        )
         y = self._products(x.reshape(h * v, batch * n * m, channels), weight)
         # (h, v, B, n, m, out), where the taps of an axis become phases: (B, rows, columns, out)
         out = y.size(2)
@@ -154,17 +168,19 @@ class TapSumsWeightGradient(WeightGradient):
     rounds_partial_sums = True  # a product of matrices may, on a device
 
     def __init__(self, geometry: Geometry) -> None:
-        self._read = list(map(reads, geometry.axes))
-        self._met = [
-            [_outputs(each, axis) for each in taps]
-            for taps, axis in zip(self._read, geometry.axes, strict=True)
+        read = [reads(axis) for axis in geometry.axes]
+        met = [
+            [_outputs(tap, axis) for tap in taps]
+            for taps, axis in zip(read, geometry.axes, strict=True)
         ]
+        self._read, self._met = cast(Any, read), cast(Any, met)
 
     def __call__(self, gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        met, read = _by_tap(gradient, *self._met), _by_tap(x, *self._read)
-        found = met.transpose(1, 2).bmm(read)
+        met, read = by_tap(gradient, *self._met), by_tap(x, *self._read)
+        h, v, batch, n, m, _ = read.shape
+        met, read = (each.reshape(h * v, batch * n * m, each.size(5)) for each in (met, read))
+        found = met.transpose(1, 2).bmm(read).reshape(h, v, *weight.shape[:2])
         rows, columns = self._read
-        found = found.reshape(len(columns), len(rows), *weight.shape[:2])
         return _placed(_placed(found, columns, weight.size(3)), rows, weight.size(2), 2)
 
 
@@ -173,14 +189,6 @@ def _outputs(tap: Reads, axis: Axis) -> Reads:
     count = phase_count(axis)
     longest, outputs = (len(range(first, axis.out, count)) for first in (0, tap.phase))
     return Reads(tap.tap, tap.phase, tap.phase, outputs, count, 0, longest - outputs)
-
-
-def _by_tap(x: Tensor, rows: list[Reads], columns: list[Reads]) -> Tensor:
-    """What all taps read of ``(B, C, H, W)``, as ``(columns * rows, B * n * m, C)``."""
-    batch, channels, height, width = x.shape
-    x = gathered(x.permute(0, 2, 3, 1).reshape(batch, height, width * channels), cast(Any, rows))
-    x = gathered(x.reshape(-1, width, channels), cast(Any, columns))
-    return x.reshape(len(columns) * len(rows), -1, channels)
 
 
 def _placed(x: Tensor, taps: Sequence[Reads], kernel: int, axis: int = -1) -> Tensor:

@@ -54,11 +54,11 @@ class Call(NamedTuple):
     computed: int
 
     @classmethod
-    def of(cls, axis: Axis, copies_input: bool) -> Call:
+    def of(cls, axis: Axis, may_pad: bool) -> Call:
         """With zeros, torch computes the wanted outputs alone: it removes as many on both sides."""
         padding, output_padding = paddings(axis)
         extra = computed(axis) - axis.out
-        if extra == 0 or not copies_input:
+        if extra == 0 or not may_pad:
             return cls(0, padding, output_padding, axis.out + extra)
         zeros = -(-extra // axis.lhs_dilation)
         moved = zeros * axis.lhs_dilation
@@ -164,8 +164,8 @@ class Transposed(Lowering):
 
     def __init__(self, geometry: Geometry, parts: Sequence[Lowering] = ()) -> None:
         super().__init__(geometry, parts)
-        calls = [Call.of(axis, copies_input(geometry)) for axis in geometry.axes]
-        height, width = calls
+        may_pad = copies_input(geometry)
+        height, width = calls = [Call.of(axis, may_pad) for axis in geometry.axes]
         self.zeros = [width.zeros, 0, height.zeros, 0]  # in the order of ``F.pad``
         self.pads = any(self.zeros)
         self.padding = (height.padding, width.padding)
@@ -176,11 +176,12 @@ class Transposed(Lowering):
         self.out = (geometry.height.out, geometry.width.out)
         self.cut = self.out != (height.computed, width.computed)
         self.is_one_call = not (self.cut or self.pads)
-        # oneDNN takes 1.5 to 12 times as long with a bias in these cases, and 1.0 to 1.4 times if
+        # oneDNN takes 1.4 to 12 times as long with a bias in these cases, and 1.0 to 1.3 times if
         # it is added to the outputs.
-        self.has_slow_bias = geometry.groups > 1 and geometry.in_per_group < 16
-        for call, axis in zip(calls, geometry.axes, strict=True):
-            self.has_slow_bias |= call.computed % axis.lhs_dilation != 0
+        self.has_slow_bias = (geometry.groups > 1 and geometry.in_per_group < 16) or any(
+            call.computed % axis.lhs_dilation
+            for call, axis in zip(calls, geometry.axes, strict=True)
+        )
         # torch does not use oneDNN for such a call. Its own code rounds the sum over the channels
         # to the input's dtype for each tap, and then adds these sums.
         self.rounds_partial_sums = pads_beyond_stride(geometry)
@@ -188,11 +189,8 @@ class Transposed(Lowering):
     def outputs(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         # A cut output is copied to be dense, and that copy can add the bias.
         adds_bias = (self.cut or self.has_slow_bias) and bias is not None and not _is_half(x)
-        in_place = not self.cut
         if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
             adds_bias = adds_bias and not is_exporting() and not is_tracing()
-            if adds_bias and bias is not None and in_place:
-                in_place = not is_functional(x) and not is_transformed(bias)
         y = F.conv_transpose2d(
             F.pad(x, self.zeros) if self.pads else x,
             adjoint_weight(weight, self.groups),
@@ -205,10 +203,12 @@ class Transposed(Lowering):
         )
         if self.cut:
             y = y.narrow(2, 0, self.out[0]).narrow(3, 0, self.out[1])
-        if adds_bias and bias is not None:
-            bias = bias.view(-1, 1, 1)
-            y = y.add_(bias) if in_place else y + bias
-        return y
+        if not adds_bias or bias is None:
+            return y
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            if is_functional(x) or is_transformed(bias):
+                return y + bias.view(-1, 1, 1)
+        return y + bias.view(-1, 1, 1) if self.cut else y.add_(bias.view(-1, 1, 1))
 
     @torch.jit.unused
     def in_training(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
